@@ -1,0 +1,119 @@
+# Needs Python 3.10-3.12, git, make and, for some checks and tests, Node.js.
+# Everything else is brought into ignored folders: .build .venv node_modules .data
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# uv from the PATH, or a pinned one of our own.
+UV := $(or $(shell command -v uv 2>/dev/null),.build/uv/bin/uv)
+RUN := $(UV) run --no-sync
+# Where a project environment of somebody else is active, ours still is .venv.
+unexport VIRTUAL_ENV
+export PYTHONUNBUFFERED := 1
+
+VENV := .venv/.synced
+LINK := .build/ext/nostrclient
+NPM := $(shell command -v npm 2>/dev/null)
+NODE_MODULES := node_modules/.synced
+# What to do where Node.js is missing: say so; with NOSTRCLIENT_NO_SKIP=1, fail.
+NO_NODE := test "$${NOSTRCLIENT_NO_SKIP:-0}" != 1
+PORT ?= 5000
+RELAYS ?=
+
+.PHONY: help run demo test check format mypy pyright ruff black prettier checkruff \
+	checkblack checkprettier pre-commit install-pre-commit-hook requirements
+
+help:
+	@echo "make run     LNbits with nostrclient and two local relays, PORT=5000 RELAYS='wss://… wss://…'"
+	@echo "make demo    notes through the running instance, with times"
+	@echo "make test    all tests; ARGS='-k …' goes to pytest"
+	@echo "make check   types, lint, format; make format repairs the last two"
+
+# --- using it
+
+run: $(VENV)
+	@$(RUN) python -m dev.run --port $(PORT) --relays "$(RELAYS)"
+
+demo: $(VENV)
+	@$(RUN) python -m dev.demo --port $(PORT)
+
+# --- proving it
+
+test: $(VENV) $(LINK) $(NODE_MODULES)
+	$(RUN) pytest $(ARGS)
+
+check: mypy pyright checkblack checkruff checkprettier
+
+format: prettier black ruff
+
+mypy: $(VENV) $(LINK)
+	$(RUN) mypy | sed 's#^$(LINK)/##'
+
+pyright: $(VENV) $(LINK) $(NODE_MODULES)
+ifdef NPM
+	$(RUN) node_modules/.bin/pyright
+else
+	@echo "pyright skipped: there is no Node.js"; $(NO_NODE)
+endif
+
+black: $(VENV)
+	$(RUN) black .
+
+checkblack: $(VENV)
+	$(RUN) black --check .
+
+ruff: $(VENV)
+	$(RUN) ruff check --fix .
+
+checkruff: $(VENV)
+	$(RUN) ruff check .
+
+prettier: $(NODE_MODULES)
+ifdef NPM
+	node_modules/.bin/prettier --write .
+else
+	@echo "prettier skipped: there is no Node.js"; $(NO_NODE)
+endif
+
+checkprettier: $(NODE_MODULES)
+ifdef NPM
+	node_modules/.bin/prettier --check .
+else
+	@echo "prettier skipped: there is no Node.js"; $(NO_NODE)
+endif
+
+pre-commit: $(VENV) $(LINK) $(NODE_MODULES)
+	$(RUN) pre-commit run --all-files
+
+install-pre-commit-hook: $(VENV)
+	$(RUN) pre-commit install
+
+# --- bringing it
+
+.build/uv/bin/uv: dev/uv.txt
+	python3 -m venv --clear .build/uv
+	.build/uv/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r dev/uv.txt
+	@touch $@
+
+$(VENV): requirements-dev.txt $(filter .build/%,$(UV))
+	$(UV) venv --quiet --allow-existing .venv
+	$(UV) pip sync --quiet --require-hashes requirements-dev.txt
+	@touch $@
+
+$(NODE_MODULES): package.json package-lock.json
+ifdef NPM
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+endif
+
+$(LINK):
+	@mkdir -p $(@D) && ln -sfn "$(CURDIR)" $@
+
+# Pins everything anew, for all supported Pythons and platforms.
+PIN := pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.10 \
+	--no-annotate --no-emit-index-url --custom-compile-command "make requirements"
+requirements: $(filter .build/%,$(UV))
+	$(UV) $(PIN) -o requirements-dev.txt requirements-dev.in
+	$(UV) $(PIN) -o dev/uv.txt dev/uv.in

@@ -1,0 +1,1 @@
+"""Developer tools: start a real LNbits and real relays, and show them working."""
