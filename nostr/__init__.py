@@ -1,0 +1,1 @@
+"""Nostr without a host: keys, events, messages and relays, free of LNbits."""

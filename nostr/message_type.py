@@ -1,0 +1,41 @@
+"""The first word of each message, under the names other extensions know."""
+
+
+class ClientMessageType:
+    """What a client may send to a relay (NIP-01, NIP-42, NIP-45)."""
+
+    EVENT = "EVENT"
+    REQUEST = "REQ"
+    CLOSE = "CLOSE"
+    COUNT = "COUNT"
+    AUTH = "AUTH"
+
+
+class RelayMessageType:
+    """What a relay may send to a client (NIP-01, NIP-42, NIP-45)."""
+
+    EVENT = "EVENT"
+    NOTICE = "NOTICE"
+    END_OF_STORED_EVENTS = "EOSE"
+    COMMAND_RESULT = "OK"
+    CLOSED = "CLOSED"
+    COUNT = "COUNT"
+    AUTH = "AUTH"
+
+    @staticmethod
+    def is_valid(type: str) -> bool:  # noqa: A002  (upstream's parameter name)
+        """Tell whether a relay may begin a message with this word."""
+        return type in _RELAY_MESSAGE_TYPES
+
+
+_RELAY_MESSAGE_TYPES = frozenset(
+    {
+        RelayMessageType.EVENT,
+        RelayMessageType.NOTICE,
+        RelayMessageType.END_OF_STORED_EVENTS,
+        RelayMessageType.COMMAND_RESULT,
+        RelayMessageType.CLOSED,
+        RelayMessageType.COUNT,
+        RelayMessageType.AUTH,
+    }
+)
