@@ -1,0 +1,263 @@
+"""A real LNbits with an extension in it, as a program of its own."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+import psutil
+
+from .leash import Leashed
+from .paths import CHECKOUT, EXTENSION_ID, link_extension
+from .ports import HOST, free_port
+
+START_SECONDS = 60.0
+
+# LNbits itself makes the ids, as in the extensions that connect to ours.
+_PRIVATE_IDS = """
+import sys
+from lnbits.helpers import encrypt_internal_message
+for _ in range(int(sys.argv[1])):
+    print(encrypt_internal_message("relay", urlsafe=sys.argv[2] == "urlsafe"))
+"""
+
+
+class LnbitsServer:
+    """LNbits in a folder that keeps its database, log and login.
+
+    It runs with SQLite, a wallet without money and the given extension, unless
+    `environment` says otherwise.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        extension: Path = CHECKOUT,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Describe a server; `port` None takes a free one. Nothing is started yet."""
+        self.folder = folder.resolve()
+        self.port = port or free_port()
+        self.extension = extension
+        self.log = self.folder / "lnbits.log"
+        self.data = self.folder / "data"
+        self.url = f"http://{HOST}:{self.port}"
+        self.extension_url = f"{self.url}/{EXTENSION_ID}"
+        self.websocket_url = f"ws://{HOST}:{self.port}/{EXTENSION_ID}/api/v1"
+        self.public_url = f"{self.websocket_url}/relay"
+        self.http = httpx.Client(base_url=self.url, timeout=30.0)
+        """A client that is signed in as the admin once the server has started."""
+        self._environment = dict(environment or {})
+        self._program: Leashed | None = None
+
+    # --- life
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process lives."""
+        return self._program is not None and self._program.running
+
+    def start(self) -> None:
+        """Start LNbits, wait until it answers, and sign in.
+
+        The first start in a folder creates the admin. Raises ChildProcessError or
+        TimeoutError, with the end of the log, where LNbits does not come up.
+        """
+        if self.running:
+            return
+        self._prepare()
+        command = [
+            str(Path(sys.executable).with_name("lnbits")),
+            "--host",
+            HOST,
+            "--port",
+            str(self.port),
+        ]
+        self._program = Leashed(
+            command, log=self.log, folder=self.folder, environment=self._variables()
+        )
+        try:
+            self._wait_for_health()
+            self._sign_in()
+            self.enable()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End LNbits and everything it started."""
+        if self._program:
+            self._program.stop()
+            self._program = None
+
+    def __enter__(self) -> "LnbitsServer":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self.http.close()
+
+    def process(self) -> psutil.Process:
+        """The process that serves: uvicorn's, not that of its supervisor."""
+        processes = self._program.processes() if self._program else []
+        for process in processes:
+            for connection in process.net_connections(kind="tcp"):
+                listens = connection.status == psutil.CONN_LISTEN
+                if listens and connection.laddr.port == self.port:
+                    return process
+        raise ProcessLookupError("LNbits is not running")
+
+    def printed(self) -> str:
+        """What LNbits has logged since it was started."""
+        return self._program.printed() if self._program else ""
+
+    # --- the admin and the extension
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """Name and password of the admin."""
+        saved = json.loads(self._login_file.read_text())
+        return saved["username"], saved["password"]
+
+    def api(self, method: str, path: str, body: object = None) -> Any:
+        """Call the extension's REST interface as the admin and return the answer.
+
+        Raises httpx.HTTPStatusError where it is not a success.
+        """
+        answer = self.http.request(method, f"/{EXTENSION_ID}/api/v1{path}", json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    def enable(self) -> None:
+        """Enable the extension for the admin's own account; without that, 403.
+
+        Raises ChildProcessError, with the end of the log, where it is not there.
+        """
+        answer = self.http.put(f"/api/v1/extension/{EXTENSION_ID}/enable")
+        if answer.status_code == 404:
+            raise ChildProcessError(
+                f"LNbits could not load {EXTENSION_ID}:\n{self._last_lines()}"
+            )
+        answer.raise_for_status()
+
+    def activate(self) -> None:
+        """Enable the extension for the whole of LNbits, as its admin page does."""
+        self.http.put(f"/api/v1/extension/{EXTENSION_ID}/activate").raise_for_status()
+
+    def deactivate(self) -> None:
+        """Disable the extension for the whole of LNbits."""
+        self.http.put(f"/api/v1/extension/{EXTENSION_ID}/deactivate").raise_for_status()
+
+    def private_ids(self, count: int = 1, *, urlsafe: bool = True) -> list[str]:
+        """Make ids for the private endpoint, in either of the two base64 alphabets."""
+        made = subprocess.run(
+            [sys.executable, "-c", _PRIVATE_IDS, str(count)]
+            + (["urlsafe"] if urlsafe else ["standard"]),
+            cwd=self.folder,
+            env=self._variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return made.stdout.split()[-count:]
+
+    def private_url(self, *, urlsafe: bool = True) -> str:
+        """Make one URL of the private endpoint."""
+        return f"{self.websocket_url}/{self.private_ids(urlsafe=urlsafe)[0]}"
+
+    # --- inside
+
+    @property
+    def _login_file(self) -> Path:
+        return self.folder / "login.json"
+
+    def _variables(self) -> dict[str, str]:
+        """Build the environment: what the machine says, less what it says to LNbits."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("LNBITS_")
+        }
+        return inherited | {
+            "LNBITS_DATA_FOLDER": str(self.data),
+            "LNBITS_EXTENSIONS_PATH": str(self.folder),
+            "LNBITS_BACKEND_WALLET_CLASS": "FakeWallet",
+            "LNBITS_ADMIN_UI": "true",
+            "LNBITS_BASEURL": f"{self.url}/",
+            "HOST": HOST,
+            "PORT": str(self.port),
+            **self._environment,
+        }
+
+    def _prepare(self) -> None:
+        """Lay out the folder from which LNbits can start."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        link_extension(self.folder / "extensions", self.extension)
+        # LNbits finds its templates and scripts under ./lnbits.
+        spec = find_spec("lnbits")
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError("lnbits is not installed")
+        package = self.folder / "lnbits"
+        package.unlink(missing_ok=True)
+        package.symlink_to(Path(spec.origin).parent, target_is_directory=True)
+
+    def _wait_for_health(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                # A fresh LNbits sends everybody to /first_install.
+                if not self.http.get("/api/v1/health").is_error:
+                    return
+            except httpx.TransportError:
+                pass  # not listening yet
+            if not self.running:
+                raise ChildProcessError(f"LNbits has ended:\n{self._last_lines()}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"LNbits does not answer:\n{self._last_lines()}")
+            time.sleep(0.1)
+
+    def _last_lines(self) -> str:
+        return "\n".join(self.printed().splitlines()[-30:])
+
+    def _sign_in(self) -> None:
+        """Get the admin's token; on the first start, make the admin."""
+        first = not self._login_file.exists()
+        if first:
+            username, password = "admin", secrets.token_urlsafe(9)
+            answer = self.http.put(
+                "/api/v1/auth/first_install",
+                json={
+                    "username": username,
+                    "password": password,
+                    "password_repeat": password,
+                },
+            )
+        else:
+            username, password = self.login
+            answer = self.http.post(
+                "/api/v1/auth", json={"username": username, "password": password}
+            )
+        answer.raise_for_status()
+        if first:
+            self._login_file.touch(mode=0o600)
+            self._login_file.write_text(
+                json.dumps({"username": username, "password": password})
+            )
+        self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"

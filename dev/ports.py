@@ -1,0 +1,46 @@
+"""TCP ports on the loopback interface."""
+
+import socket
+import time
+from collections.abc import Callable
+
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a program could listen on this port now."""
+    with socket.socket() as probe:
+        # As servers do: a port in TIME_WAIT is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def wait_until_open(
+    port: int, still_running: Callable[[], bool], seconds: float = 30.0
+) -> None:
+    """Return once somebody listens on the port.
+
+    Raises TimeoutError after `seconds`, ChildProcessError when `still_running` says no.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)) == 0:
+                return
+        if not still_running():
+            raise ChildProcessError(f"what should open port {port} has ended")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"port {port} is not open after {seconds:g} s")
+        time.sleep(0.02)
