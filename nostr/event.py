@@ -189,15 +189,11 @@ class Event:
 
         Raises `InvalidEvent` if an event cannot be made of such values.
         """
-        if not isinstance(created_at, int) or isinstance(created_at, bool):
+        if not _is_integer(created_at):
             raise InvalidEvent("created_at is not an integer")
-        if not isinstance(kind, int) or isinstance(kind, bool):
+        if not _is_integer(kind):
             raise InvalidEvent("kind is not an integer")
-        if not isinstance(public_key, str):
-            raise InvalidEvent("pubkey is not a string")
-        if not isinstance(tags, list | tuple):
-            raise InvalidEvent("tags is not an array")
-        rows = [list(tag) if isinstance(tag, tuple) else tag for tag in tags]
+        rows = _without_tuples(tags)
         return _serialize(public_key, created_at, kind, rows, content)
 
     @staticmethod
@@ -356,12 +352,26 @@ def _serialize(
         content_text = encode_basestring(content)
     except TypeError:
         raise InvalidEvent("content is not a string") from None
-    author = encode_basestring(pubkey)
+    try:
+        author = encode_basestring(pubkey)
+    except TypeError:
+        raise InvalidEvent("pubkey is not a string") from None
     serialized = f"[0,{author},{created_at:d},{kind:d},{tags_text},{content_text}]"
     try:
         return serialized.encode()
     except UnicodeEncodeError:
         raise InvalidEvent("a string holds half a surrogate pair") from None
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _without_tuples(tags: object) -> object:
+    """Turn the tuples some callers build tags of into lists."""
+    if not isinstance(tags, list | tuple):
+        return tags
+    return [list(tag) if isinstance(tag, tuple) else tag for tag in tags]
 
 
 def _from_hex(text: object, size: int) -> bytes | None:
