@@ -160,10 +160,10 @@ async def _demonstrate(endpoint: str, relay_urls: list[str], notes: int | None) 
             note = _note(keys, f"nostrclient demo, direct note {number} of {count}")
             arrivals.append(await _give(number, note, relay, receiver))
 
-    print(f"\n{'':44}  median     p99   (ms, {count} notes each)")
+    print(f"\n{'':46}  median     p99   (ms, {count} notes each)")
     _report("publish: until OK", answers)
     _report("round trip: until it is back", returns)
-    _report("relay to client: from relay's input to client", arrivals)
+    _report("relay to client: from a relay's input to here", arrivals)
     print("\nEverything arrived.")
 
 
@@ -216,7 +216,7 @@ def _note(keys: nostr_sdk.Keys, content: str) -> dict[str, Any]:
 
 def _report(what: str, took: list[float]) -> None:
     p99 = sorted(took)[min(len(took) - 1, int(len(took) * 0.99))]
-    print(f"  {what:44} {statistics.median(took):5.1f}   {p99:5.1f}")
+    print(f"  {what:46} {statistics.median(took):5.1f}   {p99:5.1f}")
 
 
 def _milliseconds(start: float, end: float) -> float:
