@@ -5,21 +5,39 @@ through a link in an ignored folder. Importing it imports LNbits, which at once 
 database in its data folder: here, one that is thrown away.
 """
 
+import importlib
 import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
 from dev.paths import CHECKOUT, link_extension
 
 link_extension(CHECKOUT / ".build" / "ext")
+importlib.invalidate_caches()  # the folder may be newer than the search path
 _LNBITS_DATA = tempfile.mkdtemp(prefix="nostrclient-tests-")
 os.environ["LNBITS_DATA_FOLDER"] = _LNBITS_DATA
 
 NO_SKIP = os.environ.get("NOSTRCLIENT_NO_SKIP") == "1"
 """Set where everything must run: a skipped test is a failed one there."""
+
+
+class _CheckoutIsNoPackage:
+    """Keeps pytest from importing the root's __init__.py under its folder's name."""
+
+    def pytest_collect_directory(
+        self, path: Path, parent: pytest.Collector
+    ) -> pytest.Collector | None:
+        if path == CHECKOUT:
+            return pytest.Dir.from_parent(parent, path=path)
+        return None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_CheckoutIsNoPackage())
 
 
 def pytest_unconfigure() -> None:
