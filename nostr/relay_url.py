@@ -1,0 +1,59 @@
+"""One spelling for each relay URL."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from .errors import InvalidMessage
+
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+
+
+def normalize_relay_url(url: str) -> str:
+    """Give the one spelling under which a relay is known.
+
+    Lower-case scheme and host, no default port, no trailing slash; path and query stay.
+    Raises `InvalidMessage` with a reason an operator understands where the URL is not
+    one of a relay: another scheme, no host, credentials, a fragment, a bad port.
+    """
+    text = url.strip()
+    if len(text) > 2048:
+        raise InvalidMessage("relay URL is longer than 2048 characters")
+    if any(ord(character) <= 32 or ord(character) == 127 for character in text):
+        raise InvalidMessage("relay URL contains spaces or control characters")
+    if "\\" in text:
+        raise InvalidMessage("relay URL contains a backslash")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+        host = parts.hostname
+    except ValueError as error:
+        raise InvalidMessage(f"relay URL is not valid: {error}") from error
+    scheme = parts.scheme.lower()
+    if scheme not in _DEFAULT_PORTS:
+        raise InvalidMessage("relay URL must start with ws:// or wss://")
+    if not host:
+        raise InvalidMessage("relay URL has no host")
+    if parts.username is not None or parts.password is not None:
+        raise InvalidMessage("relay URL must not contain credentials")
+    if "#" in text:
+        raise InvalidMessage("relay URL must not contain a fragment")
+    if port == 0:
+        raise InvalidMessage("relay URL has port 0")
+    host = _normalize_host(host)
+    if port is not None and port != _DEFAULT_PORTS[scheme]:
+        host = f"{host}:{port}"
+    path = parts.path.rstrip("/")
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{scheme}://{host}{path}{query}"
+
+
+def _normalize_host(host: str) -> str:
+    if ":" in host:
+        return f"[{host}]"
+    if host.isascii():
+        return host.lower()
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError as error:
+        raise InvalidMessage("relay URL has a host that is no valid name") from error

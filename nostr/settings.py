@@ -1,0 +1,127 @@
+"""Every number nostrclient goes by: limits, time-outs and paces, with its default.
+
+Durations are in seconds and measured on `clock.now`; sizes are in bytes. Tests compress
+time by handing in other numbers, never by skipping logic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+KIB = 1024
+MIB = 1024 * KIB
+DAY_SECONDS = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class ClientLimits:
+    """What one endpoint grants its clients."""
+
+    connections: int
+    connections_per_address: int
+    subscriptions: int
+    filters: int
+    message_bytes: int
+    messages_per_second: float
+    burst_messages: int
+
+
+PUBLIC_LIMITS = ClientLimits(
+    connections=100,
+    connections_per_address=10,
+    subscriptions=50,
+    filters=10,
+    message_bytes=256 * KIB,
+    messages_per_second=20,
+    burst_messages=100,
+)
+
+PRIVATE_LIMITS = ClientLimits(
+    connections=1000,
+    connections_per_address=100,
+    subscriptions=500,
+    filters=100,
+    message_bytes=2560 * KIB,
+    messages_per_second=200,
+    burst_messages=1000,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of one nostrclient."""
+
+    # Clients
+    public: ClientLimits = field(default=PUBLIC_LIMITS)
+    private: ClientLimits = field(default=PRIVATE_LIMITS)
+    subscription_id_characters: int = 64
+    mailbox_bytes: int = 32 * MIB
+    mailboxes_total_bytes: int = 256 * MIB
+
+    # Publishing
+    answer_seconds: float = 2
+    outbox_events: int = 100
+    outbox_public_share: float = 0.5
+    outbox_expiry_seconds: float = 7 * DAY_SECONDS
+    ephemeral_expiry_seconds: float = 60
+    owed_copies_per_relay: int = 100
+    publish_tries: int = 5
+    publish_retry_seconds: float = 5
+    publish_retry_max_seconds: float = 300
+    flush_unanswered_events: int = 20
+    undeliverable_kept: int = 100
+
+    # Subscribing
+    eose_seconds: float = 4
+    eose_max_seconds: float = 15
+    eose_busy_seconds: float = 1
+    eose_lost_relay_seconds: float = 30
+    count_seconds: float = 4
+    seen_ids_per_subscription: int = 100_000
+    seen_ids_total: int = 1_000_000
+    verified_cache_bytes: int = 32 * MIB
+    closed_memory_seconds: float = 60
+
+    # Connections to relays
+    connect_seconds: float = 10
+    connect_address_seconds: float = 3
+    reconnect_seconds: float = 1
+    reconnect_max_seconds: float = 60
+    reconnect_forget_seconds: float = 60
+    ping_seconds: float = 20
+    pong_seconds: float = 10
+    stop_seconds: float = 5
+    relay_message_bytes: int = 4 * MIB
+    relay_frame_bytes: int = 16 * MIB
+    relay_buffer_bytes: int = 1 * MIB
+    wake_seconds: float = 0.002
+    notices_per_relay: int = 50
+    errors_per_relay: int = 50
+
+    # Overlap windows and refreshes
+    overlap_seconds: float = 300
+    gift_wrap_seconds: float = 2 * DAY_SECONDS
+    page_events: int = 10
+    pages: int = 1000
+    refresh_seconds: float = 300
+    refresh_answer_seconds: float = 30
+    probe_seconds: float = 10
+    refreshes_per_second: float = 2
+    requests_per_second: float = 50
+    burst_requests: int = 100
+    subscription_retry_seconds: float = 5
+    subscription_retry_max_seconds: float = 300
+
+    # Relays' own limits (NIP-11)
+    information_seconds: float = 5
+    information_bytes: int = 64 * KIB
+    information_refresh_seconds: float = 3600
+
+    # Garbage
+    garbage_messages: int = 10
+    garbage_window_seconds: float = 60
+    garbage_sample: int = 100
+    penalty_seconds: float = 600
+
+
+DEFAULTS = Settings()
