@@ -1,0 +1,106 @@
+"""What reaches a consumer of relays, in one ordered stream: its mailbox's items.
+
+EVENT, EOSE, OK, CLOSED and news of relays travel in the same stream, so that an EOSE
+cannot overtake an event. Items are immutable and cross from threads to the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from .event import SignedEvent
+
+
+class Delivered(NamedTuple):
+    """An event that matches a subscription and was never delivered to it before."""
+
+    upstream_id: str
+    event: SignedEvent
+    relay_url: str
+
+
+class Asked(NamedTuple):
+    """A subscription was opened on the relays.
+
+    `relay_urls` are all relays it is meant for, `owing` those whose EOSE is worth
+    waiting for, each with the instant until which (the deadline of the REQ apart).
+    """
+
+    upstream_id: str
+    relay_urls: frozenset[str]
+    owing: Mapping[str, float]
+    connected: int
+
+
+class Progress(NamedTuple):
+    """A relay is sending stored events for a subscription, all of them known ones."""
+
+    upstream_id: str
+    relay_url: str
+
+
+class Eose(NamedTuple):
+    """A relay has sent all its stored events for a subscription."""
+
+    upstream_id: str
+    relay_url: str
+
+
+class Closed(NamedTuple):
+    """A relay closed a subscription for good."""
+
+    upstream_id: str
+    relay_url: str
+    message: str
+
+
+class RelayChanged(NamedTuple):
+    """A relay joined (`asked`), left, or changed whether its EOSE is waited for."""
+
+    relay_url: str
+    asked: bool
+    owing: bool
+
+
+class Verdict(NamedTuple):
+    """What the publisher of an event is told."""
+
+    event_id: str
+    accepted: bool
+    message: str
+
+
+class Counted(NamedTuple):
+    """The answer to a COUNT; None where no relay could tell."""
+
+    upstream_id: str
+    total: int | None
+
+
+class Notice(NamedTuple):
+    """A relay sent a NOTICE."""
+
+    relay_url: str
+    message: str
+
+
+Delivery = (
+    Delivered
+    | Asked
+    | Progress
+    | Eose
+    | Closed
+    | RelayChanged
+    | Verdict
+    | Counted
+    | Notice
+)
+
+
+class Consumer(Protocol):
+    """Whoever takes deliveries: a client's mailbox, or other extensions' queues."""
+
+    def put(self, item: Delivery) -> None:
+        """Add an item to the stream; from any thread, never blocking."""
+        ...

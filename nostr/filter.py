@@ -1,0 +1,154 @@
+"""Filters of NIP-01: validate them once, then ask whether an event matches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .errors import InvalidMessage
+from .event import SignedEvent
+
+MAX_KIND = 65535
+MAX_INTEGER = 2**53
+
+_HEX_DIGITS = frozenset("0123456789abcdef")
+_HEX_LISTS = ("ids", "authors")
+_INTEGERS = ("since", "until", "limit")
+
+
+class Filter(NamedTuple):
+    """One validated filter of a REQ.
+
+    `json` is the filter as the client wrote it and is what relays are sent, unknown
+    keys such as NIP-50's `search` included. The other fields are what events are
+    compared with; None means that the filter does not speak of it.
+    """
+
+    json: dict[str, Any]
+    ids: frozenset[str] | None
+    authors: frozenset[str] | None
+    kinds: frozenset[int] | None
+    since: int | None
+    until: int | None
+    limit: int | None
+    tags: tuple[tuple[str, frozenset[str]], ...]
+
+    def matches(self, event: SignedEvent) -> bool:
+        """Whether the event matches, as NIP-01 says (`limit` plays no part)."""
+        if self.kinds is not None and event.kind not in self.kinds:
+            return False
+        if self.authors is not None and event.pubkey not in self.authors:
+            return False
+        if self.ids is not None and event.id not in self.ids:
+            return False
+        if self.since is not None and event.created_at < self.since:
+            return False
+        if self.until is not None and event.created_at > self.until:
+            return False
+        for name, values in self.tags:
+            if not any(
+                len(tag) > 1 and tag[0] == name and tag[1] in values
+                for tag in event.tags
+            ):
+                return False
+        return True
+
+    def replaced(self, **changes: Any) -> dict[str, Any]:
+        """Give the filter's JSON with some keys changed; None removes a key."""
+        changed = dict(self.json)
+        for key, value in changes.items():
+            if value is None:
+                changed.pop(key, None)
+            else:
+                changed[key] = value
+        return changed
+
+
+def parse_filter(value: object) -> Filter | None:
+    """Validate one filter of a REQ or COUNT (NIP-01).
+
+    Gives None for a filter with an empty list: it can match nothing. Raises
+    `InvalidMessage` where a relay would be right to refuse the filter.
+    """
+    if not isinstance(value, dict):
+        raise InvalidMessage("a filter must be a JSON object")
+    empty = False
+    tags: list[tuple[str, frozenset[str]]] = []
+    for key, item in value.items():
+        if key in _HEX_LISTS:
+            _check_hex_list(key, item)
+        elif key == "kinds":
+            _check_kinds(item)
+        elif key in _INTEGERS:
+            _check_integer(key, item)
+            continue
+        elif key.startswith("#"):
+            if len(key) != 2 or not (key[1].isascii() and key[1].isalpha()):
+                continue  # not a tag filter of NIP-01; relays make of it what they will
+            _check_tag_list(key, item)
+            tags.append((key[1], frozenset(item)))
+        else:
+            continue
+        empty = empty or not item
+    if empty:
+        return None
+    return Filter(
+        json=value,
+        ids=_as_set(value, "ids"),
+        authors=_as_set(value, "authors"),
+        kinds=_as_set(value, "kinds"),
+        since=value.get("since"),
+        until=value.get("until"),
+        limit=value.get("limit"),
+        tags=tuple(tags),
+    )
+
+
+def parse_filters(values: Sequence[object]) -> tuple[Filter, ...]:
+    """Validate the filters of a REQ or COUNT, leaving out those that match nothing.
+
+    Raises `InvalidMessage` where there is no filter at all or a malformed one.
+    """
+    if not values:
+        raise InvalidMessage("at least one filter is needed")
+    parsed = (parse_filter(value) for value in values)
+    return tuple(filter_ for filter_ in parsed if filter_ is not None)
+
+
+def matches_any(filters: Sequence[Filter], event: SignedEvent) -> bool:
+    """Whether any of the filters matches the event."""
+    return any(filter_.matches(event) for filter_ in filters)
+
+
+def _as_set(value: dict[str, Any], key: str) -> frozenset[Any] | None:
+    return frozenset(value[key]) if key in value else None
+
+
+def _check_hex_list(key: str, item: object) -> None:
+    _check_strings(key, item)
+    for text in item:  # type: ignore[attr-defined]  # a list, just checked
+        if len(text) != 64 or not _HEX_DIGITS.issuperset(text):
+            raise InvalidMessage(f"'{key}' must hold 64 lower-case hex digits each")
+
+
+def _check_tag_list(key: str, item: object) -> None:
+    _check_strings(key, item)
+    if key in ("#e", "#p"):
+        _check_hex_list(key, item)
+
+
+def _check_strings(key: str, item: object) -> None:
+    if not isinstance(item, list) or not all(isinstance(text, str) for text in item):
+        raise InvalidMessage(f"'{key}' must be a list of strings")
+
+
+def _check_kinds(item: object) -> None:
+    if not isinstance(item, list) or not all(
+        type(kind) is int and 0 <= kind <= MAX_KIND for kind in item
+    ):
+        raise InvalidMessage(f"'kinds' must be a list of integers from 0 to {MAX_KIND}")
+
+
+def _check_integer(key: str, item: object) -> None:
+    if type(item) is not int or not 0 <= item <= MAX_INTEGER:
+        raise InvalidMessage(f"'{key}' must be a non-negative integer")

@@ -1,0 +1,262 @@
+"""What clients and relays say, as small immutable types: parse and encode (NIP-01).
+
+Event text is taken out of its message unchanged and put into the next one unchanged; it
+is never serialised again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .errors import InvalidMessage
+from .event import decode_json
+
+# Prefixes of OK and CLOSED messages after which asking again is pointless. The rest of
+# them, and messages without a prefix, may well be different in a minute.
+FINAL_PREFIXES = frozenset(
+    (
+        "auth-required",
+        "blocked",
+        "deleted",
+        "invalid",
+        "mute",
+        "pow",
+        "replaced",
+        "restricted",
+        "unsupported",
+    )
+)
+
+_PREFIX = re.compile(r"\s*([a-z][a-z0-9-]*):")
+_CLIENT_EVENT = re.compile(r'\s*\[\s*"EVENT"\s*,\s*(?=\{)')
+_EVENT_ID = re.compile(r'"id"\s*:\s*"([0-9a-f]{64})"')
+_SUBSCRIPTION_ID = re.compile(r'\s*\[\s*"(?:REQ|COUNT)"\s*,\s*"([^"\\]{1,64})"')
+_RELAY_EVENT = re.compile(r'\s*\[\s*"EVENT"\s*,\s*"([^"\\]*)"\s*,\s*(?=\{)')
+
+
+class ClientEvent(NamedTuple):
+    """EVENT from a client: publish this. `event_id` is what the client calls it."""
+
+    event_id: str
+    text: str
+
+
+class ClientReq(NamedTuple):
+    """REQ or COUNT from a client; the filters are not validated yet."""
+
+    subscription_id: str
+    filters: Sequence[object]
+    is_count: bool = False
+
+
+class ClientClose(NamedTuple):
+    """CLOSE from a client."""
+
+    subscription_id: str
+
+
+class ClientAuth(NamedTuple):
+    """AUTH from a client (NIP-42)."""
+
+    event_id: str
+
+
+ClientMessage = ClientEvent | ClientReq | ClientClose | ClientAuth
+
+
+class RelayEvent(NamedTuple):
+    """EVENT from a relay; nothing about the event was checked yet."""
+
+    upstream_id: str
+    text: str
+
+
+class RelayEose(NamedTuple):
+    """EOSE from a relay."""
+
+    upstream_id: str
+
+
+class RelayOk(NamedTuple):
+    """OK from a relay."""
+
+    event_id: str
+    accepted: bool
+    message: str
+
+
+class RelayClosed(NamedTuple):
+    """CLOSED from a relay."""
+
+    upstream_id: str
+    message: str
+
+
+class RelayNotice(NamedTuple):
+    """NOTICE from a relay."""
+
+    message: str
+
+
+class RelayCount(NamedTuple):
+    """COUNT from a relay (NIP-45)."""
+
+    upstream_id: str
+    total: int
+
+
+class RelayAuth(NamedTuple):
+    """AUTH from a relay (NIP-42)."""
+
+    challenge: str
+
+
+RelayMessage = (
+    RelayEvent
+    | RelayEose
+    | RelayOk
+    | RelayClosed
+    | RelayNotice
+    | RelayCount
+    | RelayAuth
+)
+
+
+def decode(text: str) -> list[Any]:
+    """Decode a message, a non-empty JSON array that begins with a string.
+
+    Raises `InvalidMessage` for everything else, also for duplicate keys and NaN.
+    """
+    message = decode_json(text)
+    if not isinstance(message, list) or not message:
+        raise InvalidMessage("message must be a non-empty JSON array")
+    if not isinstance(message[0], str):
+        raise InvalidMessage("message must begin with a string")
+    return message
+
+
+def parse_client_message(text: str) -> ClientMessage:
+    """Parse what a client sent.
+
+    Raises `InvalidMessage` where it is so wrong that only a NOTICE can answer it: an
+    EVENT without a string id, a REQ without a string for its subscription id.
+    """
+    message = decode(text)
+    verb = message[0]
+    if verb in ("EVENT", "AUTH"):
+        event = message[1] if len(message) > 1 else None
+        event_id = event.get("id") if isinstance(event, dict) else None
+        if not isinstance(event_id, str):
+            raise InvalidMessage(f"{verb} must carry an event with an id")
+        if verb == "AUTH":
+            return ClientAuth(event_id)
+        return ClientEvent(event_id, _event_text(text, message))
+    if verb not in ("REQ", "COUNT", "CLOSE"):
+        raise InvalidMessage("unknown message type")
+    subscription_id = message[1] if len(message) > 1 else None
+    if not isinstance(subscription_id, str):
+        raise InvalidMessage(f"{verb} must carry a subscription id")
+    if verb == "CLOSE":
+        return ClientClose(subscription_id)
+    return ClientReq(subscription_id, message[2:], verb == "COUNT")
+
+
+def _event_text(text: str, message: list[Any]) -> str:
+    head = _CLIENT_EVENT.match(text)
+    tail = text.rstrip()
+    if len(message) != 2:  # refused, as this is no event
+        return json.dumps(message[1:])
+    if head is None:  # "\u0045VENT"
+        return json.dumps(message[1])
+    return tail[head.end() : -1].rstrip()
+
+
+def find_event_id(text: str) -> str | None:
+    """Find the event's id in an EVENT too large to be parsed."""
+    found = _EVENT_ID.search(text) if _CLIENT_EVENT.match(text) else None
+    return found.group(1) if found else None
+
+
+def find_subscription_id(text: str) -> str | None:
+    """Find the subscription id in a REQ or COUNT too large to be parsed."""
+    found = _SUBSCRIPTION_ID.match(text)
+    return found.group(1) if found else None
+
+
+def find_upstream_id(head: str) -> str | None:
+    """Find the subscription id in the beginning of a relay's EVENT."""
+    found = _RELAY_EVENT.match(head)
+    return found.group(1) if found else None
+
+
+def parse_relay_message(text: str) -> RelayMessage:
+    """Parse what a relay sent. Raises `InvalidMessage`."""
+    head = _RELAY_EVENT.match(text)
+    if head is not None:
+        if not text.endswith("]"):
+            text = text.rstrip()
+        return RelayEvent(head.group(1), text[head.end() : -1])
+    message = decode(text)
+    match message:
+        case ["EOSE", str(upstream_id), *_]:
+            return RelayEose(upstream_id)
+        case ["OK", str(event_id), bool(accepted), *rest]:
+            return RelayOk(event_id, accepted, _text(rest))
+        case ["CLOSED", str(upstream_id), *rest]:
+            return RelayClosed(upstream_id, _text(rest))
+        case ["NOTICE", str(notice), *_]:
+            return RelayNotice(notice)
+        case ["COUNT", str(upstream_id), {"count": int(total)}, *_] if total >= 0:
+            return RelayCount(upstream_id, total)
+        case ["AUTH", str(challenge), *_]:
+            return RelayAuth(challenge)
+        case ["EVENT", str(upstream_id), dict(event)]:
+            return RelayEvent(upstream_id, json.dumps(event))
+    raise InvalidMessage("message is none that a relay sends")
+
+
+def _text(rest: Sequence[object]) -> str:
+    return rest[0] if rest and isinstance(rest[0], str) else ""
+
+
+def prefix(message: str) -> str:
+    """Give the machine-readable part of an OK or CLOSED message, "" if it has none."""
+    found = _PREFIX.match(message)
+    return found.group(1) if found else ""
+
+
+def is_final(message: str) -> bool:
+    """Whether a refusal with this message will be the same when asked again."""
+    return prefix(message) in FINAL_PREFIXES
+
+
+def most_telling(messages: Sequence[str]) -> str:
+    """Give the refusal that says most: final before transient, then most frequent."""
+    final = [message for message in messages if is_final(message)]
+    candidates = final or list(messages)
+    return max(candidates, key=candidates.count) if candidates else ""
+
+
+def with_prefix(message: str, otherwise: str = "error") -> str:
+    """Give a message that begins with a prefix, as NIP-01 asks of OK and CLOSED."""
+    if prefix(message):
+        return message
+    return f"{otherwise}: {message}" if message else f"{otherwise}: no reason given"
+
+
+def encode(*parts: object) -> str:
+    """Encode a message."""
+    return json.dumps(parts, separators=(",", ":"))
+
+
+def encode_event(event_text: str) -> str:
+    """Encode an EVENT to a relay round the event's unchanged text."""
+    return f'["EVENT",{event_text}]'
+
+
+def event_head(subscription_id: str) -> str:
+    """Encode what stands before the event's text in an EVENT to a client."""
+    return f'["EVENT",{json.dumps(subscription_id)},'
