@@ -1,0 +1,321 @@
+"""One client's protocol: its text and `now` in, replies and commands out (NIP-01).
+
+A session owns its client's subscriptions and the publications whose OK is still due. It
+knows no socket, no thread and no clock. What the relays have to say arrives as
+deliveries, in the order in which it is to be said to the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from . import message as messages
+from .delivery import (
+    Asked,
+    Closed,
+    Counted,
+    Delivered,
+    Delivery,
+    Eose,
+    Progress,
+    RelayChanged,
+    Verdict,
+)
+from .errors import InvalidEvent, InvalidMessage
+from .event import SignedEvent
+from .filter import Filter, parse_filters
+from .pace import TokenBucket
+from .settings import ClientLimits, Settings
+from .subscription import Subscription
+
+AUTH_KIND = 22242
+_TOO_FAST = "rate-limited: slow down"
+
+
+class Subscribe(NamedTuple):
+    """Command: open this subscription on the relays."""
+
+    upstream_id: str
+    filters: tuple[Filter, ...]
+
+
+class Unsubscribe(NamedTuple):
+    """Command: close this subscription on the relays."""
+
+    upstream_id: str
+
+
+class Publish(NamedTuple):
+    """Command: publish this event; a `Verdict` is expected back."""
+
+    event: SignedEvent
+
+
+class Count(NamedTuple):
+    """Command: ask the relays to count; a `Counted` is expected back."""
+
+    upstream_id: str
+    filters: tuple[Filter, ...]
+
+
+Command = Subscribe | Unsubscribe | Publish | Count
+
+
+class Session:
+    """One client's side of the conversation.
+
+    `new_id` gives an unguessable id for each subscription on the relays; `wall` arrives
+    with each message and is compared with expirations (NIP-40), in Unix seconds.
+    """
+
+    def __init__(
+        self,
+        limits: ClientLimits,
+        settings: Settings,
+        new_id: Callable[[], str],
+        now: float,
+    ) -> None:
+        self._limits = limits
+        self._settings = settings
+        self._new_id = new_id
+        self._bucket = TokenBucket(
+            limits.messages_per_second, limits.burst_messages, now
+        )
+        self._by_id: dict[str, Subscription] = {}
+        self._by_upstream_id: dict[str, Subscription] = {}
+        self._counts: dict[str, str] = {}
+        self._publishing: dict[str, int] = {}
+        self._noticed_no_relay = False
+
+    @property
+    def upstream_ids(self) -> list[str]:
+        """The ids under which this client's subscriptions are open on the relays."""
+        return list(self._by_upstream_id)
+
+    @property
+    def subscription_count(self) -> int:
+        """How many subscriptions the client has open."""
+        return len(self._by_id)
+
+    # From the client
+
+    def receive(self, text: str, now: float, wall: float) -> list[str | Command]:
+        """Take a message of the client; give replies (text) and commands, in order."""
+        if len(text) > self._limits.message_bytes or (
+            len(text) * 4 > self._limits.message_bytes
+            and len(text.encode(errors="surrogatepass")) > self._limits.message_bytes
+        ):
+            return self._too_large(text, now)
+        try:
+            message = messages.parse_client_message(text)
+        except InvalidMessage as error:
+            reply = self._notice(f"invalid: {error}")
+            return [reply if self._bucket.take(now) else self._notice(_TOO_FAST)]
+        if isinstance(message, messages.ClientClose):
+            return self._close(message.subscription_id)
+        allowed = self._bucket.take(now)
+        if isinstance(message, messages.ClientReq):
+            if allowed:
+                return self._req(message, now)
+            return self._refuse(message.subscription_id, _TOO_FAST)
+        if not allowed:
+            return [self._ok(message.event_id, False, _TOO_FAST)]
+        if isinstance(message, messages.ClientAuth):
+            refusal = "invalid: no challenge was sent"
+            return [self._ok(message.event_id, False, refusal)]
+        return self._publish(message, wall)
+
+    def receive_binary(self) -> list[str | Command]:
+        """Answer a binary frame, which Nostr does not know."""
+        return [self._notice("invalid: binary messages are not Nostr")]
+
+    def _too_large(self, text: str, now: float) -> list[str | Command]:
+        # Only looked at, not parsed: parsing megabytes would hold up everybody else.
+        if not self._bucket.take(now):
+            return [self._notice(_TOO_FAST)]
+        reason = f"invalid: message is larger than {self._limits.message_bytes} bytes"
+        if event_id := messages.find_event_id(text):
+            return [self._ok(event_id, False, reason)]
+        if subscription_id := messages.find_subscription_id(text):
+            return self._refuse(subscription_id, reason)
+        return [self._notice(reason)]
+
+    def _publish(
+        self, message: messages.ClientEvent, wall: float
+    ) -> list[str | Command]:
+        try:
+            event = SignedEvent.parse(message.text)
+        except InvalidEvent as error:
+            return [self._ok(message.event_id, False, f"invalid: {error}")]
+        if event.is_expired(wall):
+            return [self._ok(event.id, False, "invalid: event has expired")]
+        if event.is_protected:
+            refusal = "blocked: protected events are not forwarded"
+            return [self._ok(event.id, False, refusal)]
+        if event.kind == AUTH_KIND:
+            refusal = "invalid: authentication events are not forwarded"
+            return [self._ok(event.id, False, refusal)]
+        self._publishing[event.id] = self._publishing.get(event.id, 0) + 1
+        return [Publish(event)]
+
+    def _req(self, message: messages.ClientReq, now: float) -> list[str | Command]:
+        subscription_id = message.subscription_id
+        longest = self._settings.subscription_id_characters
+        if not 1 <= len(subscription_id) <= longest:
+            refusal = f"invalid: subscription id must have 1 to {longest} characters"
+            return self._refuse(subscription_id, refusal)
+        try:
+            filters = parse_filters(message.filters)
+        except InvalidMessage as error:
+            return self._refuse(subscription_id, f"invalid: {error}")
+        if len(message.filters) > self._limits.filters:
+            refusal = f"error: more than {self._limits.filters} filters"
+            return self._refuse(subscription_id, refusal)
+        if message.is_count:
+            return self._count(subscription_id, filters)
+        output: list[str | Command] = []
+        if subscription_id in self._by_id:
+            output += self._close(subscription_id)
+        elif len(self._by_id) >= self._limits.subscriptions:
+            refusal = f"error: more than {self._limits.subscriptions} subscriptions"
+            return [self._closed(subscription_id, refusal)]
+        subscription = Subscription(
+            subscription_id, self._new_id(), filters, now, self._settings
+        )
+        self._by_id[subscription_id] = subscription
+        if not filters:
+            subscription.settled = True
+            return [*output, messages.encode("EOSE", subscription_id)]
+        self._by_upstream_id[subscription.upstream_id] = subscription
+        return [*output, Subscribe(subscription.upstream_id, filters)]
+
+    def _count(
+        self, subscription_id: str, filters: tuple[Filter, ...]
+    ) -> list[str | Command]:
+        if not filters:
+            return [messages.encode("COUNT", subscription_id, {"count": 0})]
+        if len(self._counts) >= self._limits.subscriptions:
+            return [self._closed(subscription_id, "error: too many counts at once")]
+        upstream_id = self._new_id()
+        self._counts[upstream_id] = subscription_id
+        return [Count(upstream_id, filters)]
+
+    def _close(self, subscription_id: str) -> list[str | Command]:
+        subscription = self._by_id.pop(subscription_id, None)
+        if subscription is None:
+            return []
+        if self._by_upstream_id.pop(subscription.upstream_id, None) is None:
+            return []
+        return [Unsubscribe(subscription.upstream_id)]
+
+    # From the relays
+
+    def deliver(
+        self, deliveries: Iterable[Delivery], now: float
+    ) -> Iterator[str | Command]:
+        """Take what the relays had to say; gives texts for the client and commands.
+
+        It goes on as what it gives is taken: what the client closes in between is not
+        delivered any more.
+        """
+        by_upstream_id = self._by_upstream_id
+        for item in deliveries:
+            if isinstance(item, Delivered):
+                subscription = by_upstream_id.get(item.upstream_id)
+                if subscription is not None:
+                    if not subscription.settled:
+                        subscription.heard(item.relay_url, now)
+                    yield f"{subscription.event_head}{item.event.text}]"
+            elif isinstance(item, Verdict):
+                yield from self._verdict(item)
+            elif isinstance(item, RelayChanged):
+                for subscription in list(by_upstream_id.values()):
+                    subscription.relay_changed(item.relay_url, item.asked, item.owing)
+                    yield from self._settle_if(subscription, subscription.has_all)
+            elif isinstance(item, Counted):
+                yield from self._counted(item)
+            elif isinstance(item, Asked | Progress | Eose | Closed):
+                subscription = by_upstream_id.get(item.upstream_id)
+                if subscription is not None:
+                    yield from self._subscription_news(subscription, item, now)
+
+    def _subscription_news(
+        self,
+        subscription: Subscription,
+        item: Asked | Progress | Eose | Closed,
+        now: float,
+    ) -> Sequence[str | Command]:
+        if isinstance(item, Progress):
+            subscription.heard(item.relay_url, now)
+            return []
+        if isinstance(item, Eose):
+            last = subscription.eose(item.relay_url)
+            return self._settle_if(subscription, last)
+        if isinstance(item, Asked):
+            subscription.asked(item.relay_urls, item.owing)
+            if item.connected or self._noticed_no_relay:
+                return []
+            self._noticed_no_relay = True
+            notice = "no relay is connected; subscriptions wait until one is"
+            return [self._notice(notice)]
+        reason = subscription.closed(item.relay_url, item.message)
+        if reason is None:
+            return self._settle_if(subscription, subscription.has_all)
+        commands = self._close(subscription.subscription_id)
+        text = self._closed(subscription.subscription_id, messages.with_prefix(reason))
+        return [text, *commands]
+
+    def tick(self, now: float) -> list[str]:
+        """Send the EOSEs whose time has come."""
+        output: list[str] = []
+        for subscription in self._by_upstream_id.values():
+            output += self._settle_if(subscription, subscription.due(now))
+        return output
+
+    def deadline(self, now: float) -> float | None:
+        """Give the instant of the next `tick`; None while nothing waits for time."""
+        return min(
+            (
+                subscription.deadline(now)
+                for subscription in self._by_upstream_id.values()
+                if not subscription.settled
+            ),
+            default=None,
+        )
+
+    def _settle_if(self, subscription: Subscription, complete: bool) -> list[str]:
+        if subscription.settled or not complete:
+            return []
+        subscription.settled = True
+        return [messages.encode("EOSE", subscription.subscription_id)]
+
+    def _verdict(self, verdict: Verdict) -> list[str]:
+        times = self._publishing.pop(verdict.event_id, 0)
+        return [self._ok(verdict.event_id, verdict.accepted, verdict.message)] * times
+
+    def _counted(self, item: Counted) -> list[str]:
+        subscription_id = self._counts.pop(item.upstream_id, None)
+        if subscription_id is None:
+            return []
+        if item.total is None:
+            return [self._closed(subscription_id, "unsupported: no relay can count")]
+        return [messages.encode("COUNT", subscription_id, {"count": item.total})]
+
+    # Replies
+
+    @staticmethod
+    def _ok(event_id: str, accepted: bool, message: str) -> str:
+        return messages.encode("OK", event_id, accepted, message)
+
+    @staticmethod
+    def _closed(subscription_id: str, message: str) -> str:
+        return messages.encode("CLOSED", subscription_id, message)
+
+    @staticmethod
+    def _notice(message: str) -> str:
+        return messages.encode("NOTICE", message)
+
+    def _refuse(self, subscription_id: str, message: str) -> list[str | Command]:
+        # CLOSED ends a subscription, also an older one of the same id.
+        return [self._closed(subscription_id, message), *self._close(subscription_id)]
