@@ -1,0 +1,142 @@
+"""One upstream subscription on one relay: what was asked, what is still to come.
+
+Usually it serves one REQ of one client. Where a relay allows few subscriptions, several
+REQs share one; each is then a *member*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum, auto
+from typing import NamedTuple
+
+from .event import SignedEvent
+from .fetch import Fetch
+from .filter import Filter
+from .overlap import Confirmation, can_bring_news, gap_filters, live_filters
+from .settings import Settings
+
+
+class Request(NamedTuple):
+    """A REQ as relays are to serve it.
+
+    `arrived` is when it came, in Unix seconds; `delivered` tells whether an event id
+    was delivered to it.
+    """
+
+    upstream_id: str
+    filters: tuple[Filter, ...]
+    arrived: float
+    delivered: Callable[[str], bool]
+
+
+class AskState(Enum):
+    """Where an upstream subscription stands on its relay."""
+
+    QUEUED = auto()  # to be sent as soon as connection and pace allow
+    SENT = auto()  # sent; stored events are coming; EOSE is still to come
+    LIVE = auto()  # EOSE came; new events are coming
+    RETRYING = auto()  # the relay closed it for now
+    CLOSED = auto()  # the relay closed it for good
+
+
+class Ask:
+    """The state of one upstream subscription on one relay.
+
+    `wires` are the subscription ids in use for it on the connection, its own and others
+    for what does not fit one REQ; True marks those that are closed after their EOSE.
+    `awaiting` are those whose EOSE is still to come. Instants are those of `clock.now`.
+    """
+
+    def __init__(self, wire_id: str, settings: Settings) -> None:
+        self.wire_id = wire_id
+        self.state = AskState.QUEUED
+        self.members: dict[str, Request] = {}
+        self.answered: set[str] = set()
+        self.awaiting: set[str] = set()
+        self.wires: dict[str, bool] = {}
+        self.tries = 0
+        self.asked_authenticated = False
+        self.retry_at = 0.0
+        self.sent_at = 0.0
+        self.heard_at = 0.0
+        self.progress_at = 0.0
+        self.answer_due: float | None = None
+        self.refreshing = False
+        self.fetch: Fetch | None = None
+        self.confirmation: Confirmation | None = None
+        self._settings = settings
+        self._extra = 0
+
+    def filters(self, now: float, wall: float) -> tuple[list[Filter], list[Filter]]:
+        """Give the filters to send: those that stay open, and those that fetch a gap.
+
+        Until a member had its first EOSE here, it is asked as its client asked.
+        """
+        live: list[Filter] = []
+        gap: list[Filter] = []
+        for upstream_id, request in self.members.items():
+            if upstream_id not in self.answered or self.confirmation is None:
+                live += request.filters
+                continue
+            confirmed = self.confirmation.at(wall, now)
+            if not can_bring_news(request.filters, confirmed, request.delivered):
+                continue
+            live += live_filters(request.filters)
+            gap += gap_filters(
+                request.filters,
+                confirmed,
+                request.arrived,
+                self._settings,
+                unnamed_gift_wraps=not self.refreshing,
+            )
+        return live, gap
+
+    def to_complete(self, gap: Sequence[Filter]) -> Fetch | None:
+        """Give the fetch that completes the answer should the relay cut it.
+
+        Beside the gap these are a client's own filters with `since` and no `limit`: who
+        asks so wants everything from then on. Without `since`, cutting is expected.
+        """
+        wanted = list(gap)
+        for upstream_id, request in self.members.items():
+            if upstream_id not in self.answered or self.confirmation is None:
+                wanted += [
+                    filter_
+                    for filter_ in request.filters
+                    if filter_.since is not None and filter_.limit is None
+                ]
+        if not wanted:
+            return None
+        return Fetch(wanted, self._settings.page_events, self._settings.pages)
+
+    def extra_wire_id(self) -> str:
+        """Give another subscription id for a part of this one."""
+        self._extra += 1
+        return f"{self.wire_id}-{self._extra}"
+
+    def event(self, event: SignedEvent, now: float, wall: float) -> None:
+        """An event came for this subscription."""
+        self.heard_at = now
+        if self.state is AskState.LIVE:
+            self.confirmation = Confirmation(wall, now)
+        elif self.fetch is not None:
+            self.fetch.event(event)
+
+    def complete(self, now: float, wall: float) -> Iterable[str]:
+        """The answer is complete; gives the members that had none before."""
+        self.state = AskState.LIVE
+        self.heard_at = now
+        self.tries = 0
+        self.asked_authenticated = False
+        self.answer_due = None
+        self.refreshing = False
+        self.fetch = None
+        self.confirmation = Confirmation(wall, now)
+        new = [
+            upstream_id
+            for upstream_id in self.members
+            if upstream_id not in self.answered
+        ]
+        self.answered.update(new)
+        return new

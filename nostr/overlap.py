@@ -1,0 +1,98 @@
+"""Overlap windows: what to ask a relay for after a time in which events may pass by.
+
+A subscription that a relay had already answered is asked again with two kinds of
+filters (NIP-01). The client's own filters with `limit: 1` keep the live stream exactly
+as wide as the client asked; were their `since` moved instead, live events that carry an
+older `created_at` would silently stay out. The same filters with `since` moved to the
+overlap window, and without a limit, fetch what was missed. Gift wraps (kind 1059) carry
+dates up to two days in the past (NIP-59), so they get a wider window of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from .filter import Filter, parse_filter
+from .settings import Settings
+
+GIFT_WRAP_KIND = 1059
+
+
+class Confirmation(NamedTuple):
+    """When a relay last proved that it serves a subscription, by both clocks."""
+
+    wall: float
+    now: float
+
+    def at(self, wall: float, now: float) -> float:
+        """Give the instant in Unix seconds; the earlier one if the clock stepped."""
+        return min(self.wall, wall - (now - self.now))
+
+
+def live_filters(filters: Sequence[Filter]) -> list[Filter]:
+    """Give the filters that keep the live stream open and fetch next to nothing."""
+    return [
+        _changed(filter_, limit=1 if filter_.limit is None else min(filter_.limit, 1))
+        for filter_ in filters
+    ]
+
+
+def gap_filters(
+    filters: Sequence[Filter],
+    confirmed: float,
+    arrived: float,
+    settings: Settings,
+    *,
+    unnamed_gift_wraps: bool,
+) -> list[Filter]:
+    """Give the filters that fetch what a relay may hold and we may not have.
+
+    `confirmed` is when the relay last proved that it serves the subscription, `arrived`
+    when the REQ came, both in Unix seconds. The wide window of gift wraps is asked for
+    where the filters can match kind 1059, or, without `unnamed_gift_wraps`, only where
+    they name it.
+    """
+    gap: list[Filter] = []
+    for filter_ in filters:
+        earliest = filter_.since or 0
+        if filter_.limit == 0:
+            earliest = max(earliest, int(arrived))
+        start = max(earliest, int(confirmed - settings.overlap_seconds))
+        wide_start = max(earliest, start - int(settings.gift_wrap_seconds))
+        named = filter_.kinds is not None and GIFT_WRAP_KIND in filter_.kinds
+        wide = named or (filter_.kinds is None and unnamed_gift_wraps)
+        only_wide = wide and filter_.kinds == frozenset((GIFT_WRAP_KIND,))
+        if not only_wide and not _ends_before(filter_, start):
+            gap.append(_changed(filter_, since=start, limit=None))
+        wide = wide and (only_wide or wide_start < start)
+        if wide and not _ends_before(filter_, wide_start):
+            kinds = [GIFT_WRAP_KIND]
+            gap.append(_changed(filter_, kinds=kinds, since=wide_start, limit=None))
+    return gap
+
+
+def can_bring_news(
+    filters: Sequence[Filter], confirmed: float, delivered: Callable[[str], bool]
+) -> bool:
+    """Whether the filters can still match anything that was not delivered.
+
+    They cannot where `until` lies before the last confirmation, or where all `ids` were
+    delivered.
+    """
+    return any(
+        not _ends_before(filter_, int(confirmed))
+        and (filter_.ids is None or not all(map(delivered, filter_.ids)))
+        for filter_ in filters
+    )
+
+
+def _ends_before(filter_: Filter, instant: int) -> bool:
+    return filter_.until is not None and filter_.until < instant
+
+
+def _changed(filter_: Filter, **changes: object) -> Filter:
+    changed = parse_filter(filter_.replaced(**changes))
+    if changed is None:
+        raise AssertionError("a filter that matches something became empty")
+    return changed

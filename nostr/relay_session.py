@@ -1,0 +1,396 @@
+"""One relay's side of the conversation: what to ask it, when to ask again (NIP-01).
+
+The relay's messages and `now` in, text for the relay out. It knows no socket, no thread
+and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from . import backoff, message
+from .ask import Ask, AskState, Request
+from .filter import Filter
+from .pace import TokenBucket
+from .settings import Settings
+
+PROBE_FILTER = {"ids": ["0" * 64], "limit": 1}
+SPARE_SUBSCRIPTIONS = 2  # of those a relay allows: for a page and for a probe
+
+
+class RelayLimits(NamedTuple):
+    """What a relay's NIP-11 document says it takes; None where it says nothing."""
+
+    max_message_length: int | None = None
+    max_subscriptions: int | None = None
+    max_filters: int | None = None
+    max_limit: int | None = None
+
+
+class ClosedForGood(NamedTuple):
+    """A relay will not serve these subscriptions, and why."""
+
+    upstream_ids: tuple[str, ...]
+    message: str
+
+
+class RelaySession:
+    """All upstream subscriptions of one relay, connected or not.
+
+    `output` collects the text to be sent; whoever sends it empties it. `suspect` tells
+    why the connection is to be replaced. Instants are those of `clock.now`.
+    """
+
+    def __init__(self, settings: Settings, new_id: Callable[[], str]) -> None:
+        self.limits = RelayLimits()
+        self.connected = False
+        self.output: list[str] = []
+        self.suspect: str | None = None
+        self.can_authenticate = False
+        self._settings = settings
+        self._new_id = new_id
+        self._asks: dict[str, Ask] = {}
+        self._ask_of: dict[str, Ask] = {}
+        self._wires: dict[str, Ask] = {}
+        self._queue: dict[str, Ask] = {}
+        self._refreshes: dict[str, Ask] = {}
+        self._refused_unauthenticated: dict[str, Ask] = {}
+        self._bucket = self._new_bucket(0)
+        self._refresh_bucket = TokenBucket(settings.refreshes_per_second, 1, 0)
+        self._scan_at = 0.0
+        self._probe_id: str | None = None
+        self._probe_due = 0.0
+        self._doubted: list[Ask] = []
+
+    @property
+    def subscription_count(self) -> int:
+        """How many subscriptions are open on the relay."""
+        return len(self._asks)
+
+    # Subscriptions come and go
+
+    def subscribe(self, request: Request) -> None:
+        """Open a subscription, or replace the one of the same id."""
+        self.unsubscribe(request.upstream_id)
+        ask = self._ask_for(request.upstream_id)
+        ask.members[request.upstream_id] = request
+        self._ask_of[request.upstream_id] = ask
+        self._enqueue(ask)
+
+    def unsubscribe(self, upstream_id: str) -> None:
+        """Close a subscription and forget everything about it."""
+        ask = self._ask_of.pop(upstream_id, None)
+        if ask is None:
+            return
+        ask.members.pop(upstream_id, None)
+        ask.answered.discard(upstream_id)
+        if not ask.members:
+            self._forget(ask)
+
+    def _ask_for(self, upstream_id: str) -> Ask:
+        allowed = self._allowed_asks
+        if allowed is None or len(self._asks) < allowed:
+            ask = Ask(upstream_id, self._settings)
+            self._asks[upstream_id] = ask
+            return ask
+        ask = min(self._asks.values(), key=_filter_count)
+        if ask.state is AskState.CLOSED:
+            ask.state = AskState.QUEUED
+        return ask
+
+    @property
+    def _allowed_asks(self) -> int | None:
+        most = self.limits.max_subscriptions
+        return None if most is None else max(1, most - SPARE_SUBSCRIPTIONS)
+
+    def _forget(self, ask: Ask) -> None:
+        self._close_wires(ask)
+        self._asks.pop(ask.wire_id, None)
+        self._queue.pop(ask.wire_id, None)
+        self._refreshes.pop(ask.wire_id, None)
+        self._refused_unauthenticated.pop(ask.wire_id, None)
+
+    def _close_wires(self, ask: Ask, *, keep: str | None = None) -> None:
+        for wire_id in list(ask.wires):
+            if wire_id != keep:
+                self._close_wire(ask, wire_id)
+        ask.awaiting.clear()
+
+    def _close_wire(self, ask: Ask, wire_id: str) -> None:
+        ask.wires.pop(wire_id, None)
+        ask.awaiting.discard(wire_id)
+        if self._wires.pop(wire_id, None) is not None and self.connected:
+            self.output.append(message.encode("CLOSE", wire_id))
+
+    def _enqueue(self, ask: Ask) -> None:
+        ask.state = AskState.QUEUED
+        self._queue[ask.wire_id] = ask
+
+    def set_limits(self, limits: RelayLimits) -> None:
+        """Go by what the relay's NIP-11 document says."""
+        self.limits = limits
+        allowed = self._allowed_asks
+        if allowed is None:
+            return
+        while len(self._asks) > allowed:
+            ask = self._asks[next(reversed(self._asks))]
+            members = list(ask.members.values())
+            self._forget(ask)
+            for request in members:
+                shared = self._ask_for(request.upstream_id)
+                shared.members[request.upstream_id] = request
+                self._ask_of[request.upstream_id] = shared
+                self._enqueue(shared)
+
+    # The connection comes and goes
+
+    def open(self, now: float, wall: float) -> None:
+        """The connection is open: every subscription is asked (again), at a pace."""
+        self.connected = True
+        self.suspect = None
+        self._bucket = self._new_bucket(now)
+        for ask in self._asks.values():
+            if ask.state is not AskState.CLOSED:
+                self._enqueue(ask)
+        self._scan_at = now + self._settings.refresh_seconds / 60
+        self.tick(now, wall)
+
+    def lose(self) -> None:
+        """The connection is gone, and with it everything the relay was asked."""
+        self.connected = False
+        self.output.clear()
+        self._wires.clear()
+        self._refreshes.clear()
+        self._doubted.clear()
+        self._probe_id = None
+        for ask in self._asks.values():
+            ask.wires.clear()
+            ask.awaiting.clear()
+            ask.fetch = None
+            ask.refreshing = False
+            ask.answer_due = None
+            if ask.state is not AskState.CLOSED:
+                self._enqueue(ask)
+
+    def authenticated(self, now: float, wall: float) -> None:
+        """The relay accepted our AUTH: ask again what it refused for want of it."""
+        for ask in self._refused_unauthenticated.values():
+            self._enqueue(ask)
+        self._refused_unauthenticated.clear()
+        self.tick(now, wall)
+
+    # The relay speaks
+
+    def asked(self, wire_id: str) -> Ask | None:
+        """Give what an EVENT with this subscription id answers; None if unasked for."""
+        return self._wires.get(wire_id)
+
+    def eose(self, wire_id: str, now: float, wall: float) -> Iterable[str]:
+        """Take an EOSE; gives the subscriptions for which it is the first one here."""
+        if self._answers_probe(wire_id, now):
+            return ()
+        ask = self._wires.get(wire_id)
+        if ask is None:
+            return ()
+        ask.awaiting.discard(wire_id)
+        if ask.wires.get(wire_id):
+            self._close_wire(ask, wire_id)
+        if ask.awaiting:
+            ask.heard_at = now
+            return ()
+        if ask.state is AskState.LIVE:
+            ask.heard_at = now
+            return ()
+        if ask.state is not AskState.SENT:
+            return ()
+        page = ask.fetch.next_page() if ask.fetch is not None else []
+        if page:
+            ask.heard_at = now
+            for chunk in self._chunks(page):
+                self._send_part(ask, ask.extra_wire_id(), chunk, temporary=True)
+            if ask.awaiting:
+                return ()
+        return ask.complete(now, wall)
+
+    def closed(self, wire_id: str, reason: str, now: float) -> ClosedForGood | None:
+        """Take a CLOSED; tells which subscriptions the relay will never serve."""
+        if self._answers_probe(wire_id, now):
+            return None
+        ask = self._wires.pop(wire_id, None)
+        if ask is None:
+            return None
+        ask.wires.pop(wire_id, None)
+        self._close_wires(ask)
+        ask.fetch = None
+        ask.answer_due = None
+        needs_key = message.prefix(reason) == "auth-required"
+        if needs_key and self.can_authenticate and not ask.asked_authenticated:
+            ask.asked_authenticated = True
+            ask.state = AskState.RETRYING
+            ask.retry_at = float("inf")
+            self._refused_unauthenticated[ask.wire_id] = ask
+            return None
+        if message.is_final(reason):
+            ask.state = AskState.CLOSED
+            self._queue.pop(ask.wire_id, None)
+            return ClosedForGood(tuple(ask.members), reason)
+        self._back_off(ask, now)
+        return None
+
+    def _back_off(self, ask: Ask, now: float) -> None:
+        ask.tries += 1
+        ask.state = AskState.RETRYING
+        ask.retry_at = now + backoff.ceiling(
+            ask.tries,
+            self._settings.subscription_retry_seconds,
+            self._settings.subscription_retry_max_seconds,
+        )
+        self._scan_at = min(self._scan_at, ask.retry_at)
+        ask.answer_due = None
+
+    def back_off(self, wire_id: str, now: float) -> None:
+        """Ask for less for a while: what came for this subscription was too large."""
+        ask = self._wires.get(wire_id)
+        if ask is not None:
+            self._close_wires(ask)
+            self._back_off(ask, now)
+
+    # Time
+
+    def tick(self, now: float, wall: float) -> None:
+        """Send what is due: queued, retried, refreshed; doubt what does not answer."""
+        if not self.connected:
+            return
+        if now >= self._scan_at:
+            self._scan(now)
+        while self._queue and self._bucket.take(now):
+            ask = self._queue.pop(next(iter(self._queue)))
+            ask.refreshing = False
+            self._send(ask, now, wall)
+        while self._refreshes and self._refresh_bucket.take(now):
+            ask = self._refreshes.pop(next(iter(self._refreshes)))
+            ask.refreshing = ask.confirmation is not None
+            self._send(ask, now, wall)
+            if ask.awaiting:
+                ask.answer_due = now + self._settings.refresh_answer_seconds
+        if self._probe_id is not None and now >= self._probe_due:
+            self.suspect = "it answers neither a subscription nor a probe"
+
+    def deadline(self, now: float) -> float | None:
+        """Give the instant of the next `tick`; None while nothing waits for time."""
+        if not self.connected:
+            return None
+        due = [self._scan_at] if self._asks else []
+        if self._queue:
+            due.append(self._bucket.next_at(now))
+        if self._refreshes:
+            due.append(self._refresh_bucket.next_at(now))
+        if self._probe_id is not None:
+            due.append(self._probe_due)
+        return min(due, default=None)
+
+    def _scan(self, now: float) -> None:
+        self._scan_at = now + self._settings.refresh_seconds / 60
+        quiet = now - self._settings.refresh_seconds
+        for ask in self._asks.values():
+            if ask.state is AskState.RETRYING:
+                if ask.retry_at <= now:
+                    self._enqueue(ask)
+                else:
+                    self._scan_at = min(self._scan_at, ask.retry_at)
+            elif ask.answer_due is not None:
+                if ask.answer_due <= now:
+                    self._doubt(ask, now)
+            elif (
+                ask.state in (AskState.LIVE, AskState.SENT)
+                and max(ask.heard_at, ask.sent_at) <= quiet
+            ):
+                self._refreshes[ask.wire_id] = ask
+
+    def _doubt(self, ask: Ask, now: float) -> None:
+        ask.answer_due = None
+        self._doubted.append(ask)
+        if self._probe_id is None:
+            self._probe_id = self._new_id()
+            self._probe_due = now + self._settings.probe_seconds
+            self.output.append(message.encode("REQ", self._probe_id, PROBE_FILTER))
+
+    def _answers_probe(self, wire_id: str, now: float) -> bool:
+        if wire_id != self._probe_id:
+            return False
+        self._probe_id = None
+        self.output.append(message.encode("CLOSE", wire_id))
+        for ask in self._doubted:
+            if ask.state is AskState.SENT and self._asks.get(ask.wire_id) is ask:
+                self._back_off(ask, now)
+        self._doubted.clear()
+        return True
+
+    # Sending
+
+    def _send(self, ask: Ask, now: float, wall: float) -> None:
+        live, gap = ask.filters(now, wall)
+        ask.fetch = ask.to_complete(gap)
+        ask.answer_due = None
+        ask.sent_at = now
+        ask.state = AskState.SENT
+        self._close_wires(ask, keep=ask.wire_id)
+        if not live and not gap:  # nothing new can match: not asked again
+            ask.complete(now, wall)
+            return
+        chunks = self._chunks([*live, *gap])
+        if len(chunks) == 1:
+            parts = [(ask.wire_id, chunks[0], False)]
+        else:
+            chunks = self._chunks(live)
+            wire_ids = [ask.wire_id, *(ask.extra_wire_id() for _ in chunks[1:])]
+            parts = [
+                (wire_id, chunk, False)
+                for wire_id, chunk in zip(wire_ids, chunks, strict=True)
+            ]
+            parts += [(ask.extra_wire_id(), chunk, True) for chunk in self._chunks(gap)]
+        for wire_id, chunk, temporary in parts:
+            self._send_part(ask, wire_id, chunk, temporary=temporary)
+
+    def _send_part(
+        self, ask: Ask, wire_id: str, filters: Sequence[Filter], *, temporary: bool
+    ) -> None:
+        ask.wires[wire_id] = temporary
+        ask.awaiting.add(wire_id)
+        self._wires[wire_id] = ask
+        self.output.append(self._encode(wire_id, filters))
+
+    def _chunks(self, filters: Sequence[Filter]) -> list[list[Filter]]:
+        most = self.limits.max_filters or len(filters)
+        longest = self.limits.max_message_length
+        chunks: list[list[Filter]] = []
+        for filter_ in filters:
+            if chunks and len(chunks[-1]) < most:
+                larger = [*chunks[-1], filter_]
+                if longest is None or len(self._encode("x" * 64, larger)) <= longest:
+                    chunks[-1] = larger
+                    continue
+            chunks.append([filter_])
+        return chunks
+
+    def _encode(self, wire_id: str, filters: Sequence[Filter]) -> str:
+        most = self.limits.max_limit
+        bodies = [
+            (
+                filter_.json
+                if most is None or filter_.limit is None or filter_.limit <= most
+                else filter_.replaced(limit=most)
+            )
+            for filter_ in filters
+        ]
+        return message.encode("REQ", wire_id, *bodies)
+
+    def _new_bucket(self, now: float) -> TokenBucket:
+        return TokenBucket(
+            self._settings.requests_per_second, self._settings.burst_requests, now
+        )
+
+
+def _filter_count(ask: Ask) -> int:
+    return sum(len(request.filters) for request in ask.members.values())
