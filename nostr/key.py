@@ -214,7 +214,7 @@ class PrivateKey:
         """
         scalar = _exactly_32_bytes("scalar", scalar)
         try:
-            return coincurve.PrivateKey(self._secret).add(scalar).secret
+            return bytes(coincurve.PrivateKey(self._secret).add(scalar).secret)
         except ValueError:
             raise InvalidKey("the scalar or the sum is out of range") from None
 

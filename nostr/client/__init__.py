@@ -1,0 +1,1 @@
+"""The client as other extensions know it."""

@@ -1,0 +1,109 @@
+"""NostrClient: the running singleton that other extensions import."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from loguru import logger
+
+from ..message_pool import EndOfStoredEventsMessage, EventMessage, NoticeMessage
+from ..relay_manager import RelayManager
+from ..settings import Settings
+
+Item = TypeVar("Item")
+OnEvent = Callable[[EventMessage], object]
+OnNotice = Callable[[NoticeMessage], object]
+OnEose = Callable[[EndOfStoredEventsMessage], object]
+
+
+class NostrClient:
+    """The relays, and the messages of subscriptions opened in this process."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.relay_manager = RelayManager(settings)
+        self.running = True
+        self._wakes: set[Callable[[], None]] = set()
+        self.relay_manager.message_pool.in_process.wake = self._wake
+
+    def connect(self, relays: Iterable[str]) -> None:
+        """Add relays and connect to them; one that cannot be added is logged."""
+        self.running = True
+        for url in relays:
+            try:
+                self.relay_manager.add_relay(url)
+            except ValueError as error:
+                logger.warning(f"relay {url!r} is left out: {error}")
+        self.relay_manager.start()
+
+    def reconnect(self, relays: Iterable[str]) -> None:
+        """Connect to these relays and no others."""
+        self.relay_manager.remove_relays()
+        self.connect(relays)
+
+    def close(self) -> None:
+        """End all connections and all `subscribe` calls; `connect` begins anew.
+
+        Blocks until the relays' threads have ended, at most `stop_seconds`.
+        """
+        self.running = False
+        self._wake()
+        self.relay_manager.stop()
+
+    async def subscribe(
+        self,
+        callback_events_func: OnEvent | None = None,
+        callback_notices_func: OnNotice | None = None,
+        callback_eosenotices_func: OnEose | None = None,
+    ) -> None:
+        """Call back for every message of a subscription opened in this process.
+
+        Runs until `close`. A callback that raises is logged, and its message given up.
+        """
+        loop = asyncio.get_running_loop()
+        arrived = asyncio.Event()
+
+        def wake() -> None:
+            try:
+                loop.call_soon_threadsafe(arrived.set)
+            except RuntimeError:  # the loop ended without cancelling this task
+                self._wakes.discard(wake)
+
+        pool = self.relay_manager.message_pool
+        self._wakes.add(wake)
+        try:
+            while self.running:
+                arrived.clear()
+                _drain(pool.has_events, pool.get_event, callback_events_func)
+                _drain(pool.has_notices, pool.get_notice, callback_notices_func)
+                _drain(
+                    pool.has_eose_notices,
+                    pool.get_eose_notice,
+                    callback_eosenotices_func,
+                )
+                await arrived.wait()
+        finally:
+            self._wakes.discard(wake)
+
+    def _wake(self) -> None:
+        for wake in list(self._wakes):
+            wake()
+
+
+def _drain(
+    has_item: Callable[[], bool],
+    get_item: Callable[[], Item],
+    callback: Callable[[Item], object] | None,
+) -> None:
+    while has_item():
+        try:
+            item = get_item()
+        except IndexError:  # somebody else polls the same queue
+            return
+        if callback is None:
+            continue
+        try:
+            callback(item)
+        except Exception:  # noqa: BLE001  # somebody else's code
+            logger.exception("a nostrclient callback failed; its message is given up")

@@ -1,0 +1,544 @@
+"""One relay: its status, its thread, and what it counts.
+
+The thread connects, converses and reconnects for as long as the relay is wanted. Others
+reach it only through its inbox, in which CLOSE and REQ keep their order.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from loguru import logger
+
+from . import backoff, clock, message
+from .ask import Ask, Request
+from .connection import Connection, ConnectionLostError, StopRequestedError, Waker
+from .errors import InvalidEvent, InvalidMessage
+from .event import SignedEvent
+from .garbage import GarbageMeter
+from .message_pool import Mailbox, MessagePool
+from .relay_session import ClosedForGood, RelaySession
+from .settings import Settings
+
+PROGRESS_SECONDS = 0.25
+MAX_REASON_CHARACTERS = 500
+EVENTS_AT_ONCE = 100
+
+
+class RelayStatus(Enum):
+    """Where a relay's connection stands."""
+
+    STOPPED = "stopped"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING = "waiting"  # for the next attempt to connect
+    PENALISED = "penalised"  # left alone for a while because of its garbage
+
+
+_MOVES: dict[RelayStatus, frozenset[RelayStatus]] = {
+    RelayStatus.STOPPED: frozenset((RelayStatus.CONNECTING,)),
+    RelayStatus.CONNECTING: frozenset(
+        (RelayStatus.CONNECTED, RelayStatus.WAITING, RelayStatus.STOPPED)
+    ),
+    RelayStatus.CONNECTED: frozenset(
+        (RelayStatus.WAITING, RelayStatus.PENALISED, RelayStatus.STOPPED)
+    ),
+    RelayStatus.WAITING: frozenset((RelayStatus.CONNECTING, RelayStatus.STOPPED)),
+    RelayStatus.PENALISED: frozenset((RelayStatus.CONNECTING, RelayStatus.STOPPED)),
+}
+
+
+class Noted(NamedTuple):
+    """Something a relay said or that went wrong, and when (Unix seconds)."""
+
+    text: str
+    at: float
+
+
+class RelayOwner(Protocol):
+    """What a relay tells whoever keeps it; called from the relay's thread."""
+
+    message_pool: MessagePool
+
+    def relay_connected(self, relay: Relay) -> None:
+        """The connection is open."""
+
+    def relay_disconnected(self, relay: Relay) -> None:
+        """The connection ended, or could not be made."""
+
+    def relay_answered(
+        self, relay: Relay, event_id: str, accepted: bool, reason: str
+    ) -> None:
+        """The relay sent OK."""
+
+    def relay_finished(self, relay: Relay, upstream_ids: Iterable[str]) -> None:
+        """The relay sent its first EOSE for these subscriptions."""
+
+    def relay_progress(self, relay: Relay, upstream_ids: Iterable[str]) -> None:
+        """The relay is sending known stored events for these subscriptions."""
+
+    def relay_closed(self, relay: Relay, closed: ClosedForGood) -> None:
+        """The relay closed subscriptions for good."""
+
+    def relay_counted(self, relay: Relay, upstream_id: str, count: int | None) -> None:
+        """The relay answered a COUNT, or refused to."""
+
+    def relay_noticed(self, relay: Relay, text: str) -> None:
+        """The relay sent NOTICE."""
+
+    def take_events(
+        self, relay: Relay, most: int
+    ) -> tuple[list[SignedEvent], float | None]:
+        """Give events to publish now, and when to ask again."""
+        ...
+
+
+class Relay:
+    """One relay and the thread that keeps its connection.
+
+    Everything public may be read, and every method called, from any thread.
+    """
+
+    def __init__(
+        self, url: str, owner: RelayOwner, settings: Settings | None = None
+    ) -> None:
+        self.url = url
+        self.read = True
+        self.write = True
+        self.status = RelayStatus.STOPPED
+        self.changed_at = clock.now()
+        self.retry_at: float | None = None
+        self.lost_at: float | None = None
+        self.attempts = 0
+        self.connections = 0
+        self.error_counter = 0
+        self.num_received_events = 0
+        self.num_sent_events = 0
+        self.num_duplicate_events = 0
+        self.num_invalid_messages = 0
+        self.num_unasked_events = 0
+        self.round_trip_seconds: float | None = None
+        self._settings = settings or Settings()
+        self._owner = owner
+        self._errors: deque[Noted] = deque(maxlen=self._settings.errors_per_relay)
+        self._notices: deque[Noted] = deque(maxlen=self._settings.notices_per_relay)
+        self._inbox: deque[tuple[str, Any]] = deque()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._waker: Waker | None = None
+        self._stopping = False
+        self._pending: list[Request] | None = None
+        self._session = self._new_session()
+        self._garbage = GarbageMeter(self._settings)
+
+    # What others read
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is open."""
+        return self.status is RelayStatus.CONNECTED
+
+    @property
+    def first_attempt(self) -> bool:
+        """Whether the very first attempt to connect is still under way."""
+        return (
+            self.status in (RelayStatus.CONNECTING, RelayStatus.STOPPED)
+            and self.attempts == 0
+            and self.connections == 0
+        )
+
+    @property
+    def ping(self) -> int:
+        """The latest round-trip time in milliseconds, 0 while unknown."""
+        if not self.connected or self.round_trip_seconds is None:
+            return 0
+        return max(1, round(self.round_trip_seconds * 1000))
+
+    @property
+    def error_list(self) -> list[str]:
+        """What went wrong lately, newest first."""
+        return [noted.text for noted in self.errors]
+
+    @property
+    def notice_list(self) -> list[str]:
+        """What the relay noticed us of lately, newest first."""
+        return [noted.text for noted in self.notices]
+
+    @property
+    def errors(self) -> list[Noted]:
+        """What went wrong lately and when, newest first."""
+        return list(reversed(self._errors.copy()))
+
+    @property
+    def notices(self) -> list[Noted]:
+        """The relay's NOTICEs lately and when, newest first."""
+        return list(reversed(self._notices.copy()))
+
+    @property
+    def num_subscriptions(self) -> int:
+        """How many subscriptions are open on this relay."""
+        return self._session.subscription_count
+
+    # What others ask for
+
+    def start(self, requests: Iterable[Request]) -> None:
+        """Start the thread, with these subscriptions open.
+
+        One that was asked to stop and has not ended yet is followed by a new one.
+        """
+        with self._lock:
+            self._inbox.clear()
+            if self._thread is None:
+                self._begin(list(requests))
+            elif self._stopping:
+                self._pending = list(requests)
+
+    def _begin(self, requests: list[Request]) -> None:
+        self._stopping = False
+        self._session = self._new_session()
+        for request in requests:
+            self._session.subscribe(request)
+        waker = self._waker = Waker()
+        self._thread = threading.Thread(
+            target=self._run,
+            args=(waker,),
+            name=f"nostrclient {self.url}",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def stop(self) -> threading.Thread | None:
+        """Ask the thread to end; gives it, so that it can be joined."""
+        with self._lock:
+            self._stopping = True
+            self._pending = None
+            self._wake()
+            return self._thread
+
+    def subscribe(self, request: Request) -> None:
+        """Open a subscription, or replace the one of the same id."""
+        self._put("subscribe", request)
+
+    def unsubscribe(self, upstream_id: str) -> None:
+        """Close a subscription."""
+        self._put("unsubscribe", upstream_id)
+
+    def count(self, upstream_id: str, filters: list[dict[str, Any]]) -> None:
+        """Ask the relay to count (NIP-45)."""
+        self._put("count", (upstream_id, filters))
+
+    def poke(self) -> None:
+        """Have the relay's thread look for events to publish."""
+        self._put("poke", None)
+
+    def _put(self, verb: str, value: Any) -> None:
+        with self._lock:
+            if self._thread is None:
+                return
+            self._inbox.append((verb, value))
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waker is not None:
+            self._waker.wake()
+
+    def _new_session(self) -> RelaySession:
+        return RelaySession(self._settings, new_id)
+
+    # The thread
+
+    def _run(self, waker: Waker) -> None:
+        try:
+            while not self._stopping:
+                self._attempt(waker)
+        except StopRequestedError:
+            pass
+        finally:
+            self._move(RelayStatus.STOPPED)
+            with self._lock:
+                waker.close()
+                self._waker = None
+                self._thread = None
+                pending, self._pending = self._pending, None
+                if pending is None:
+                    self._inbox.clear()
+                else:
+                    self._begin(pending)
+
+    def _check(self) -> None:
+        if self._stopping:
+            raise StopRequestedError
+
+    def _attempt(self, waker: Waker) -> None:
+        self._move(RelayStatus.CONNECTING)
+        penalised = False
+        opened_at: float | None = None
+        connection: Connection | None = None
+        try:
+            connection = Connection(self.url, self._settings, waker, self._check)
+            opened_at = clock.now()
+            penalised = self._converse(connection)
+        except ConnectionLostError as error:
+            self._failed(str(error))
+        except StopRequestedError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the thread must survive a bug
+            logger.exception(f"relay {self.url}: connection given up for a bug")
+            self._failed(f"internal error: {type(error).__name__}")
+        finally:
+            if connection is not None:
+                connection.close(politely=self._stopping or penalised)
+            if opened_at is not None:
+                self.lost_at = clock.now()
+            self._session.lose()
+        now = clock.now()
+        if opened_at is not None and (
+            now - opened_at >= self._settings.reconnect_forget_seconds
+        ):
+            self.attempts = 0
+        self.attempts += 1
+        if penalised:
+            self.retry_at = now + self._settings.penalty_seconds
+            self._move(RelayStatus.PENALISED)
+        else:
+            self.retry_at = now + backoff.delay(
+                self.attempts,
+                self._settings.reconnect_seconds,
+                self._settings.reconnect_max_seconds,
+                random.random(),  # noqa: S311  # jitter, no secret
+            )
+            self._move(RelayStatus.WAITING)
+        self._owner.relay_disconnected(self)
+        self._pause(waker, self.retry_at)
+        self.retry_at = None
+
+    def _pause(self, waker: Waker, until: float) -> None:
+        while not self._stopping:
+            left = until - clock.now()
+            if left <= 0:
+                return
+            waker.wait(left)
+            self._empty_inbox()
+        raise StopRequestedError
+
+    def _move(self, status: RelayStatus) -> None:
+        if status is self.status:
+            return
+        if status not in _MOVES[self.status]:
+            raise AssertionError(f"{self.status} does not become {status}")
+        self.status = status
+        self.changed_at = clock.now()
+        if status is RelayStatus.CONNECTED:
+            logger.info(f"relay {self.url}: connected")
+        elif status is RelayStatus.PENALISED:
+            logger.warning(f"relay {self.url}: left alone, it sends garbage")
+
+    def _failed(self, reason: str) -> None:
+        text = printable(reason)
+        self.error_counter += 1
+        self._errors.append(Noted(text, clock.wall()))
+        if self.connected or self.attempts == 0:  # not each of many vain attempts
+            logger.warning(f"relay {self.url}: {text}")
+
+    def _empty_inbox(self) -> None:
+        while self._inbox and not self._stopping:
+            verb, value = self._inbox.popleft()
+            if verb == "subscribe":
+                self._session.subscribe(value)
+            elif verb == "unsubscribe":
+                self._session.unsubscribe(value)
+            elif verb == "count" and self._session.connected:
+                upstream_id, filters = value
+                text = message.encode("COUNT", upstream_id, *filters)
+                self._session.output.append(text)
+
+    # The conversation
+
+    def _converse(self, connection: Connection) -> bool:
+        """Converse until the connection ends; tells whether the relay is penalised."""
+        settings, session = self._settings, self._session
+        self._garbage = GarbageMeter(settings)
+        self.connections += 1
+        self._empty_inbox()
+        session.open(clock.now(), clock.wall())
+        self._move(RelayStatus.CONNECTED)
+        self._owner.relay_connected(self)
+        ping_at = clock.now()
+        readable = True
+        while True:
+            if readable and self._read(connection):
+                return True
+            connection.check_open()
+            self._empty_inbox()
+            now = clock.now()
+            session.tick(now, clock.wall())
+            if session.suspect is not None:
+                raise ConnectionLostError(session.suspect)
+            again = self._publish(connection)
+            for text in session.output:
+                connection.send(text)
+            session.output.clear()
+            ping_sent_at = connection.ping_sent_at
+            if ping_sent_at is not None:
+                if now - ping_sent_at > settings.pong_seconds:
+                    raise ConnectionLostError("no answer to a ping")
+            elif now >= ping_at:
+                connection.send_ping()
+                ping_at = now + settings.ping_seconds
+            connection.flush()
+            self.round_trip_seconds = connection.round_trip_seconds
+            due = [
+                (
+                    ping_at
+                    if ping_sent_at is None
+                    else ping_sent_at + settings.pong_seconds + 0.001
+                )
+            ]
+            due += [at for at in (session.deadline(now), again) if at is not None]
+            readable = connection.wait(min(due) - clock.now())
+
+    def _publish(self, connection: Connection) -> float | None:
+        if (
+            not self.write
+            or connection.unsent_bytes > self._settings.relay_buffer_bytes
+        ):
+            return None
+        events, again = self._owner.take_events(self, EVENTS_AT_ONCE)
+        for event in events:
+            connection.send(message.encode_event(event.text))
+        self.num_sent_events += len(events)
+        if len(events) == EVENTS_AT_ONCE:
+            return clock.now()
+        return again
+
+    def _read(self, connection: Connection) -> bool:
+        touched: set[Mailbox] = set()
+        try:
+            wall = clock.wall()
+            started = clock.now()
+            for data in connection.receive():
+                now = clock.now()
+                if not self._message(data, now, wall, touched):
+                    self._garbage.good()
+                elif self._garbage.bad(now):
+                    self._failed("too much garbage")
+                    return True
+                if now - started > self._settings.wake_seconds:
+                    started = now
+                    _flush(touched)
+        finally:
+            _flush(touched)
+        return False
+
+    def _message(
+        self, data: bytes, now: float, wall: float, touched: set[Mailbox]
+    ) -> bool:
+        """Take one message; tells whether it was garbage."""
+        if len(data) > self._settings.relay_message_bytes:
+            self._too_large(data, now)
+            return False
+        try:
+            text = data.decode()
+            heard = message.parse_relay_message(text)
+            if isinstance(heard, message.RelayEvent):
+                self._event(heard, now, wall, touched)
+                return False
+        except (UnicodeDecodeError, InvalidMessage, InvalidEvent) as error:
+            self.num_invalid_messages += 1
+            if self.num_invalid_messages == 1:
+                logger.warning(f"relay {self.url}: garbage: {printable(str(error))}")
+            return True
+        self._heard(heard, now, wall)
+        return False
+
+    def _event(
+        self,
+        heard: message.RelayEvent,
+        now: float,
+        wall: float,
+        touched: set[Mailbox],
+    ) -> None:
+        self.num_received_events += 1
+        ask = self._session.asked(heard.upstream_id)
+        if ask is None:
+            self.num_unasked_events += 1
+            return
+        pool = self._owner.message_pool
+        event = pool.verified.get(heard.text)
+        if event is None:
+            event = SignedEvent.parse(heard.text)
+            pool.verified.add(heard.text, event)
+        ask.event(event, now, wall)
+        if event.is_expired(wall):
+            return
+        if not pool.deliver(tuple(ask.members), event, self.url, touched):
+            self.num_duplicate_events += 1
+            self._progress(ask, now)
+
+    def _progress(self, ask: Ask, now: float) -> None:
+        # Whoever waits for this relay's EOSE learns that it is busy, not silent.
+        if ask.awaiting and now - ask.progress_at >= PROGRESS_SECONDS:
+            ask.progress_at = now
+            self._owner.relay_progress(self, tuple(ask.members))
+
+    def _heard(self, heard: message.RelayMessage, now: float, wall: float) -> None:
+        session, owner = self._session, self._owner
+        if isinstance(heard, message.RelayEose):
+            owner.relay_finished(self, session.eose(heard.upstream_id, now, wall))
+        elif isinstance(heard, message.RelayOk):
+            owner.relay_answered(
+                self, heard.event_id, heard.accepted, printable(heard.message)
+            )
+        elif isinstance(heard, message.RelayClosed):
+            reason = printable(heard.message)
+            closed = session.closed(heard.upstream_id, reason, now)
+            if closed is not None:
+                owner.relay_closed(self, closed)
+            else:
+                owner.relay_counted(self, heard.upstream_id, None)
+        elif isinstance(heard, message.RelayCount):
+            owner.relay_counted(self, heard.upstream_id, heard.total)
+        elif isinstance(heard, message.RelayNotice):
+            text = printable(heard.message)
+            self._notices.append(Noted(text, clock.wall()))
+            owner.relay_noticed(self, text)
+
+    def _too_large(self, data: bytes, now: float) -> None:
+        self.error_counter += 1
+        text = f"a message of {len(data)} bytes was dropped"
+        self._errors.append(Noted(text, clock.wall()))
+        head = data[:200].decode(errors="replace")
+        upstream_id = message.find_upstream_id(head)
+        if upstream_id is not None:
+            self._session.back_off(upstream_id, now)
+
+    def add_notice(self, notice: str) -> None:
+        """Note a NOTICE of this relay."""
+        self._notices.append(Noted(printable(notice), clock.wall()))
+
+
+def _flush(touched: set[Mailbox]) -> None:
+    for mailbox in touched:
+        mailbox.flush()
+    touched.clear()
+
+
+def printable(text: str) -> str:
+    """Give what a relay said as one bounded line without control characters."""
+    shown = text[:MAX_REASON_CHARACTERS]
+    if shown.isprintable():
+        return shown
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in shown
+    )
+
+
+def new_id() -> str:
+    """Give an unguessable id for a subscription on relays."""
+    return f"{random.SystemRandom().getrandbits(128):032x}"

@@ -1,0 +1,439 @@
+"""The set of relays: what is asked of all of them, and what they have to say."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from loguru import logger
+
+from . import clock, message
+from .ask import Request
+from .delivery import (
+    Asked,
+    Closed,
+    Consumer,
+    Counted,
+    Eose,
+    Notice,
+    Progress,
+    RelayChanged,
+)
+from .errors import InvalidMessage
+from .event import SignedEvent
+from .filter import Filter, parse_filters
+from .message_pool import Feed, MessagePool
+from .outbox import Effect, Forget, Outbox, Report, Save, Tell
+from .relay import Relay, RelayStatus, new_id
+from .relay_session import ClosedForGood
+from .relay_url import normalize_relay_url
+from .settings import Settings
+
+
+class RelayManager:
+    """All relays, all open subscriptions and the outbox.
+
+    Every method may be called from any thread and from the event loop, and returns at
+    once. One lock guards what relates relays, subscriptions and the outbox; it is never
+    held while anything is waited for.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.relays: dict[str, Relay] = {}
+        self.message_pool = MessagePool(self.settings)
+        self.outbox = Outbox(self.settings)
+        self.ledger: deque[Save | Forget] = deque()
+        self.on_outbox_change: Callable[[], None] | None = None
+        self.running = False
+        self._active: set[str] = set()
+        self._requests: dict[str, Request] = {}
+        self._in_process_ids: dict[str, str] = {}
+        self._consumers: set[Consumer] = set()
+        self._outbox_due: float | None = None
+        self._reports: deque[Report] = deque()
+        self._lock = threading.RLock()
+
+    # Relays
+
+    def start(self) -> None:
+        """Connect to all active relays, with all subscriptions open."""
+        with self._lock:
+            if self.running:
+                return
+            self.running = True
+            for url in self._active:
+                self._start(self.relays[url])
+
+    def stop(self) -> None:
+        """End every relay's thread; relays, subscriptions and the outbox stay.
+
+        Blocks until the threads have ended, at most `stop_seconds`.
+        """
+        deadline = clock.now() + self.settings.stop_seconds
+        with self._lock:
+            self.running = False
+            threads = [relay.stop() for relay in self.relays.values()]
+        for thread in threads:
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - clock.now()))
+
+    def add_relay(self, url: str, *, read: bool = True, write: bool = True) -> Relay:
+        """Add a relay and connect to it; one that is there already is given back.
+
+        Raises `InvalidMessage` (a `ValueError`) where the URL is not one of a relay.
+        """
+        url = normalize_relay_url(url)
+        with self._lock:
+            relay = self.relays.get(url)
+            if relay is None:
+                relay = self.relays[url] = Relay(url, self, self.settings)
+                relay.read, relay.write = read, write
+                self._activate(relay)
+        self._log_reports()
+        return relay
+
+    def remove_relay(self, url: str) -> None:
+        """Remove a relay; what it is owed is kept for its return."""
+        with self._lock:
+            relay = self.relays.get(_normalized(url))
+            if relay is not None:
+                self._deactivate(relay)
+                del self.relays[relay.url]
+        self._log_reports()
+
+    def remove_relays(self) -> None:
+        """Remove all relays."""
+        for url in list(self.relays):
+            self.remove_relay(url)
+
+    def update_relay(
+        self,
+        url: str,
+        *,
+        active: bool | None = None,
+        read: bool | None = None,
+        write: bool | None = None,
+    ) -> Relay:
+        """Change what a relay is used for. Raises `KeyError` for an unknown one."""
+        with self._lock:
+            relay = self.relays[_normalized(url)]
+            wanted = relay.url in self._active if active is None else active
+            if read is not None and read != relay.read:
+                self._deactivate(relay)
+                relay.read = read
+            if write is not None:
+                relay.write = write
+            if wanted:
+                self._activate(relay)
+            else:
+                self._deactivate(relay)
+        self._log_reports()
+        return relay
+
+    def is_active(self, url: str) -> bool:
+        """Whether a relay is switched on."""
+        return _normalized(url) in self._active
+
+    def _activate(self, relay: Relay) -> None:
+        self.outbox.relay_asked(relay.url, relay.write, clock.now())
+        if relay.url in self._active:
+            relay.poke()
+            return
+        self._active.add(relay.url)
+        if relay.read:
+            self._tell_all(RelayChanged(relay.url, True, relay.first_attempt))
+        if self.running:
+            self._start(relay)
+
+    def _start(self, relay: Relay) -> None:
+        relay.start(self._requests.values() if relay.read else ())
+
+    def _deactivate(self, relay: Relay) -> None:
+        self._active.discard(relay.url)
+        relay.stop()
+        now = clock.now()
+        self.outbox.relay_asked(relay.url, False, now)
+        self._carry_out(self.outbox.relay_disconnected(relay.url, now))
+        self._tell_all(RelayChanged(relay.url, False, False))
+
+    def _readers(self) -> list[Relay]:
+        return [self.relays[url] for url in self._active if self.relays[url].read]
+
+    # Consumers
+
+    def register(self, consumer: Consumer) -> None:
+        """Tell a consumer of every change of a relay from now on."""
+        with self._lock:
+            self._consumers.add(consumer)
+
+    def unregister(self, consumer: Consumer) -> None:
+        """Tell a consumer nothing more."""
+        with self._lock:
+            self._consumers.discard(consumer)
+
+    def _tell_all(self, change: RelayChanged) -> None:
+        for consumer in self._consumers:
+            consumer.put(change)
+
+    # Subscriptions
+
+    def subscribe(
+        self, upstream_id: str, filters: tuple[Filter, ...], consumer: Consumer
+    ) -> None:
+        """Open a subscription on all relays, also on those that connect later."""
+        with self._lock:
+            feed = Feed(upstream_id, filters, consumer)
+            self.message_pool.open(feed)
+            request = Request(upstream_id, filters, clock.wall(), feed.delivered)
+            self._requests[upstream_id] = request
+            readers = self._readers()
+            consumer.put(self._asked(upstream_id, readers))
+            for relay in readers:
+                relay.subscribe(request)
+
+    def _asked(self, upstream_id: str, readers: Sequence[Relay]) -> Asked:
+        now = clock.now()
+        owing: dict[str, float] = {}
+        for relay in readers:
+            if relay.connected or relay.first_attempt:
+                owing[relay.url] = float("inf")
+            elif relay.lost_at is not None:
+                until = relay.lost_at + self.settings.eose_lost_relay_seconds
+                if until > now:
+                    owing[relay.url] = until
+        return Asked(
+            upstream_id,
+            frozenset(relay.url for relay in readers),
+            owing,
+            sum(relay.connected for relay in readers),
+        )
+
+    def unsubscribe(self, upstream_id: str) -> None:
+        """Close a subscription on all relays; nothing comes for it any more."""
+        with self._lock:
+            self.message_pool.close(upstream_id)
+            if self._requests.pop(upstream_id, None) is None:
+                return
+            for relay in self._readers():
+                relay.unsubscribe(upstream_id)
+
+    @property
+    def subscription_count(self) -> int:
+        """How many subscriptions are open."""
+        return len(self._requests)
+
+    def count(
+        self, upstream_id: str, filters: tuple[Filter, ...], consumer: Consumer
+    ) -> None:
+        """Count events on the relays (NIP-45); none can be asked to yet."""
+        consumer.put(Counted(upstream_id, None))
+
+    # Subscriptions opened in this process, by other extensions
+
+    def add_subscription(self, id: str, filters: list[Any]) -> None:  # noqa: A002
+        """Open a subscription whose events go to the message pool's queues.
+
+        An id that is open already is replaced. Raises `InvalidMessage`.
+        """
+        parsed = parse_filters(filters)
+        queues = self.message_pool.in_process
+        with self._lock:
+            self.close_subscription(id)
+            upstream_id = new_id()
+            self._in_process_ids[id] = upstream_id
+            queues.subscription_ids[upstream_id] = id
+            if parsed:
+                self.subscribe(upstream_id, parsed, queues)
+
+    def close_subscription(self, id: str) -> None:  # noqa: A002
+        """Close a subscription that was opened in this process."""
+        with self._lock:
+            upstream_id = self._in_process_ids.pop(id, None)
+            if upstream_id is not None:
+                self.message_pool.in_process.subscription_ids.pop(upstream_id, None)
+                self.unsubscribe(upstream_id)
+
+    def close_subscriptions(self, subscriptions: Iterable[str]) -> None:
+        """Close subscriptions that were opened in this process."""
+        for subscription_id in list(subscriptions):
+            self.close_subscription(subscription_id)
+
+    def close_all_subscriptions(self) -> None:
+        """Close all subscriptions that were opened in this process."""
+        self.close_subscriptions(list(self._in_process_ids))
+
+    # Publishing
+
+    def publish(
+        self, event: SignedEvent, consumer: Consumer | None, *, is_public: bool = False
+    ) -> None:
+        """Publish an event that was checked; the consumer is told one `Verdict`."""
+        with self._lock:
+            now = clock.now()
+            effects = self.outbox.publish(event, consumer, now, is_public=is_public)
+            self._carry_out(effects)
+            for url in self._active:
+                relay = self.relays[url]
+                if relay.write and relay.connected:
+                    relay.poke()
+        self._log_reports()
+
+    def publish_message(self, message_text: str) -> None:
+        """Send a client message as JSON text: EVENT, REQ or CLOSE.
+
+        Raises `InvalidMessage` or `InvalidEvent` (both `ValueError`).
+        """
+        parsed = message.parse_client_message(message_text)
+        if isinstance(parsed, message.ClientEvent):
+            self.publish(SignedEvent.parse(parsed.text), None)
+        elif isinstance(parsed, message.ClientClose):
+            self.close_subscription(parsed.subscription_id)
+        elif isinstance(parsed, message.ClientReq) and not parsed.is_count:
+            self.add_subscription(parsed.subscription_id, list(parsed.filters))
+        else:
+            raise InvalidMessage("only EVENT, REQ and CLOSE can be sent to relays")
+
+    def outbox_step(self) -> float | None:
+        """Do what is due in the outbox; gives the instant of the next step, if any."""
+        with self._lock:
+            self._carry_out(self.outbox.tick(clock.now()))
+            self._outbox_due = self.outbox.deadline()
+        self._log_reports()
+        return self._outbox_due
+
+    def outbox_stored(self, event_id: str, stored: bool) -> None:
+        """What a `Save` of the ledger asked for was done, or could not be."""
+        with self._lock:
+            self._carry_out(self.outbox.stored(event_id, stored, clock.now()))
+        self._log_reports()
+
+    def outbox_forgotten(self, forget: Forget) -> None:
+        """What a `Forget` of the ledger asked for was done."""
+        with self._lock:
+            self._carry_out(forget.tell)
+
+    def outbox_discard(self, event_id: str) -> None:
+        """Give an event up."""
+        with self._lock:
+            self._carry_out(self.outbox.discard(event_id, clock.now()))
+        self._log_reports()
+
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        changed = False
+        for effect in effects:
+            if isinstance(effect, Tell):
+                effect.consumer.put(effect.verdict)
+            elif isinstance(effect, Report):
+                self._reports.append(effect)
+            else:
+                self.ledger.append(effect)
+                changed = True
+        due = self.outbox.deadline()
+        if due is not None and (self._outbox_due is None or due < self._outbox_due):
+            self._outbox_due = due
+            changed = True
+        if changed and self.on_outbox_change is not None:
+            self.on_outbox_change()
+
+    def _log_reports(self) -> None:
+        while self._reports:
+            try:
+                report = self._reports.popleft()
+            except IndexError:
+                return
+            level = "WARNING" if report.warning else "INFO"
+            event = report.event
+            logger.log(level, f"event {event.id} (kind {event.kind}): {report.text}")
+
+    # What relays tell (RelayOwner)
+
+    def _is_current(self, relay: Relay) -> bool:
+        return self.relays.get(relay.url) is relay and relay.url in self._active
+
+    def relay_connected(self, relay: Relay) -> None:
+        """A relay's connection is open."""
+        with self._lock:
+            if not self._is_current(relay):
+                return
+            self.outbox.relay_connected(relay.url)
+            if relay.read:
+                self._tell_all(RelayChanged(relay.url, True, True))
+
+    def relay_disconnected(self, relay: Relay) -> None:
+        """A relay's connection ended, or could not be made."""
+        with self._lock:
+            if not self._is_current(relay):
+                return
+            effects = self.outbox.relay_disconnected(relay.url, clock.now())
+            self._carry_out(effects)
+            # One that was connected may be back in time to send its EOSE.
+            if relay.read and relay.lost_at is None:
+                self._tell_all(RelayChanged(relay.url, True, False))
+        self._log_reports()
+
+    def relay_answered(
+        self, relay: Relay, event_id: str, accepted: bool, reason: str
+    ) -> None:
+        """A relay sent OK."""
+        with self._lock:
+            if not self._is_current(relay):
+                return
+            effects = self.outbox.answered(
+                relay.url, event_id, accepted, reason, clock.now()
+            )
+            self._carry_out(effects)
+        self._log_reports()
+
+    def relay_finished(self, relay: Relay, upstream_ids: Iterable[str]) -> None:
+        """A relay sent its first EOSE for these subscriptions."""
+        for upstream_id in upstream_ids:
+            feed = self.message_pool.feed(upstream_id)
+            if feed is not None:
+                feed.consumer.put(Eose(upstream_id, relay.url))
+
+    def relay_progress(self, relay: Relay, upstream_ids: Iterable[str]) -> None:
+        """A relay is sending known stored events for these subscriptions."""
+        for upstream_id in upstream_ids:
+            feed = self.message_pool.feed(upstream_id)
+            if feed is not None:
+                feed.consumer.put(Progress(upstream_id, relay.url))
+
+    def relay_closed(self, relay: Relay, closed: ClosedForGood) -> None:
+        """A relay closed subscriptions for good."""
+        for upstream_id in closed.upstream_ids:
+            feed = self.message_pool.feed(upstream_id)
+            if feed is not None:
+                feed.consumer.put(Closed(upstream_id, relay.url, closed.message))
+
+    def relay_counted(self, relay: Relay, upstream_id: str, count: int | None) -> None:
+        """A relay answered a COUNT, or refused to."""
+
+    def relay_noticed(self, relay: Relay, text: str) -> None:
+        """A relay sent NOTICE; it also goes to whoever polls notices."""
+        self.message_pool.in_process.put(Notice(relay.url, text))
+
+    def take_events(
+        self, relay: Relay, most: int
+    ) -> tuple[list[SignedEvent], float | None]:
+        """Give a relay the events to publish now, and when to ask again."""
+        with self._lock:
+            if not self._is_current(relay):
+                return [], None
+            return self.outbox.take(relay.url, clock.now(), most)
+
+    @property
+    def connected_relays(self) -> int:
+        """How many relays are connected."""
+        return sum(
+            relay.status is RelayStatus.CONNECTED for relay in self.relays.values()
+        )
+
+
+def _normalized(url: str) -> str:
+    try:
+        return normalize_relay_url(url)
+    except InvalidMessage:
+        return url
