@@ -1,0 +1,42 @@
+"""nostrclient: an always-on connection to Nostr for LNbits and its extensions.
+
+LNbits loads this package as an extension and calls `nostrclient_start` and
+`nostrclient_stop` at run time, any number of times.
+"""
+
+from fastapi import APIRouter
+
+from .crud import db
+from .tasks import start, stop
+from .views import nostrclient_generic_router
+from .views_api import nostrclient_api_router
+
+nostrclient_static_files = [
+    {
+        "path": "/nostrclient/static",
+        "name": "nostrclient_static",
+    }
+]
+
+nostrclient_ext: APIRouter = APIRouter(prefix="/nostrclient", tags=["nostrclient"])
+nostrclient_ext.include_router(nostrclient_generic_router)
+nostrclient_ext.include_router(nostrclient_api_router)
+
+
+def nostrclient_start() -> None:
+    """Start everything; does nothing if it was started already."""
+    start()
+
+
+async def nostrclient_stop() -> None:
+    """End every thread, task and socket; `nostrclient_start` begins anew."""
+    await stop()
+
+
+__all__ = [
+    "db",
+    "nostrclient_ext",
+    "nostrclient_start",
+    "nostrclient_static_files",
+    "nostrclient_stop",
+]

@@ -1,0 +1,212 @@
+"""The WebSocket shell round one client's session, and the relays all clients share.
+
+The event loop's side of the crossing: a `NostrRouter` is woken when its mailbox has
+something, takes all of it and sends it. Nothing here polls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import ClassVar
+
+from fastapi import WebSocket, WebSocketDisconnect
+from loguru import logger
+
+from .nostr import clock
+from .nostr.client.client import NostrClient
+from .nostr.message_pool import (
+    EndOfStoredEventsMessage,
+    EventMessage,
+    Mailbox,
+    NoticeMessage,
+)
+from .nostr.relay import new_id
+from .nostr.session import Command, Count, Publish, Session, Subscribe, Unsubscribe
+
+nostr_client: NostrClient = NostrClient()
+all_routers: list[NostrRouter] = []
+
+YIELD_AFTER_MESSAGES = 50
+CLOSE_SECONDS = 2
+GOING_AWAY = 1001
+TRY_AGAIN_LATER = 1013
+
+# What sending raises once the client went away, depending on how it went.
+CLIENT_GONE = (RuntimeError, OSError, WebSocketDisconnect)
+
+
+class NostrRouter:
+    """One client's WebSocket, from `start` to `stop`.
+
+    The class also holds the events of subscriptions that other extensions opened in
+    this process, by subscription id; they poll these lists and take from their front.
+    """
+
+    received_subscription_events: ClassVar[dict[str, list[EventMessage]]] = {}
+    received_subscription_notices: ClassVar[list[NoticeMessage]] = []
+    received_subscription_eosenotices: ClassVar[dict[str, EndOfStoredEventsMessage]] = (
+        {}
+    )
+
+    def __init__(
+        self, websocket: WebSocket, *, is_public: bool = False, address: str = ""
+    ) -> None:
+        settings = nostr_client.relay_manager.settings
+        self.websocket = websocket
+        self.is_public = is_public
+        self.address = address
+        self.connected = False
+        self.started_at = clock.wall()
+        self.sent_messages = 0
+        self.tasks: list[asyncio.Task[None]] = []
+        self._loop = asyncio.get_running_loop()
+        self._arrived = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._end_code = GOING_AWAY
+        self._end_reason = ""
+        self._mailbox = Mailbox(
+            self._wake,
+            settings.mailbox_bytes,
+            nostr_client.relay_manager.message_pool.budget,
+        )
+        limits = settings.public if is_public else settings.private
+        self._session = Session(limits, settings, new_id, clock.now())
+
+    @property
+    def subscriptions(self) -> list[str]:
+        """The ids under which this client's subscriptions are open on the relays."""
+        return self._session.upstream_ids
+
+    def start(self) -> None:
+        """Begin to serve the client; the socket is accepted already."""
+        self.connected = True
+        nostr_client.relay_manager.register(self._mailbox)
+        self.tasks = [
+            asyncio.create_task(self._client_to_nostr(), name="nostrclient receive"),
+            asyncio.create_task(self._nostr_to_client(), name="nostrclient send"),
+        ]
+
+    async def run(self) -> None:
+        """Serve the client until it goes away or is stopped; leave nothing behind."""
+        self.start()
+        all_routers.append(self)
+        ended = asyncio.create_task(self._ended.wait(), name="nostrclient end")
+        try:
+            await asyncio.wait(
+                [*self.tasks, ended], return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            ended.cancel()
+            await self._finish()
+
+    async def stop(self, reason: str = "endpoint closed") -> None:
+        """End the connection and wait until nothing of it is left."""
+        self.end(GOING_AWAY, reason)
+        await self._finished.wait()
+
+    def end(self, code: int, reason: str) -> None:
+        """Have the connection ended with this code and reason (RFC 6455)."""
+        if not self._ended.is_set():
+            self._end_code, self._end_reason = code, reason
+            self._ended.set()
+
+    async def _finish(self) -> None:
+        self.connected = False
+        if self._timer is not None:
+            self._timer.cancel()
+        manager = nostr_client.relay_manager
+        manager.unregister(self._mailbox)
+        for upstream_id in self.subscriptions:
+            manager.unsubscribe(upstream_id)
+        self._mailbox.close()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        if self in all_routers:
+            all_routers.remove(self)
+        closing = self.websocket.close(self._end_code, self._end_reason)
+        try:
+            with suppress(*CLIENT_GONE, asyncio.TimeoutError):
+                await asyncio.wait_for(closing, CLOSE_SECONDS)
+        finally:
+            self._finished.set()
+
+    # From the client
+
+    async def _client_to_nostr(self) -> None:
+        while True:
+            frame = await self.websocket.receive()
+            if frame["type"] != "websocket.receive":
+                return
+            text = frame.get("text")
+            if text is None:
+                output = self._session.receive_binary()
+            else:
+                output = self._session.receive(text, clock.now(), clock.wall())
+            try:
+                await self._put_out(output)
+            except CLIENT_GONE:
+                return
+            self._arrived.set()
+
+    async def _put_out(self, output: Iterable[str | Command]) -> None:
+        for number, item in enumerate(output, 1):
+            if isinstance(item, str):
+                await self.websocket.send_text(item)
+                self.sent_messages += 1
+            else:
+                self._command(item)
+            if number % YIELD_AFTER_MESSAGES == 0:
+                await asyncio.sleep(0)  # a burst must not hold up LNbits
+
+    def _command(self, command: Command) -> None:
+        manager = nostr_client.relay_manager
+        if isinstance(command, Publish):
+            manager.publish(command.event, self._mailbox, is_public=self.is_public)
+        elif isinstance(command, Subscribe):
+            manager.subscribe(command.upstream_id, command.filters, self._mailbox)
+        elif isinstance(command, Unsubscribe):
+            manager.unsubscribe(command.upstream_id)
+        elif isinstance(command, Count):
+            manager.count(command.upstream_id, command.filters, self._mailbox)
+
+    # To the client
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._woken)
+        except RuntimeError:
+            self._mailbox.close()  # the loop is gone, and with it the client
+
+    def _woken(self) -> None:
+        self._arrived.set()
+        if self._mailbox.overflowed:
+            logger.warning("a client reads too slowly and is disconnected")
+            self.end(TRY_AGAIN_LATER, "too slow: too much was waiting to be read")
+
+    async def _nostr_to_client(self) -> None:
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                while deliveries := self._mailbox.take_all():
+                    now = clock.now()
+                    await self._put_out(self._session.deliver(deliveries, now))
+                now = clock.now()
+                await self._put_out(self._session.tick(now))
+                self._set_timer(now)
+        except CLIENT_GONE:
+            return  # the client went away
+
+    def _set_timer(self, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._session.deadline(now)
+        if deadline is not None:
+            delay = max(0.0, deadline - now) + 0.001
+            self._timer = self._loop.call_later(delay, self._arrived.set)
