@@ -311,7 +311,7 @@ class Connection:
 
     def _acknowledge(self) -> None:
         # Many relays write OK and EVENT apart without TCP_NODELAY: the second leaves
-        # when the first is acknowledged, which Linux delays by 40 ms unless told not to.
+        # when the first is acknowledged, which Linux delays by 40 ms unless told so.
         if _QUICKACK is not None:
             with suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)

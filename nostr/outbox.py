@@ -210,6 +210,7 @@ class Outbox:
     ) -> None:
         """Take back an event that an earlier run of the process vouched for."""
         if event.id in self.publications:
+            self.publications[event.id].stored = True
             return
         self._restored += 1  # before anything published since
         publication = self._add(event, self._restored, now, is_public=is_public)

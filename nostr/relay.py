@@ -19,12 +19,16 @@ from . import backoff, clock, message
 from .ask import Ask, Request
 from .connection import Connection, ConnectionLostError, StopRequestedError, Waker
 from .errors import InvalidEvent, InvalidMessage
-from .event import SignedEvent
+from .event import Event, SignedEvent
 from .garbage import GarbageMeter
+from .information import RelayInformation
+from .information_request import request_information
+from .key import PrivateKey
 from .message_pool import Mailbox, MessagePool
 from .relay_session import ClosedForGood, RelaySession
 from .settings import Settings
 
+AUTH_KIND = 22242
 PROGRESS_SECONDS = 0.25
 MAX_REASON_CHARACTERS = 500
 EVENTS_AT_ONCE = 100
@@ -65,6 +69,11 @@ class RelayOwner(Protocol):
 
     message_pool: MessagePool
 
+    @property
+    def identity(self) -> PrivateKey | None:
+        """The key to authenticate with (NIP-42), if there is one."""
+        ...
+
     def relay_connected(self, relay: Relay) -> None:
         """The connection is open."""
 
@@ -84,6 +93,12 @@ class RelayOwner(Protocol):
 
     def relay_closed(self, relay: Relay, closed: ClosedForGood) -> None:
         """The relay closed subscriptions for good."""
+
+    def relay_authenticated(self, relay: Relay) -> None:
+        """The relay accepted our AUTH: what it refused for want of it can be sent."""
+
+    def relay_informed(self, relay: Relay, information: RelayInformation) -> None:
+        """The relay's NIP-11 document was read."""
 
     def relay_counted(self, relay: Relay, upstream_id: str, count: int | None) -> None:
         """The relay answered a COUNT, or refused to."""
@@ -123,6 +138,7 @@ class Relay:
         self.num_invalid_messages = 0
         self.num_unasked_events = 0
         self.round_trip_seconds: float | None = None
+        self.information: RelayInformation | None = None
         self._settings = settings or Settings()
         self._owner = owner
         self._errors: deque[Noted] = deque(maxlen=self._settings.errors_per_relay)
@@ -135,6 +151,9 @@ class Relay:
         self._pending: list[Request] | None = None
         self._session = self._new_session()
         self._garbage = GarbageMeter(self._settings)
+        self._informed_at: float | None = None
+        self._auth_id: str | None = None
+        self._refused_unauthenticated: list[tuple[str, str]] = []
 
     # What others read
 
@@ -356,6 +375,10 @@ class Relay:
                 upstream_id, filters = value
                 text = message.encode("COUNT", upstream_id, *filters)
                 self._session.output.append(text)
+            elif verb == "information":
+                self.information = value
+                self._session.set_limits(value.limits)
+                self._owner.relay_informed(self, value)
 
     # The conversation
 
@@ -365,6 +388,12 @@ class Relay:
         self._garbage = GarbageMeter(settings)
         self.connections += 1
         self._empty_inbox()
+        self._request_information()
+        if self.information is not None:
+            session.set_limits(self.information.limits)
+        session.can_authenticate = self._owner.identity is not None
+        self._auth_id = None
+        self._refused_unauthenticated.clear()
         session.open(clock.now(), clock.wall())
         self._move(RelayStatus.CONNECTED)
         self._owner.relay_connected(self)
@@ -402,6 +431,15 @@ class Relay:
             due += [at for at in (session.deadline(now), again) if at is not None]
             readable = connection.wait(min(due) - clock.now())
 
+    def _request_information(self) -> None:
+        now = clock.now()
+        refresh = self._settings.information_refresh_seconds
+        if self._informed_at is None or now - self._informed_at >= refresh:
+            self._informed_at = now
+            request_information(
+                self.url, self._settings, lambda found: self._put("information", found)
+            )
+
     def _publish(self, connection: Connection) -> float | None:
         if (
             not self.write
@@ -409,9 +447,15 @@ class Relay:
         ):
             return None
         events, again = self._owner.take_events(self, EVENTS_AT_ONCE)
+        longest = self._session.limits.max_message_length
         for event in events:
-            connection.send(message.encode_event(event.text))
-        self.num_sent_events += len(events)
+            text = message.encode_event(event.text)
+            if longest is not None and len(text.encode()) > longest:
+                reason = f"invalid: the relay takes up to {longest} bytes"
+                self._owner.relay_answered(self, event.id, False, reason)
+                continue
+            connection.send(text)
+            self.num_sent_events += 1
         if len(events) == EVENTS_AT_ONCE:
             return clock.now()
         return again
@@ -491,9 +535,9 @@ class Relay:
         if isinstance(heard, message.RelayEose):
             owner.relay_finished(self, session.eose(heard.upstream_id, now, wall))
         elif isinstance(heard, message.RelayOk):
-            owner.relay_answered(
-                self, heard.event_id, heard.accepted, printable(heard.message)
-            )
+            self._ok(heard, now, wall)
+        elif isinstance(heard, message.RelayAuth):
+            self._authenticate(heard.challenge)
         elif isinstance(heard, message.RelayClosed):
             reason = printable(heard.message)
             closed = session.closed(heard.upstream_id, reason, now)
@@ -507,6 +551,45 @@ class Relay:
             text = printable(heard.message)
             self._notices.append(Noted(text, clock.wall()))
             owner.relay_noticed(self, text)
+
+    def _ok(self, heard: message.RelayOk, now: float, wall: float) -> None:
+        session, owner = self._session, self._owner
+        reason = printable(heard.message)
+        if heard.event_id == self._auth_id:
+            self._auth_id = None
+            refused, self._refused_unauthenticated = self._refused_unauthenticated, []
+            if heard.accepted:
+                session.authenticated(now, wall)
+                owner.relay_authenticated(self)
+                return
+            self._failed(f"AUTH refused: {reason}")
+            closed = session.cannot_authenticate()
+            if closed is not None:
+                owner.relay_closed(self, closed)
+            for event_id, refusal in refused:
+                owner.relay_answered(self, event_id, False, refusal)
+        elif (
+            not heard.accepted
+            and session.can_authenticate
+            and message.prefix(reason) == "auth-required"
+            and (heard.event_id, reason) not in self._refused_unauthenticated
+        ):
+            self._refused_unauthenticated.append((heard.event_id, reason))
+        else:
+            owner.relay_answered(self, heard.event_id, heard.accepted, reason)
+
+    def _authenticate(self, challenge: str) -> None:
+        identity = self._owner.identity
+        if identity is None:
+            return
+        event = Event(
+            content="",
+            kind=AUTH_KIND,
+            tags=[["relay", self.url], ["challenge", challenge]],
+        )
+        identity.sign_event(event)
+        self._auth_id = event.id
+        self._session.output.append(message.encode("AUTH", event.to_dict()))
 
     def _too_large(self, data: bytes, now: float) -> None:
         self.error_counter += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loguru import logger
@@ -24,12 +25,27 @@ from .delivery import (
 from .errors import InvalidMessage
 from .event import SignedEvent
 from .filter import Filter, parse_filters
+from .information import RelayInformation
+from .key import PrivateKey
 from .message_pool import Feed, MessagePool
 from .outbox import Effect, Forget, Outbox, Report, Save, Tell
+from .publication import Publication
 from .relay import Relay, RelayStatus, new_id
 from .relay_session import ClosedForGood
 from .relay_url import normalize_relay_url
 from .settings import Settings
+
+COUNT_NIP = 45
+
+
+@dataclass
+class PendingCount:
+    """A COUNT that relays are still answering; `total` is the largest answer so far."""
+
+    consumer: Consumer
+    awaiting: set[str]
+    deadline: float
+    total: int | None = None
 
 
 class RelayManager:
@@ -46,13 +62,15 @@ class RelayManager:
         self.message_pool = MessagePool(self.settings)
         self.outbox = Outbox(self.settings)
         self.ledger: deque[Save | Forget] = deque()
-        self.on_outbox_change: Callable[[], None] | None = None
+        self.on_change: Callable[[], None] | None = None
         self.running = False
         self._active: set[str] = set()
         self._requests: dict[str, Request] = {}
         self._in_process_ids: dict[str, str] = {}
         self._consumers: set[Consumer] = set()
-        self._outbox_due: float | None = None
+        self.identity: PrivateKey | None = None
+        self._counts: dict[str, PendingCount] = {}
+        self._due: float | None = None
         self._reports: deque[Report] = deque()
         self._lock = threading.RLock()
 
@@ -80,7 +98,9 @@ class RelayManager:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - clock.now()))
 
-    def add_relay(self, url: str, *, read: bool = True, write: bool = True) -> Relay:
+    def add_relay(
+        self, url: str, *, active: bool = True, read: bool = True, write: bool = True
+    ) -> Relay:
         """Add a relay and connect to it; one that is there already is given back.
 
         Raises `InvalidMessage` (a `ValueError`) where the URL is not one of a relay.
@@ -91,7 +111,8 @@ class RelayManager:
             if relay is None:
                 relay = self.relays[url] = Relay(url, self, self.settings)
                 relay.read, relay.write = read, write
-                self._activate(relay)
+                if active:
+                    self._activate(relay)
         self._log_reports()
         return relay
 
@@ -228,8 +249,28 @@ class RelayManager:
     def count(
         self, upstream_id: str, filters: tuple[Filter, ...], consumer: Consumer
     ) -> None:
-        """Count events on the relays (NIP-45); none can be asked to yet."""
-        consumer.put(Counted(upstream_id, None))
+        """Count events on the relays that can (NIP-45); the largest answer counts."""
+        with self._lock:
+            able = [
+                relay
+                for relay in self._readers()
+                if relay.connected
+                and relay.information is not None
+                and COUNT_NIP in relay.information.supported_nips
+            ]
+            if not able:
+                consumer.put(Counted(upstream_id, None))
+                return
+            deadline = clock.now() + self.settings.count_seconds
+            awaiting = {relay.url for relay in able}
+            self._counts[upstream_id] = PendingCount(consumer, awaiting, deadline)
+            for relay in able:
+                relay.count(upstream_id, [filter_.json for filter_ in filters])
+            self._carry_out([])
+
+    def _counted(self, upstream_id: str) -> None:
+        pending = self._counts.pop(upstream_id)
+        pending.consumer.put(Counted(upstream_id, pending.total))
 
     # Subscriptions opened in this process, by other extensions
 
@@ -296,13 +337,55 @@ class RelayManager:
         else:
             raise InvalidMessage("only EVENT, REQ and CLOSE can be sent to relays")
 
-    def outbox_step(self) -> float | None:
-        """Do what is due in the outbox; gives the instant of the next step, if any."""
+    def step(self) -> float | None:
+        """Do what is due; gives the instant of the next step, None while there is none.
+
+        `on_change` is called when that instant moves forward or the ledger has entries.
+        """
         with self._lock:
-            self._carry_out(self.outbox.tick(clock.now()))
-            self._outbox_due = self.outbox.deadline()
+            now = clock.now()
+            for upstream_id, pending in list(self._counts.items()):
+                if pending.deadline <= now:
+                    self._counted(upstream_id)
+            self._carry_out(self.outbox.tick(now))
+            due = self._due = self._deadline()
         self._log_reports()
-        return self._outbox_due
+        return due
+
+    def _deadline(self) -> float | None:
+        due = [pending.deadline for pending in self._counts.values()]
+        outbox_due = self.outbox.deadline()
+        return min(due if outbox_due is None else [*due, outbox_due], default=None)
+
+    # The outbox's store: whoever keeps it works off `ledger`, in order
+
+    def outbox_publication(self, event_id: str) -> Publication | None:
+        """Give a copy of what is to be stored for a `Save`; None: nothing any more."""
+        with self._lock:
+            publication = self.outbox.publications.get(event_id)
+            if publication is None:
+                return None
+            return replace(publication, copies=dict(publication.copies))
+
+    def outbox_restore(
+        self,
+        event: SignedEvent,
+        *,
+        is_public: bool,
+        age_seconds: float,
+        accepted: bool,
+        owed: Iterable[str],
+    ) -> None:
+        """Take back what an earlier run stored, in the order it was published."""
+        with self._lock:
+            self.outbox.restore(
+                event,
+                clock.now(),
+                is_public=is_public,
+                age_seconds=age_seconds,
+                accepted=accepted,
+                owed=owed,
+            )
 
     def outbox_stored(self, event_id: str, stored: bool) -> None:
         """What a `Save` of the ledger asked for was done, or could not be."""
@@ -331,12 +414,12 @@ class RelayManager:
             else:
                 self.ledger.append(effect)
                 changed = True
-        due = self.outbox.deadline()
-        if due is not None and (self._outbox_due is None or due < self._outbox_due):
-            self._outbox_due = due
+        due = self._deadline()
+        if due is not None and (self._due is None or due < self._due):
+            self._due = due
             changed = True
-        if changed and self.on_outbox_change is not None:
-            self.on_outbox_change()
+        if changed and self.on_change is not None:
+            self.on_change()
 
     def _log_reports(self) -> None:
         while self._reports:
@@ -410,6 +493,24 @@ class RelayManager:
 
     def relay_counted(self, relay: Relay, upstream_id: str, count: int | None) -> None:
         """A relay answered a COUNT, or refused to."""
+        with self._lock:
+            pending = self._counts.get(upstream_id)
+            if pending is None or relay.url not in pending.awaiting:
+                return
+            pending.awaiting.discard(relay.url)
+            if count is not None:
+                pending.total = max(pending.total or 0, count)
+            if not pending.awaiting:
+                self._counted(upstream_id)
+
+    def relay_authenticated(self, relay: Relay) -> None:
+        """A relay accepted our AUTH: what it did not answer for good is sent again."""
+        with self._lock:
+            if self._is_current(relay):
+                self.outbox.relay_connected(relay.url)
+
+    def relay_informed(self, relay: Relay, information: RelayInformation) -> None:
+        """A relay's NIP-11 document was read."""
 
     def relay_noticed(self, relay: Relay, text: str) -> None:
         """A relay sent NOTICE; it also goes to whoever polls notices."""
@@ -423,6 +524,25 @@ class RelayManager:
             if not self._is_current(relay):
                 return [], None
             return self.outbox.take(relay.url, clock.now(), most)
+
+    def relay_numbers(self, url: str) -> tuple[int, int]:
+        """Give how many events a relay is owed, and how many copies were dropped."""
+        with self._lock:
+            relay = self.outbox.relays.get(url)
+            return self.outbox.owed(url), relay.dropped if relay else 0
+
+    def waiting_events(self) -> list[Publication]:
+        """Give copies of the publications no relay has accepted yet, in order."""
+        with self._lock:
+            return [
+                replace(item, copies=dict(item.copies), refusals=dict(item.refusals))
+                for item in self.outbox.waiting()
+            ]
+
+    @property
+    def undeliverable_count(self) -> int:
+        """How many events were vouched for and then refused or too old."""
+        return self.outbox.undeliverable_count
 
     @property
     def connected_relays(self) -> int:

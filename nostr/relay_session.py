@@ -180,6 +180,18 @@ class RelaySession:
         self._refused_unauthenticated.clear()
         self.tick(now, wall)
 
+    def cannot_authenticate(self) -> ClosedForGood | None:
+        """The relay refused our AUTH: what needs it is closed for good."""
+        self.can_authenticate = False
+        upstream_ids: list[str] = []
+        for ask in self._refused_unauthenticated.values():
+            ask.state = AskState.CLOSED
+            upstream_ids += ask.members
+        self._refused_unauthenticated.clear()
+        if not upstream_ids:
+            return None
+        return ClosedForGood(tuple(upstream_ids), "auth-required: AUTH was refused")
+
     # The relay speaks
 
     def asked(self, wire_id: str) -> Ask | None:

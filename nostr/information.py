@@ -1,0 +1,68 @@
+"""What a relay says about itself (NIP-11), believed where it is sane."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from .relay_session import RelayLimits
+
+ABSURD = 2**31
+MAX_TEXT_CHARACTERS = 200
+LEAST = {
+    "max_message_length": 4096,
+    "max_subscriptions": 1,
+    "max_filters": 1,
+    "max_limit": 1,
+}
+
+
+class RelayInformation(NamedTuple):
+    """A relay's NIP-11 document, as far as it is of use here.
+
+    Texts are the relay's own words: text to be shown, never HTML.
+    """
+
+    name: str = ""
+    icon: str = ""
+    software: str = ""
+    instance_id: str = ""
+    supported_nips: frozenset[int] = frozenset()
+    limits: RelayLimits = RelayLimits()
+
+
+def parse_information(data: bytes) -> RelayInformation | None:
+    """Read a NIP-11 document; None where it is none. Absurd values are left out."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict):
+        return None
+    limitation = document.get("limitation")
+    if not isinstance(limitation, dict):
+        limitation = {}
+    nips = document.get("supported_nips")
+    if not isinstance(nips, list):
+        nips = []
+    return RelayInformation(
+        name=_text(document, "name"),
+        icon=_text(document, "icon"),
+        software=_text(document, "software"),
+        instance_id=_text(document, "nostrclient_instance"),
+        supported_nips=frozenset(nip for nip in nips if type(nip) is int),
+        limits=RelayLimits(
+            **{key: _number(limitation.get(key), least) for key, least in LEAST.items()}
+        ),
+    )
+
+
+def _text(document: dict[str, Any], key: str) -> str:
+    value = document.get(key)
+    return value[:MAX_TEXT_CHARACTERS] if isinstance(value, str) else ""
+
+
+def _number(value: object, least: int) -> int | None:
+    if type(value) is not int or not least <= value <= ABSURD:
+        return None
+    return value
