@@ -1,8 +1,9 @@
 """Reading and writing the extension's tables."""
 
-from lnbits.db import Database
+from lnbits.db import Database, insert_query, model_to_dict
+from sqlalchemy.sql import text
 
-from .models import Config, Relay, UserConfig
+from .models import Config, OutboxEvent, Relay, UserConfig
 
 OWNER = "admin"
 
@@ -20,6 +21,12 @@ async def get_relays() -> list[Relay]:
 async def add_relay(relay: Relay) -> Relay:
     """Store a relay."""
     await db.insert("nostrclient.relays", relay)
+    return relay
+
+
+async def update_relay(relay: Relay) -> Relay:
+    """Store what changed of a relay, by its id."""
+    await db.update("nostrclient.relays", relay)
     return relay
 
 
@@ -64,3 +71,32 @@ async def update_config(config: Config, owner_id: str = OWNER) -> Config:
     else:
         await db.insert("nostrclient.config", changed)
     return changed.extra
+
+
+async def get_outbox() -> list[OutboxEvent]:
+    """Give the stored events of the outbox, in the order they were published."""
+    events: list[OutboxEvent] = await db.fetchall(
+        "SELECT * FROM nostrclient.outbox ORDER BY published_at", model=OutboxEvent
+    )
+    return events
+
+
+async def write_outbox(saved: list[OutboxEvent], forgotten: list[str]) -> None:
+    """Store and delete events of the outbox, all or nothing, in one transaction.
+
+    `Connection.execute` takes out of its parameters whatever looks like HTML, which
+    would change an event; hence the statements of `insert`, without its commit a row.
+    """
+    gone = [{"id": event_id} for event_id in forgotten]
+    gone += [{"id": event.id} for event in saved]
+    async with db.connect() as conn:
+        if gone:
+            await conn.conn.execute(
+                text("DELETE FROM nostrclient.outbox WHERE id = :id"), gone
+            )
+        if saved:
+            await conn.conn.execute(
+                text(insert_query("nostrclient.outbox", saved[0])),
+                [model_to_dict(event) for event in saved],
+            )
+        await conn.conn.commit()

@@ -25,3 +25,28 @@ async def m003_update_config_table(db: Connection) -> None:
     await db.execute(
         "ALTER TABLE nostrclient.config ADD COLUMN owner_id TEXT DEFAULT 'admin'"
     )
+
+
+async def m004_relay_roles(db: Connection) -> None:
+    """Let a relay be only read from, or only written to."""
+    for column in ("read", "write"):
+        await db.execute(
+            f"ALTER TABLE nostrclient.relays ADD COLUMN {column} BOOLEAN DEFAULT true"
+        )
+
+
+async def m005_outbox(db: Connection) -> None:
+    """Add the events that are vouched for and that no relay, or not every one, has.
+
+    `published_at` is in microseconds since 1970; `owed` is a JSON list of relay URLs.
+    """
+    await db.execute(f"""
+        CREATE TABLE nostrclient.outbox (
+            id TEXT NOT NULL PRIMARY KEY,
+            event TEXT NOT NULL,
+            published_at {db.big_int} NOT NULL,
+            accepted BOOLEAN NOT NULL,
+            is_public BOOLEAN NOT NULL,
+            owed TEXT NOT NULL
+        )
+        """)

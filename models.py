@@ -11,6 +11,14 @@ class RelayStatus(BaseModel):
     error_counter: int | None = 0
     error_list: list[str] | None = []
     notice_list: list[str] | None = []
+    num_duplicate_events: int = 0
+    num_invalid_messages: int = 0
+    num_unasked_events: int = 0
+    num_owed_events: int = 0
+    num_dropped_events: int = 0
+    num_subscriptions: int = 0
+    connections: int = 0
+    retry_in_seconds: float | None = None
 
 
 class Relay(BaseModel):
@@ -19,11 +27,48 @@ class Relay(BaseModel):
     id: str | None = None
     url: str | None = None
     active: bool | None = None
+    read: bool | None = None
+    write: bool | None = None
 
     connected: bool | None = Field(default=None, no_database=True)
     connected_string: str | None = Field(default=None, no_database=True)
     status: RelayStatus | None = Field(default=None, no_database=True)
     ping: int | None = Field(default=None, no_database=True)
+
+
+class RelayUpdate(BaseModel):
+    """What to change of a relay; what is not named stays."""
+
+    url: str
+    active: bool | None = None
+    read: bool | None = None
+    write: bool | None = None
+
+
+class Status(BaseModel):
+    """Whether Nostr works, in numbers that any user may see."""
+
+    relays: int
+    relays_connected: int
+    clients: int
+    subscriptions: int
+    outbox_waiting: int
+    outbox_undeliverable: int
+
+
+class WaitingEvent(BaseModel):
+    """An event of the outbox that no relay has accepted yet; never its text.
+
+    `size` is in bytes; `refusals` gives what relays answered, by relay URL.
+    """
+
+    event_id: str
+    pubkey: str
+    kind: int
+    size: int
+    waiting_seconds: float
+    owed: list[str]
+    refusals: dict[str, str]
 
 
 class TestMessage(BaseModel):
@@ -58,6 +103,20 @@ class ConfigUpdate(BaseModel):
 
     private_ws: bool | None = None
     public_ws: bool | None = None
+
+
+class OutboxEvent(BaseModel):
+    """An event of the outbox as it is stored.
+
+    `published_at` is in microseconds since 1970, `owed` a JSON list of relay URLs.
+    """
+
+    id: str
+    event: str
+    published_at: int
+    accepted: bool
+    is_public: bool
+    owed: str
 
 
 class UserConfig(BaseModel):

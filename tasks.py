@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine
 from typing import Any
 
 from loguru import logger
+from sqlalchemy.exc import SQLAlchemyError
 
-from .crud import get_relays
+from .crud import get_outbox, get_relays, write_outbox
+from .models import OutboxEvent
 from .nostr import clock
+from .nostr.errors import InvalidEvent
+from .nostr.event import SignedEvent
 from .nostr.message_pool import EndOfStoredEventsMessage, EventMessage, NoticeMessage
+from .nostr.outbox import Forget, Save
 from .router import NostrRouter, all_routers, nostr_client
 
 MOST_PER_SUBSCRIPTION = 10_000
 MOST_NOTICES = 1_000
+MICROSECONDS = 1_000_000
+STORE_RETRY_SECONDS = 1.0
 
 _running: set[asyncio.Task[None]] = set()
 
@@ -24,7 +32,8 @@ def start() -> None:
     if _running:
         return
     nostr_client.running = True
-    _run("relays", init_relays())
+    nostr_client.relay_manager.outbox.durable = True
+    _run("relays", _load())
     _run("events", subscribe_events())
     _run("outbox", check_outbox())
 
@@ -41,6 +50,7 @@ async def stop() -> None:
         *(router.stop("nostrclient was stopped") for router in routers)
     )
     await asyncio.to_thread(nostr_client.close)
+    await write_ledger()
 
 
 def _run(name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -54,15 +64,28 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.opt(exception=task.exception()).error(f"{task.get_name()} ended")
 
 
+async def _load() -> None:
+    try:
+        await restore_outbox()
+    finally:
+        await init_relays()
+
+
 async def init_relays() -> None:
     """Connect to the relays of the database, whatever their spelling there."""
+    manager = nostr_client.relay_manager
     for relay in await get_relays():
         try:
-            if relay.url and relay.active is not False:
-                nostr_client.relay_manager.add_relay(relay.url)
+            if relay.url:
+                manager.add_relay(
+                    relay.url,
+                    active=relay.active is not False,
+                    read=relay.read is not False,
+                    write=relay.write is not False,
+                )
         except ValueError as error:
             logger.warning(f"stored relay {relay.url!r} is left out: {error}")
-    nostr_client.relay_manager.start()
+    manager.start()
 
 
 async def check_outbox() -> None:
@@ -75,20 +98,95 @@ async def check_outbox() -> None:
         try:
             loop.call_soon_threadsafe(changed.set)
         except RuntimeError:  # the loop ended without cancelling this task
-            manager.on_outbox_change = None
+            manager.on_change = None
 
-    manager.on_outbox_change = wake
+    manager.on_change = wake
     try:
         while True:
             changed.clear()
-            due = manager.outbox_step()
+            manager.step()
+            await write_ledger()
+            due = manager.step()
             timeout = None if due is None else max(0.0, due - clock.now()) + 0.001
             try:
                 await asyncio.wait_for(changed.wait(), timeout)
             except asyncio.TimeoutError:
                 continue
     finally:
-        manager.on_outbox_change = None
+        manager.on_change = None
+
+
+async def restore_outbox() -> None:
+    """Take back what an earlier run of the process vouched for."""
+    manager = nostr_client.relay_manager
+    for stored in await get_outbox():
+        try:
+            event = SignedEvent.parse(stored.event)
+        except InvalidEvent as error:
+            logger.error(f"stored event {stored.id} is given up: {error}")
+            continue
+        manager.outbox_restore(
+            event,
+            is_public=stored.is_public,
+            age_seconds=max(0.0, clock.wall() - stored.published_at / MICROSECONDS),
+            accepted=stored.accepted,
+            owed=json.loads(stored.owed),
+        )
+
+
+async def write_ledger() -> None:
+    """Store and delete what the outbox asks for, and only then let it say so."""
+    manager = nostr_client.relay_manager
+    while manager.ledger:
+        entries = list(manager.ledger)
+        # Of several entries for an event only the latest counts.
+        latest = {entry.event_id: entry for entry in entries}
+        began = clock.wall() - clock.now()  # one for all, so that they keep their order
+        saved = [
+            event
+            for entry in latest.values()
+            if isinstance(entry, Save)
+            and (event := _outbox_event(entry.event_id, began))
+        ]
+        kept = {event.id for event in saved}
+        try:
+            await write_outbox(saved, [key for key in latest if key not in kept])
+        except (SQLAlchemyError, OSError, asyncio.TimeoutError) as error:
+            logger.error(f"the outbox could not be stored: {error}")
+            await _not_stored(entries)
+            continue
+        for entry in entries:
+            manager.ledger.popleft()
+            if isinstance(entry, Save):
+                manager.outbox_stored(entry.event_id, True)
+            else:
+                manager.outbox_forgotten(entry)
+
+
+async def _not_stored(entries: list[Save | Forget]) -> None:
+    """Let nobody rely on what was not stored; what is to be deleted is tried again."""
+    manager = nostr_client.relay_manager
+    forgets = [entry for entry in entries if isinstance(entry, Forget)]
+    for entry in entries:
+        manager.ledger.popleft()
+        if isinstance(entry, Save):
+            manager.outbox_stored(entry.event_id, False)
+    manager.ledger.extendleft(reversed(forgets))
+    await asyncio.sleep(STORE_RETRY_SECONDS)
+
+
+def _outbox_event(event_id: str, began: float) -> OutboxEvent | None:
+    publication = nostr_client.relay_manager.outbox_publication(event_id)
+    if publication is None:
+        return None
+    return OutboxEvent(
+        id=event_id,
+        event=publication.event.text,
+        published_at=int((began + publication.published_at) * MICROSECONDS),
+        accepted=publication.accepted,
+        is_public=publication.is_public,
+        owed=json.dumps(list(publication.copies)),
+    )
 
 
 async def subscribe_events() -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends, HTTPException, Request, WebSocket
-from lnbits.decorators import check_admin
+from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import urlsafe_short_hash
 from loguru import logger
 
-from .crud import add_relay, delete_relay, get_config, get_relays, update_config
+from .crud import (
+    add_relay,
+    delete_relay,
+    get_config,
+    get_relays,
+    update_config,
+    update_relay,
+)
 from .helpers import (
     PUBLIC_ENDPOINT,
     address_group,
@@ -21,9 +28,13 @@ from .models import (
     ConfigUpdate,
     Relay,
     RelayStatus,
+    RelayUpdate,
+    Status,
     TestMessage,
     TestMessageResponse,
+    WaitingEvent,
 )
+from .nostr import clock
 from .nostr import relay as nostr_relay
 from .nostr.errors import NostrError
 from .nostr.event import EncryptedDirectMessage
@@ -82,19 +93,49 @@ async def api_delete_relay(relay: Relay) -> None:
             await delete_relay(stored)
 
 
+@nostrclient_api_router.put("/api/v1/relay", dependencies=[Depends(check_admin)])
+async def api_update_relay(update: RelayUpdate) -> list[Relay]:
+    """Switch a relay on or off, or use it only for reading or only for writing."""
+    url = _valid_url(update.url)
+    manager = nostr_client.relay_manager
+    stored = [item for item in await get_relays() if _known_url(item.url or "") == url]
+    if not stored and url not in manager.relays:
+        raise HTTPException(HTTPStatus.NOT_FOUND, f"Relay: {url} is not known.")
+    changes = update.dict(exclude={"url"}, exclude_none=True)
+    for item in stored:
+        await update_relay(item.copy(update=changes))
+    if url not in manager.relays:
+        manager.add_relay(url, active=False)
+    manager.update_relay(url, **changes)
+    return await api_get_relays()
+
+
 def _shown(relay: nostr_relay.Relay, stored: Relay | None, active: bool) -> Relay:
+    owed, dropped = nostr_client.relay_manager.relay_numbers(relay.url)
+    retry_at = relay.retry_at
+    retry_in = None if retry_at is None else max(0.0, retry_at - clock.now())
     return Relay(
         id=stored.id if stored else relay.url,
         url=relay.url,
         active=active,
         connected=relay.connected,
         connected_string=relay.status.value,
+        read=relay.read,
+        write=relay.write,
         status=RelayStatus(
             num_sent_events=relay.num_sent_events,
             num_received_events=relay.num_received_events,
             error_counter=relay.error_counter,
             error_list=relay.error_list,
             notice_list=relay.notice_list,
+            num_duplicate_events=relay.num_duplicate_events,
+            num_invalid_messages=relay.num_invalid_messages,
+            num_unasked_events=relay.num_unasked_events,
+            num_owed_events=owed,
+            num_dropped_events=dropped,
+            num_subscriptions=relay.num_subscriptions,
+            connections=relay.connections,
+            retry_in_seconds=retry_in,
         ),
         ping=relay.ping,
     )
@@ -120,6 +161,52 @@ def _is_own_endpoint(url: str, request: Request) -> bool:
     base = str(request.base_url).rstrip("/").replace("http", "ws", 1)
     own = normalize_relay_url(f"{base}/nostrclient/api/v1")
     return url.startswith(f"{own}/")
+
+
+# Status and outbox
+
+
+@nostrclient_api_router.get("/api/v1/status", dependencies=[Depends(check_user_exists)])
+async def api_get_status() -> Status:
+    """Tell in a few numbers whether Nostr works."""
+    manager = nostr_client.relay_manager
+    return Status(
+        relays=len(manager.relays),
+        relays_connected=manager.connected_relays,
+        clients=len(all_routers),
+        subscriptions=manager.subscription_count,
+        outbox_waiting=len(manager.waiting_events()),
+        outbox_undeliverable=manager.undeliverable_count,
+    )
+
+
+@nostrclient_api_router.get("/api/v1/outbox", dependencies=[Depends(check_admin)])
+async def api_get_outbox() -> list[WaitingEvent]:
+    """List the events that wait for a relay to accept them."""
+    now = clock.now()
+    return [
+        WaitingEvent(
+            event_id=publication.event.id,
+            pubkey=publication.event.pubkey,
+            kind=publication.event.kind,
+            size=len(publication.event.text.encode()),
+            waiting_seconds=now - publication.published_at,
+            owed=list(publication.copies),
+            refusals=publication.refusals,
+        )
+        for publication in nostr_client.relay_manager.waiting_events()
+    ]
+
+
+@nostrclient_api_router.delete(
+    "/api/v1/outbox/{event_id}", dependencies=[Depends(check_admin)]
+)
+async def api_discard_event(event_id: str) -> None:
+    """Give up an event that waits."""
+    manager = nostr_client.relay_manager
+    if manager.outbox_publication(event_id) is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "No such event waits.")
+    manager.outbox_discard(event_id)
 
 
 # The test panel
