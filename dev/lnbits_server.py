@@ -3,11 +3,11 @@
 import json
 import os
 import secrets
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,18 +16,10 @@ import httpx
 import psutil
 
 from .leash import Leashed
-from .paths import CHECKOUT, EXTENSION_ID, link_extension
+from .paths import CHECKOUT, EXTENSION_ID, link
 from .ports import HOST, free_port
 
 START_SECONDS = 60.0
-
-# LNbits itself makes the ids, as in the extensions that connect to ours.
-_PRIVATE_IDS = """
-import sys
-from lnbits.helpers import encrypt_internal_message
-for _ in range(int(sys.argv[1])):
-    print(encrypt_internal_message("relay", urlsafe=sys.argv[2] == "urlsafe"))
-"""
 
 
 class LnbitsServer:
@@ -43,12 +35,18 @@ class LnbitsServer:
         *,
         port: int | None = None,
         extension: Path = CHECKOUT,
+        other_extensions: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Describe a server; `port` None takes a free one. Nothing is started yet."""
+        """Describe a server; `port` None takes a free one. Nothing is started yet.
+
+        `other_extensions` are folders, each named as LNbits shall know it.
+        """
         self.folder = folder.resolve()
         self.port = port or free_port()
-        self.extension = extension
+        self._extensions = {EXTENSION_ID: extension} | {
+            folder.name: folder for folder in other_extensions
+        }
         self.log = self.folder / "lnbits.log"
         self.data = self.folder / "data"
         self.url = f"http://{HOST}:{self.port}"
@@ -145,16 +143,34 @@ class LnbitsServer:
         return answer.json()
 
     def enable(self) -> None:
-        """Enable the extension for the admin's own account; without that, 403.
+        """Enable the extensions for the admin's own account; without that, 403.
 
-        Raises ChildProcessError, with the end of the log, where it is not there.
+        Raises ChildProcessError, with the end of the log, where one is not there.
         """
-        answer = self.http.put(f"/api/v1/extension/{EXTENSION_ID}/enable")
-        if answer.status_code == 404:
-            raise ChildProcessError(
-                f"LNbits could not load {EXTENSION_ID}:\n{self._last_lines()}"
-            )
-        answer.raise_for_status()
+        for name in self._extensions:
+            answer = self.http.put(f"/api/v1/extension/{name}/enable")
+            if answer.status_code == 404:
+                raise ChildProcessError(
+                    f"LNbits could not load {name}:\n{self._last_lines()}"
+                )
+            answer.raise_for_status()
+
+    def new_user(self) -> httpx.Client:
+        """Register somebody who is no admin and has the extensions enabled."""
+        user = httpx.Client(base_url=self.url, timeout=30.0)
+        password = secrets.token_urlsafe(9)
+        answer = user.post(
+            "/api/v1/auth/register",
+            json={
+                "username": f"user{secrets.token_hex(4)}",
+                "password": password,
+                "password_repeat": password,
+            },
+        ).raise_for_status()
+        user.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        for name in self._extensions:
+            user.put(f"/api/v1/extension/{name}/enable").raise_for_status()
+        return user
 
     def activate(self) -> None:
         """Enable the extension for the whole of LNbits, as its admin page does."""
@@ -164,23 +180,18 @@ class LnbitsServer:
         """Disable the extension for the whole of LNbits."""
         self.http.put(f"/api/v1/extension/{EXTENSION_ID}/deactivate").raise_for_status()
 
-    def private_ids(self, count: int = 1, *, urlsafe: bool = True) -> list[str]:
-        """Make ids for the private endpoint, in either of the two base64 alphabets."""
-        made = subprocess.run(
-            [sys.executable, "-c", _PRIVATE_IDS, str(count)]
-            + (["urlsafe"] if urlsafe else ["standard"]),
-            cwd=self.folder,
-            env=self._variables(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return made.stdout.split()[-count:]
+    def private_id(self, *, urlsafe: bool = True, text: str = "relay") -> str:
+        """Make an id for the private endpoint, in either of the two base64 alphabets.
+
+        No two are the same. With any other `text` it is one that should be refused.
+        """
+        key = (self.data / ".lnbits_auth_key").read_text()
+        made: str = _cipher()(key).encrypt(text.encode(), urlsafe=urlsafe)
+        return made
 
     def private_url(self, *, urlsafe: bool = True) -> str:
-        """Make one URL of the private endpoint."""
-        return f"{self.websocket_url}/{self.private_ids(urlsafe=urlsafe)[0]}"
+        """Make a URL of the private endpoint."""
+        return f"{self.websocket_url}/{self.private_id(urlsafe=urlsafe)}"
 
     # --- inside
 
@@ -193,7 +204,7 @@ class LnbitsServer:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("LNBITS_")
+            if not name.startswith(("LNBITS_", "AUTH_"))
         }
         return inherited | {
             "LNBITS_DATA_FOLDER": str(self.data),
@@ -209,14 +220,10 @@ class LnbitsServer:
     def _prepare(self) -> None:
         """Lay out the folder from which LNbits can start."""
         self.data.mkdir(parents=True, exist_ok=True)
-        link_extension(self.folder / "extensions", self.extension)
+        for name, folder in self._extensions.items():
+            link(self.folder / "extensions" / name, folder)
         # LNbits finds its templates and scripts under ./lnbits.
-        spec = find_spec("lnbits")
-        if spec is None or spec.origin is None:
-            raise ModuleNotFoundError("lnbits is not installed")
-        package = self.folder / "lnbits"
-        package.unlink(missing_ok=True)
-        package.symlink_to(Path(spec.origin).parent, target_is_directory=True)
+        link(self.folder / "lnbits", _lnbits_package())
 
     def _wait_for_health(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -261,3 +268,23 @@ class LnbitsServer:
                 json.dumps({"username": username, "password": password})
             )
         self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def _lnbits_package() -> Path:
+    """Find the installed LNbits without importing it."""
+    spec = find_spec("lnbits")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("lnbits is not installed")
+    return Path(spec.origin).parent
+
+
+@cache
+def _cipher() -> Any:
+    """Give LNbits' own class for the ids, without the seconds its import takes."""
+    path = _lnbits_package() / "utils" / "crypto.py"
+    spec = spec_from_file_location("lnbits_crypto", path)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"{path} is not there")
+    crypto = module_from_spec(spec)
+    spec.loader.exec_module(crypto)
+    return crypto.AESCipher

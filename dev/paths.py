@@ -1,4 +1,4 @@
-"""Where things are in a checkout, and the link that gives it the name nostrclient."""
+"""Where things are in a checkout, and links to it under the name nostrclient."""
 
 from pathlib import Path
 
@@ -11,16 +11,20 @@ DATA = CHECKOUT / ".data"
 EXTENSION_ID = "nostrclient"
 
 
-def link_extension(parent: Path, extension: Path = CHECKOUT) -> None:
-    """Make `parent/nostrclient` a link to the extension.
-
-    The name of a checkout's folder is up to whoever cloned it, but LNbits takes the
-    name as the extension's id, and Python as the package's name.
-    """
-    parent.mkdir(parents=True, exist_ok=True)
-    link = parent / EXTENSION_ID
-    target = extension.resolve()
-    if link.is_symlink() and link.readlink() == target:
+def link(path: Path, target: Path) -> None:
+    """Make `path` a link to the folder `target`, whatever link was there before."""
+    target = target.resolve()
+    if path.is_symlink() and path.readlink() == target:
         return
-    link.unlink(missing_ok=True)
-    link.symlink_to(target, target_is_directory=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(target, target_is_directory=True)
+
+
+def link_package() -> None:
+    """Give the checkout the name under which the tools and tests import it.
+
+    The name of a checkout's folder is up to whoever cloned it, but Python takes a
+    folder's name as the package's name.
+    """
+    link(CHECKOUT / ".build" / "ext" / EXTENSION_ID, CHECKOUT)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from dev.paths import CHECKOUT, link_extension
+from dev.paths import CHECKOUT, link_package
 
-link_extension(CHECKOUT / ".build" / "ext")
+link_package()
 importlib.invalidate_caches()  # the folder may be newer than the search path
 _LNBITS_DATA = tempfile.mkdtemp(prefix="nostrclient-tests-")
 os.environ["LNBITS_DATA_FOLDER"] = _LNBITS_DATA
