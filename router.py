@@ -125,7 +125,9 @@ class NostrRouter:
         self._mailbox.close()
         for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        for outcome in await asyncio.gather(*self.tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                logger.opt(exception=outcome).error("a client's connection was given up")
         if self in all_routers:
             all_routers.remove(self)
         closing = self.websocket.close(self._end_code, self._end_reason)
