@@ -127,7 +127,8 @@ class NostrRouter:
             task.cancel()
         for outcome in await asyncio.gather(*self.tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
-                logger.opt(exception=outcome).error("a client's connection was given up")
+                text = "a client's connection was given up for a bug"
+                logger.opt(exception=outcome).error(text)
         if self in all_routers:
             all_routers.remove(self)
         closing = self.websocket.close(self._end_code, self._end_reason)
