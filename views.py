@@ -1,23 +1,48 @@
-"""The admin page."""
+"""The admin page, and where it finds the endpoints."""
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 from lnbits.core.models import User
 from lnbits.decorators import check_admin, check_user_exists
-from lnbits.helpers import template_renderer
+from lnbits.helpers import encrypt_internal_message, template_renderer
+from pydantic import BaseModel
+
+from .helpers import PUBLIC_ENDPOINT
 
 nostrclient_generic_router = APIRouter()
 
 
+class Endpoints(BaseModel):
+    """The paths of the endpoints; scheme and host are those the page was reached by."""
+
+    public: str
+    private: str
+
+
 @nostrclient_generic_router.get(
-    "/", response_class=HTMLResponse, dependencies=[Depends(check_admin)]
+    "/",
+    response_class=HTMLResponse,
+    include_in_schema=False,
+    dependencies=[Depends(check_admin)],
 )
 async def index(
     request: Request, user: User = Depends(check_user_exists)
 ) -> HTMLResponse:
-    """Show the admin page."""
+    """Show LNbits' own shell, in which static/routes.json opens the admin page."""
     renderer = template_renderer(["nostrclient/templates"])
     page: HTMLResponse = renderer.TemplateResponse(
         request, "nostrclient/index.html", {"user": user.json()}
     )
     return page
+
+
+@nostrclient_generic_router.get(
+    "/api/v1/endpoints", dependencies=[Depends(check_admin)]
+)
+async def api_get_endpoints() -> Endpoints:
+    """Tell the paths of both endpoints; the private one is another each time."""
+    secret = encrypt_internal_message(PUBLIC_ENDPOINT, urlsafe=True)
+    return Endpoints(
+        public=f"/nostrclient/api/v1/{PUBLIC_ENDPOINT}",
+        private=f"/nostrclient/api/v1/{secret}",
+    )

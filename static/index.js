@@ -1,0 +1,92 @@
+// The admin page. LNbits takes window.PageNostrclient as the page's component, or, as
+// here, the promise of one. The parts under js/ are modules that know nothing of each
+// other: what they share is handed to them.
+window.PageNostrclient = (async () => {
+  const folder = '/nostrclient/static'
+  const REFRESH_MILLISECONDS = 2000
+  const load = name => import(LNbits.utils.url_for(`${folder}/js/${name}.js`))
+
+  // Up to LNbits 1.5 nobody has loaded our texts; later, maybe not the English ones,
+  // which stand in for those that a language lacks.
+  if (!window.i18n.global.te('nostrclient.intro', 'en')) {
+    await LNbits.utils.loadScript(`${folder}/i18n/en.js`)
+  }
+  const [rest, state, relays, endpoints, settings, testPanel] =
+    await Promise.all(
+      ['rest', 'state', 'relays', 'endpoints', 'settings', 'test-panel'].map(
+        load
+      )
+    )
+
+  return {
+    template: '#page-nostrclient',
+    components: {
+      NostrclientRelays: relays.default,
+      NostrclientEndpoints: endpoints.default,
+      NostrclientSettings: settings.default,
+      NostrclientTestPanel: testPanel.default
+    },
+    provide: {rest},
+    data() {
+      return {
+        relays: null, // until they are known
+        config: null,
+        urls: null,
+        showSettings: false,
+        trouble: null, // why the figures are not fresh
+        timer: null,
+        asked: 0,
+        left: false // for another page
+      }
+    },
+    computed: {
+      summary() {
+        return state.summary(this.relays)
+      }
+    },
+    methods: {
+      // Of answers that overtake each other only the one asked for last counts.
+      async show(answer) {
+        const number = ++this.asked
+        try {
+          const relays = await answer
+          if (number !== this.asked) return
+          this.relays = relays.map(state.describe)
+          this.trouble = null
+        } catch (error) {
+          if (number === this.asked) this.trouble = error.message
+        }
+      },
+      async refresh() {
+        clearTimeout(this.timer)
+        await this.show(rest.getRelays())
+        if (document.visibilityState === 'visible' && !this.left) {
+          clearTimeout(this.timer)
+          this.timer = setTimeout(this.refresh, REFRESH_MILLISECONDS)
+        }
+      },
+      onVisibilityChange() {
+        clearTimeout(this.timer)
+        if (document.visibilityState === 'visible') this.refresh()
+      },
+      async getEndpoints() {
+        try {
+          this.config = await rest.getConfig()
+          this.urls = await rest.getUrls()
+        } catch (error) {
+          this.trouble = error.message
+        }
+      }
+    },
+    created() {
+      this.refresh()
+      this.getEndpoints()
+      document.addEventListener('visibilitychange', this.onVisibilityChange)
+    },
+    unmounted() {
+      this.left = true
+      clearTimeout(this.timer)
+      document.removeEventListener('visibilitychange', this.onVisibilityChange)
+    }
+  }
+})()

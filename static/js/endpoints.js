@@ -1,0 +1,22 @@
+// The two URLs at which clients find us.
+
+export default {
+  template: '#nostrclient-endpoints',
+  props: {config: Object, urls: Object},
+  emits: ['settings'],
+  computed: {
+    endpoints() {
+      if (!this.config || !this.urls) return []
+      return ['private', 'public'].map(name => ({
+        name,
+        url: this.urls[name],
+        open: this.config[`${name}_ws`]
+      }))
+    }
+  },
+  methods: {
+    copy(url) {
+      LNbits.utils.copyText(url, this.$t('nostrclient.copied'))
+    }
+  }
+}

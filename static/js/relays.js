@@ -1,0 +1,107 @@
+// The relays: adding, watching and removing them.
+
+const NUMBER_COLUMNS = ['ping', 'received', 'sent', 'errorCount']
+
+// Lets the row's errors and notices appear; says how many there are.
+const LogButton = {
+  template: '#nostrclient-log-button',
+  props: {modelValue: Boolean, relay: Object},
+  emits: ['update:modelValue']
+}
+
+// What went wrong and what the relay said: strangers' words, shown as text only.
+const Log = {template: '#nostrclient-log', props: {relay: Object}}
+
+const State = {template: '#nostrclient-state', props: {state: Object}}
+
+export default {
+  template: '#nostrclient-relays',
+  components: {
+    NostrclientState: State,
+    NostrclientLog: Log,
+    NostrclientLogButton: LogButton
+  },
+  inject: ['rest'],
+  props: {relays: Array},
+  emits: ['answer'], // the promise of a new list of relays
+  data() {
+    return {
+      url: '',
+      refusal: null,
+      adding: false,
+      filter: '',
+      open: [], // the URLs of the rows that show their errors and notices
+      pagination: {rowsPerPage: 20}
+    }
+  },
+  computed: {
+    columns() {
+      const column = (name, field = name) => ({
+        name,
+        field,
+        label: this.$t(`nostrclient.column_${name}`),
+        align: NUMBER_COLUMNS.includes(name) ? 'right' : 'left',
+        sortable: true
+      })
+      return [
+        column('state', relay => relay.state.name),
+        column('url'),
+        ...NUMBER_COLUMNS.map(name => column(name))
+      ]
+    }
+  },
+  methods: {
+    number: value => value.toLocaleString(window.i18n.global.locale),
+    // What can be said without asking the server, which has the last word.
+    objection(text) {
+      if (!text) return this.$t('nostrclient.url_missing')
+      if (!/^wss?:\/\//i.test(text)) return this.$t('nostrclient.url_scheme')
+      try {
+        const url = new URL(text)
+        if (url.username || url.password || url.hash) {
+          return this.$t('nostrclient.url_too_much')
+        }
+      } catch {
+        return this.$t('nostrclient.url_invalid')
+      }
+      return null
+    },
+    async add() {
+      const url = this.url.trim()
+      this.refusal = this.objection(url)
+      if (this.refusal) return
+      this.adding = true
+      try {
+        const relays = await this.rest.addRelay(url)
+        this.$emit('answer', Promise.resolve(relays))
+        this.url = ''
+      } catch (error) {
+        this.refusal = error.message
+      }
+      this.adding = false
+    },
+    confirmRemoval(url) {
+      this.$q
+        .dialog({
+          title: this.$t('nostrclient.remove_title'),
+          message: this.$t('nostrclient.remove_text', {url}),
+          focus: 'cancel',
+          ok: {
+            label: this.$t('nostrclient.remove'),
+            color: 'negative',
+            unelevated: true
+          },
+          cancel: {label: this.$t('nostrclient.cancel'), flat: true}
+        })
+        .onOk(() => this.remove(url))
+    },
+    async remove(url) {
+      try {
+        await this.rest.removeRelay(url)
+      } catch (error) {
+        this.$q.notify({type: 'negative', message: error.message})
+      }
+      this.$emit('answer', this.rest.getRelays())
+    }
+  }
+}

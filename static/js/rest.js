@@ -1,0 +1,36 @@
+// nostrclient's REST interface. The session authorises, not an API key.
+// This is fetch and not LNbits.api, because that lets a loading bar flash across the
+// page at every request, thus every two seconds.
+
+async function request(method, path, body) {
+  const response = await fetch(`/nostrclient/api/v1${path}`, {
+    method,
+    headers: {Accept: 'application/json', 'Content-Type': 'application/json'},
+    body: JSON.stringify(body)
+  })
+  const answer = await response.json().catch(() => null)
+  if (!response.ok)
+    throw new Error(reason(answer?.detail) || response.statusText)
+  return answer
+}
+
+// Why a request was refused, in words for the operator.
+function reason(detail) {
+  if (!Array.isArray(detail)) return detail
+  return detail.map(item => `${item.loc?.at(-1)}: ${item.msg}`).join(', ')
+}
+
+export const getRelays = () => request('GET', '/relays')
+export const addRelay = url => request('POST', '/relay', {url})
+export const removeRelay = url => request('DELETE', '/relay', {url})
+export const getConfig = () => request('GET', '/config')
+export const updateConfig = config => request('PUT', '/config', config)
+export const makeTestEvent = message => request('PUT', '/relay/test', message)
+
+// The URLs of both endpoints, with scheme and host as the page was reached.
+export async function getUrls() {
+  const scheme = location.protocol === 'https:' ? 'wss' : 'ws'
+  const {private: secret, public: open} = await request('GET', '/endpoints')
+  const url = path => `${scheme}://${location.host}${path}`
+  return {private: url(secret), public: url(open)}
+}

@@ -1,0 +1,54 @@
+// What the REST interface says about relays, in the words of the page.
+
+// What is called `connected_string` there. The texts are nostrclient.state_….
+const STATES = {
+  connected: {name: 'connected', icon: 'check_circle', color: 'positive'},
+  connecting: {name: 'connecting', icon: 'sync', color: 'info'},
+  waiting: {name: 'retrying', icon: 'schedule', color: 'warning'},
+  penalised: {name: 'penalised', icon: 'block', color: 'negative'},
+  stopped: {name: 'stopped', icon: 'stop_circle', color: 'grey'}
+}
+const DISABLED = {name: 'disabled', icon: 'pause_circle', color: 'grey'}
+
+// A row of the table.
+export function describe(relay) {
+  const status = relay.status || {}
+  const state =
+    relay.active === false
+      ? DISABLED
+      : STATES[relay.connected_string] || STATES.stopped
+  const errors = status.error_list || []
+  return {
+    url: relay.url,
+    state,
+    ping: relay.ping || null,
+    received: status.num_received_events || 0,
+    sent: status.num_sent_events || 0,
+    errorCount: status.error_counter || 0,
+    errors,
+    notices: status.notice_list || [],
+    // Why it is not connected, as far as anybody knows.
+    trouble: ['retrying', 'penalised'].includes(state.name) ? errors[0] : null
+  }
+}
+
+// Whether Nostr works, in one line: the text is nostrclient.summary_….
+export function summary(relays) {
+  if (!relays) return {name: 'loading', icon: 'hourglass_empty', color: 'grey'}
+  const wanted = relays.filter(relay => relay.state !== DISABLED)
+  const connected = wanted.filter(relay => relay.state.name === 'connected')
+  const numbers = {connected: connected.length, total: wanted.length}
+  if (!wanted.length) {
+    return {name: 'none', icon: 'info', color: 'grey', numbers}
+  }
+  if (connected.length === wanted.length) {
+    return {name: 'all', icon: 'check_circle', color: 'positive', numbers}
+  }
+  if (connected.length) {
+    return {name: 'some', icon: 'warning', color: 'warning', numbers}
+  }
+  if (wanted.every(relay => relay.state.name === 'connecting')) {
+    return {name: 'connecting', icon: 'sync', color: 'info', numbers}
+  }
+  return {name: 'down', icon: 'error', color: 'negative', numbers}
+}
