@@ -29,7 +29,7 @@ class LocalRelay:
         """Describe a relay; `port` None takes a free one. Nothing is started yet."""
         self.port = port or free_port()
         self.url = f"ws://{HOST}:{self.port}"
-        self._folder = folder
+        self.folder = folder
         self._log = log
         self._program: Leashed | None = None
 
@@ -43,9 +43,9 @@ class LocalRelay:
         if self.running:
             return
         command = [sys.executable, "-m", __name__, str(self.port)]
-        if self._folder:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            command += ["--folder", str(self._folder)]
+        if self.folder:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            command += ["--folder", str(self.folder)]
         program = Leashed(command, log=self._log)
         self._program = program
         wait_until_open(self.port, lambda: program.running)

@@ -92,6 +92,10 @@ class Client:
         """Whether the connection is still there."""
         return not self._ended.is_set()
 
+    def is_closed(self) -> bool:
+        """Whether the connection has ended."""
+        return not self.open
+
     def close(self) -> None:
         """Close the connection as a client should.
 

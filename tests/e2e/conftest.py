@@ -78,11 +78,14 @@ def _configured(
 
 @pytest.fixture
 def lnbits(_configured: tuple[LnbitsServer, list[LocalRelay]]) -> LnbitsServer:
-    """The server, with the extension active, both endpoints open, all relays up."""
+    """The server, with both endpoints open and all relays up.
+
+    A test that disables the extension enables it again: for LNbits that is no harmless
+    thing to do twice, it imports the whole extension anew.
+    """
     server, relays = _configured
     for relay in relays:
         relay.start()
-    server.activate()
     server.api("PUT", "/config", {"private_ws": True, "public_ws": True})
     wait_until(
         lambda: connected_urls(server) >= {relay.url for relay in relays},

@@ -1,6 +1,7 @@
 """Rules A: the endpoints, who may use them, and the REST interface."""
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -115,6 +116,17 @@ def test_a4_closing_an_endpoint_closes_its_sockets_only(
     lnbits.api("PUT", "/config", {f"{endpoint}_ws": True})
     assert handshake_status(url) == 101
     assert other.open
+
+
+def test_a4_closing_an_endpoint_with_many_clients_is_quick(
+    lnbits: LnbitsServer, connect: Connect
+) -> None:
+    clients = [connect(name=f"client {number}") for number in range(10)]
+    begun = time.monotonic()
+    lnbits.api("PUT", "/config", {"public_ws": False})
+    wait_until(lambda: not any(client.open for client in clients), "all are closed")
+    # One client may take two seconds over its goodbye, but not one after the other.
+    assert time.monotonic() - begun < 10
 
 
 # --- A6: REST
