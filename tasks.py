@@ -191,10 +191,11 @@ def _outbox_event(event_id: str, began: float) -> OutboxEvent | None:
 
 async def subscribe_events() -> None:
     """Keep what comes for other extensions' subscriptions where they look for it."""
-    await nostr_client.subscribe(_keep_event, _keep_notice, _keep_eose)
+    await nostr_client.subscribe(keep_event, keep_notice, keep_eose)
 
 
-def _keep_event(event: EventMessage) -> None:
+def keep_event(event: EventMessage) -> None:
+    """Keep an event for the extension that subscribed; the oldest go first."""
     received = NostrRouter.received_subscription_events
     events = received.setdefault(event.subscription_id, [])
     events.append(event)
@@ -202,12 +203,14 @@ def _keep_event(event: EventMessage) -> None:
         events.pop(0)
 
 
-def _keep_notice(notice: NoticeMessage) -> None:
+def keep_notice(notice: NoticeMessage) -> None:
+    """Keep a relay's NOTICE; the oldest go first."""
     notices = NostrRouter.received_subscription_notices
     notices.append(notice)
     if len(notices) > MOST_NOTICES:
         notices.pop(0)
 
 
-def _keep_eose(eose: EndOfStoredEventsMessage) -> None:
+def keep_eose(eose: EndOfStoredEventsMessage) -> None:
+    """Keep the first EOSE of a subscription."""
     NostrRouter.received_subscription_eosenotices.setdefault(eose.subscription_id, eose)

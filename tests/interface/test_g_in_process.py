@@ -1,0 +1,112 @@
+"""Rules G1 to G4: nostrclient as other extensions in the same process use it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dev.local_relay import LocalRelay
+from dev.paths import CHECKOUT
+
+CUSTOM_PATH = "nostrclient"
+DEFAULT_PATH = "lnbits.extensions.nostrclient"
+
+
+@pytest.fixture(scope="module", params=[CUSTOM_PATH, DEFAULT_PATH])
+def seen(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
+    """What a consumer saw that imports nostrclient under this name."""
+    folder = tmp_path_factory.mktemp("consumer")
+    (folder / "data").mkdir()
+    (folder / "extensions").mkdir()
+    (folder / "extensions" / "nostrclient").symlink_to(CHECKOUT)
+    with LocalRelay(log=folder / "relay.log") as relay:
+        finished = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tests.interface.consumer",
+                request.param,
+                relay.url,
+                str(folder),
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            cwd=CHECKOUT,
+            env={
+                **os.environ,
+                "LNBITS_DATA_FOLDER": str(folder / "data"),
+                "PYTHONPATH": os.pathsep.join(
+                    (str(CHECKOUT / ".build" / "ext"), str(CHECKOUT))
+                ),
+            },
+        )
+        assert finished.returncode == 0, finished.stderr[-4000:]
+        result = json.loads(finished.stdout.splitlines()[-1])
+        result["relay_url"] = relay.url
+        yield result
+
+
+def test_g1_g2_events_appear_once_and_in_order(seen: dict[str, Any]) -> None:
+    assert seen["seen_first"] == seen["first"]
+
+
+def test_g2_items_carry_what_consumers_read(seen: dict[str, Any]) -> None:
+    assert seen["attributes"] == ["mine", seen["relay_url"], "from the loop 0"]
+
+
+def test_g1_callable_from_any_thread(seen: dict[str, Any]) -> None:
+    assert seen["problems"] == []
+    assert seen["seen_thread"] == [seen["thread"]]
+
+
+def test_g1_f7_relays_and_subscriptions_survive_disable_and_enable(
+    seen: dict[str, Any],
+) -> None:
+    assert seen["alive"] == []
+    assert seen["relays_while_stopped"] == [seen["relay_url"]]
+    assert seen["seen_after"] == [seen["while_stopped"]]
+
+
+def test_g1_adding_an_id_again_replaces_it(seen: dict[str, Any]) -> None:
+    published = {*seen["first"], seen["thread"], seen["while_stopped"]}
+    assert seen["seen_again"] == sorted(published)
+    assert seen["again"] == len(published)
+
+
+def test_g3_subscribe_calls_back_until_close(seen: dict[str, Any]) -> None:
+    assert seen["callback"] == [seen["last"]]
+
+
+def test_g4_the_pool_can_be_polled(seen: dict[str, Any]) -> None:
+    polled, published = seen["polled"]
+    assert polled == published
+
+
+def test_g1_a_removed_relay_is_gone(seen: dict[str, Any]) -> None:
+    assert seen["relays_left"] == []
+
+
+def test_g2_what_nobody_takes_is_bounded() -> None:
+    """The oldest go first, and the queues of the pool are bounded as well."""
+    from nostrclient.nostr.message_pool import EventMessage, InProcessQueues
+    from nostrclient.router import NostrRouter
+    from nostrclient.tasks import MOST_PER_SUBSCRIPTION, keep_event
+
+    queues = InProcessQueues(most=2)
+    assert queues.events.maxlen == queues.notices.maxlen == 2
+    try:
+        for number in range(MOST_PER_SUBSCRIPTION + 5):
+            keep_event(EventMessage("{}", str(number), "bounded", "ws://x"))
+        kept = NostrRouter.received_subscription_events["bounded"]
+        assert len(kept) == MOST_PER_SUBSCRIPTION
+        assert kept[0].event_id == "5"
+    finally:
+        del NostrRouter.received_subscription_events["bounded"]
