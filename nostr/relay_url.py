@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from .errors import InvalidMessage
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
+_NAME = re.compile(r"[a-z0-9._-]+")
+_HALF_A_PAIR = re.compile(r"[\ud800-\udfff]")
 
 
 def normalize_relay_url(url: str) -> str:
@@ -21,6 +24,8 @@ def normalize_relay_url(url: str) -> str:
         raise InvalidMessage("relay URL is longer than 2048 characters")
     if any(ord(character) <= 32 or ord(character) == 127 for character in text):
         raise InvalidMessage("relay URL contains spaces or control characters")
+    if _HALF_A_PAIR.search(text):
+        raise InvalidMessage("relay URL holds half a surrogate pair")
     if "\\" in text:
         raise InvalidMessage("relay URL contains a backslash")
     try:
@@ -51,9 +56,11 @@ def normalize_relay_url(url: str) -> str:
 def _normalize_host(host: str) -> str:
     if ":" in host:
         return f"[{host}]"
-    if host.isascii():
-        return host.lower()
     try:
-        return host.encode("idna").decode()
+        name = host if host.isascii() else host.encode("idna").decode()
     except UnicodeError as error:
         raise InvalidMessage("relay URL has a host that is no valid name") from error
+    name = name.lower()
+    if not _NAME.fullmatch(name):  # IDNA turns some letters into spaces and worse
+        raise InvalidMessage("relay URL has a host that is no valid name")
+    return name

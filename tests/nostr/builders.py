@@ -1,0 +1,112 @@
+"""Events, filters and relays as these tests need them: no socket, no clock."""
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+from nostrclient.nostr.delivery import Delivery
+from nostrclient.nostr.event import Event, SignedEvent
+from nostrclient.nostr.filter import Filter, parse_filters
+from nostrclient.nostr.key import PrivateKey
+
+KEY = PrivateKey.from_hex("01" * 32)
+OTHER_KEY = PrivateKey.from_hex("02" * 32)
+ALICE = "a1" * 32
+BOB = "b2" * 32
+NOW = 1_700_000_000
+"""A date of events, in Unix seconds."""
+
+_numbers = count(1)
+
+
+def signed(
+    content: str = "hello",
+    kind: int = 1,
+    tags: list[list[str]] | None = None,
+    created_at: int = NOW,
+    key: PrivateKey = KEY,
+) -> SignedEvent:
+    """Give an event that holds."""
+    event = Event(content, None, created_at, kind, tags if tags is not None else [])
+    key.sign_event(event)
+    return SignedEvent.parse(json.dumps(event.to_dict()))
+
+
+def made(
+    created_at: int = NOW,
+    kind: int = 1,
+    pubkey: str = ALICE,
+    tags: Sequence[Sequence[str]] = (),
+    event_id: str | None = None,
+) -> SignedEvent:
+    """Give an event nobody signed, for code that is past checking signatures."""
+    if event_id is None:
+        event_id = f"{next(_numbers):064x}"
+    text = json.dumps({"id": event_id, "created_at": created_at, "kind": kind})
+    return SignedEvent(event_id, pubkey, created_at, kind, tags, None, text)
+
+
+def filters(*values: dict[str, Any]) -> tuple[Filter, ...]:
+    """Give validated filters."""
+    return parse_filters(values)
+
+
+class Inbox:
+    """A consumer that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.items: list[Delivery] = []
+
+    def put(self, item: Delivery) -> None:
+        self.items.append(item)
+
+
+class Answer(NamedTuple):
+    """What a relay says to one REQ before its EOSE."""
+
+    wire_id: str
+    events: list[SignedEvent]
+
+
+class StoringRelay:
+    """A relay that keeps events and answers at most `most` newest ones per filter.
+
+    Nobody is told that something is missing.
+    """
+
+    def __init__(self, events: Iterable[SignedEvent] = (), most: int = 500) -> None:
+        self.events = list(events)
+        self.most = most
+        self.open: dict[str, tuple[Filter, ...]] = {}
+
+    def query(self, wanted: Iterable[Filter]) -> list[SignedEvent]:
+        found: dict[str, SignedEvent] = {}
+        for filter_ in wanted:
+            most = self.most if filter_.limit is None else filter_.limit
+            matching = [event for event in self.events if filter_.matches(event)]
+            matching.sort(key=lambda event: (-event.created_at, event.id))
+            for event in matching[: min(most, self.most)]:
+                found[event.id] = event
+        return sorted(found.values(), key=lambda event: (-event.created_at, event.id))
+
+    def receive(self, texts: Iterable[str]) -> list[Answer]:
+        """Take what it is sent; gives the answer to each REQ, in order."""
+        answers: list[Answer] = []
+        for text in texts:
+            verb, wire_id, *rest = json.loads(text)
+            if verb == "CLOSE":
+                self.open.pop(wire_id, None)
+            elif verb == "REQ":
+                self.open[wire_id] = parse_filters(rest)
+                answers.append(Answer(wire_id, self.query(self.open[wire_id])))
+        return answers
+
+    def store(self, event: SignedEvent) -> list[str]:
+        """Take an event; gives the subscriptions it is sent to."""
+        self.events.append(event)
+        return [
+            wire_id
+            for wire_id, wanted in self.open.items()
+            if any(filter_.matches(event) for filter_ in wanted)
+        ]

@@ -1,0 +1,233 @@
+"""Messages: parsed as NIP-01 says, event text never touched."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nostrclient.nostr import message
+from nostrclient.nostr.errors import InvalidMessage
+
+from .builders import signed
+from .test_filter import json_values
+
+EVENT = signed('["EVENT",{"id":"x"}] grüß \\ " ]}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "   ",
+        "EVENT",
+        "{}",
+        "[]",
+        '"EVENT"',
+        "null",
+        "[1]",
+        "[null]",
+        '["HELLO"]',
+        '["event",{"id":"x"}]',
+        '["EVENT"]',
+        '["EVENT",null]',
+        '["EVENT",{}]',
+        '["EVENT",{"id":1}]',
+        '["EVENT","sub",{"id":"x"}]',
+        '["REQ"]',
+        '["REQ",1]',
+        '["REQ",null,{}]',
+        '["COUNT",{}]',
+        '["CLOSE"]',
+        '["CLOSE",7]',
+        '["AUTH"]',
+        '["AUTH","challenge"]',
+        '["REQ","a",{}',
+        '["REQ","a",{"since":NaN}]',
+        '["REQ","a",{"limit":1,"limit":2}]',
+        "[" * 100_000,
+        "[1e999999999" + "0" * 5000 + "]",
+        "[" + "9" * 5000 + "]",
+    ],
+)
+def test_b1_what_cannot_be_answered_by_name_is_invalid(text: str) -> None:
+    with pytest.raises(InvalidMessage):
+        message.parse_client_message(text)
+
+
+def test_b1_every_event_with_a_string_id_can_be_answered() -> None:
+    for text in (
+        '["EVENT",{"id":"x"}]',
+        '["EVENT",{"id":"x"},"more"]',
+        '["EVENT",{"id":"x","sig":[[[]]]}]',
+        '["\\u0045VENT",{"id":"x"}]',
+        '[ "EVENT" , { "id" : "x" } ] \n',
+    ):
+        parsed = message.parse_client_message(text)
+        assert isinstance(parsed, message.ClientEvent)
+        assert parsed.event_id == "x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'["EVENT",{EVENT.text}]',
+        f' [ "EVENT" ,\n {EVENT.text} \t] \r\n',
+        f'["\\u0045VENT",{EVENT.text}]',
+    ],
+)
+def test_c1_the_event_s_text_is_taken_out_as_it_is(text: str) -> None:
+    parsed = message.parse_client_message(text)
+    assert isinstance(parsed, message.ClientEvent)
+    assert json.loads(parsed.text) == json.loads(EVENT.text)
+    if "\\u0045" not in text:
+        assert parsed.text == EVENT.text
+
+
+def test_b2_a_subscription_id_is_any_string() -> None:
+    for subscription_id in ("a", "", 'a"b\\c', "☃" * 64, "\x00", "\ud800"):
+        text = json.dumps(["REQ", subscription_id, {}])
+        parsed = message.parse_client_message(text)
+        assert parsed == message.ClientReq(subscription_id, [{}])
+        head = message.event_head(subscription_id)
+        assert json.loads(f"{head}{EVENT.text}]")[1] == subscription_id
+        assert head.isascii()
+    assert message.parse_client_message('["COUNT","a",{}]') == message.ClientReq(
+        "a", [{}], is_count=True
+    )
+    assert message.parse_client_message('["CLOSE","a"]') == message.ClientClose("a")
+
+
+@given(json_values)
+def test_b1_no_client_message_raises_anything_else(value: Any) -> None:
+    for text in (
+        json.dumps(value),
+        json.dumps(["EVENT", value]),
+        json.dumps(["REQ", value]),
+        json.dumps([value, value]),
+    ):
+        with suppress(InvalidMessage):
+            message.parse_client_message(text)
+
+
+def test_b1_the_name_of_what_is_too_large_is_found_without_parsing() -> None:
+    event_id = "0f" * 32
+    large = json.dumps(["EVENT", {"content": '{"id":"' + "f0" * 32, "id": event_id}])
+    assert message.find_event_id(large) == event_id
+    assert message.find_event_id(json.dumps(["REQ", "a", {"id": event_id}])) is None
+    assert message.find_subscription_id('["REQ","a",{"ids":[') == "a"
+    assert message.find_subscription_id(' [ "COUNT" , "a b" ,{') == "a b"
+    assert message.find_subscription_id('["EVENT","a",{') is None
+
+
+# --- relays
+
+
+def test_d3_a_relay_s_event_keeps_its_text() -> None:
+    for text in (
+        f'["EVENT","a b",{EVENT.text}]',
+        f' ["EVENT" , "a b" ,  {EVENT.text}] \n',
+        f'["EVENT","a\\u0020b",{EVENT.text}]',
+    ):
+        heard = message.parse_relay_message(text)
+        assert isinstance(heard, message.RelayEvent)
+        assert heard.upstream_id == "a b"
+        assert json.loads(heard.text) == json.loads(EVENT.text)
+    assert message.find_upstream_id(f'["EVENT","a b",{EVENT.text}]'[:80]) == "a b"
+    assert message.find_upstream_id('["OK","a",') is None
+
+
+def test_d3_every_message_of_a_relay_is_read() -> None:
+    read = message.parse_relay_message
+    assert read('["EOSE","a"]') == message.RelayEose("a")
+    assert read('["OK","x",true,""]') == message.RelayOk("x", True, "")
+    assert read('["OK","x",false]') == message.RelayOk("x", False, "")
+    assert read('["OK","x",true,null]') == message.RelayOk("x", True, "")
+    assert read('["CLOSED","a","error: no"]') == message.RelayClosed("a", "error: no")
+    assert read('["CLOSED","a"]') == message.RelayClosed("a", "")
+    assert read('["NOTICE","hi"]') == message.RelayNotice("hi")
+    assert read('["COUNT","a",{"count":7}]') == message.RelayCount("a", 7)
+    assert read('["AUTH","c"]') == message.RelayAuth("c")
+    assert read('["EOSE","a","more"]') == message.RelayEose("a")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<html>",
+        "[]",
+        "{}",
+        '["EOSE"]',
+        '["EOSE",1]',
+        '["OK","x"]',
+        '["OK","x",1,""]',
+        '["OK",true,"x"]',
+        '["CLOSED"]',
+        '["NOTICE",{}]',
+        '["COUNT","a",{"count":-1}]',
+        '["COUNT","a",{"count":"7"}]',
+        '["EVENT","a"]',
+        '["EVENT","a",[]]',
+        '["EVENT",{}]',
+        '["PONG"]',
+        "[" * 100_000,
+    ],
+)
+def test_f3_garbage_of_a_relay_is_invalid(text: str) -> None:
+    with pytest.raises(InvalidMessage):
+        message.parse_relay_message(text)
+
+
+@given(json_values)
+def test_f3_no_relay_message_raises_anything_else(value: Any) -> None:
+    for verb in ("EVENT", "OK", "EOSE", "CLOSED", "NOTICE", "COUNT", "AUTH"):
+        for parts in ([verb, value], [verb, "a", value], [verb, "a", True, value]):
+            with suppress(InvalidMessage):
+                message.parse_relay_message(json.dumps(parts))
+
+
+# --- reasons
+
+FINAL = ["pow", "blocked", "restricted", "invalid", "mute", "auth-required"]
+
+
+@pytest.mark.parametrize("prefix", FINAL)
+def test_c_these_refusals_are_final(prefix: str) -> None:
+    assert message.is_final(f"{prefix}: because")
+    assert message.prefix(f"{prefix}: because") == prefix
+
+
+@pytest.mark.parametrize(
+    "text", ["rate-limited: slow", "error: disk", "", "no idea", "because: of it", ":"]
+)
+def test_c_these_refusals_are_transient(text: str) -> None:
+    assert not message.is_final(text)
+
+
+def test_c3_the_most_telling_reason_is_final_and_then_the_most_frequent() -> None:
+    telling = message.most_telling
+    assert telling(["error: a", "error: a", "blocked: b"]) == "blocked: b"
+    assert telling(["pow: 20", "blocked: b", "blocked: b"]) == "blocked: b"
+    assert telling(["error: a", "rate-limited: b", "rate-limited: b"]) == (
+        "rate-limited: b"
+    )
+    assert telling([]) == ""
+
+
+@given(st.text())
+def test_b1_a_refusal_always_has_a_prefix(text: str) -> None:
+    assert message.prefix(message.with_prefix(text))
+    assert message.with_prefix("blocked: no") == "blocked: no"
+
+
+def test_what_is_encoded_is_one_line_of_ascii() -> None:
+    text = message.encode("NOTICE", "a\nb ☃ \ud800")
+    assert text.isascii()
+    assert "\n" not in text
+    assert json.loads(message.encode_event(EVENT.text)) == [
+        "EVENT",
+        json.loads(EVENT.text),
+    ]
