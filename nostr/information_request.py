@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
 import httpx
 
-from . import clock
 from .information import RelayInformation, parse_information
 from .settings import Settings
 
@@ -35,24 +35,32 @@ def _fetch(
     settings: Settings,
     answer: Callable[[RelayInformation], None],
 ) -> None:
-    deadline = clock.now() + settings.information_seconds
-    data = b""
+    # An event loop of its own, because only there one deadline holds for the whole
+    # request: a relay may send its headers a byte at a time.
+    request = _get(relay_url.replace("ws", "http", 1), settings)
+    limited = asyncio.wait_for(request, settings.information_seconds)
     try:
-        with httpx.stream(
-            "GET",
-            relay_url.replace("ws", "http", 1),
-            headers={"Accept": "application/nostr+json"},
-            timeout=settings.information_seconds,
-            trust_env=False,
-        ) as response:
-            if response.status_code != httpx.codes.OK:
-                return
-            for chunk in response.iter_bytes():
-                data += chunk
-                if len(data) > settings.information_bytes or clock.now() > deadline:
-                    return
-    except (httpx.HTTPError, httpx.InvalidURL, OSError):
+        data = asyncio.run(limited)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, asyncio.TimeoutError):
         return
-    information = parse_information(data)
+    information = None if data is None else parse_information(data)
     if information is not None:
         answer(information)
+
+
+async def _get(url: str, settings: Settings) -> bytes | None:
+    """Give the document; None where there is none or it is too large."""
+    headers = {"Accept": "application/nostr+json"}
+    timeout = settings.information_seconds
+    data = b""
+    async with (
+        httpx.AsyncClient(timeout=timeout, trust_env=False) as client,
+        client.stream("GET", url, headers=headers) as response,
+    ):
+        if response.status_code != httpx.codes.OK:
+            return None
+        async for chunk in response.aiter_bytes():
+            data += chunk
+            if len(data) > settings.information_bytes:
+                return None
+    return data

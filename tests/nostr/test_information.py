@@ -1,0 +1,53 @@
+"""Rule E9: what a relay says of itself is believed where it is sane."""
+
+import json
+from typing import Any
+
+import pytest
+
+from nostrclient.nostr.information import parse_information
+from nostrclient.nostr.relay_session import RelayLimits
+
+
+def _limits(**limitation: Any) -> RelayLimits:
+    found = parse_information(json.dumps({"limitation": limitation}).encode())
+    assert found is not None
+    return found.limits
+
+
+def test_e9_all_limits() -> None:
+    assert _limits(
+        max_message_length=65536, max_subscriptions=20, max_filters=10, max_limit=500
+    ) == RelayLimits(65536, 20, 10, 500)
+
+
+@pytest.mark.parametrize("absurd", [0, -1, 10**12, True, "20", 1.5, None, [], {}])
+def test_e9_absurd_values_are_ignored(absurd: object) -> None:
+    limits = _limits(
+        max_message_length=absurd,
+        max_subscriptions=absurd,
+        max_filters=absurd,
+        max_limit=absurd,
+    )
+    assert limits == RelayLimits()
+
+
+def test_e9_a_relay_that_takes_no_event_is_not_believed() -> None:
+    assert _limits(max_message_length=100) == RelayLimits()
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"\xff", b"null", b"[" * 100_000, b'"x"', b"{"]
+)
+def test_e9_no_document(document: bytes) -> None:
+    assert parse_information(document) is None
+
+
+def test_f4_texts_are_bounded_and_other_types_are_none() -> None:
+    found = parse_information(
+        json.dumps({"name": "x" * 5000, "icon": 5, "supported_nips": "no"}).encode()
+    )
+    assert found is not None
+    assert len(found.name) == 200
+    assert found.icon == ""
+    assert found.supported_nips == frozenset()
