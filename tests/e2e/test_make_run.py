@@ -37,7 +37,7 @@ def make_run(data: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str
     watchdog = threading.Timer(START_SECONDS, run.kill)
     watchdog.start()
     try:
-        assert run.stdout
+        assert run.stdout is not None
         printed = ""
         while "Ctrl-C stops everything" not in printed:
             line = run.stdout.readline()
@@ -49,8 +49,21 @@ def make_run(data: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str
         watchdog.cancel()
         run.send_signal(signal.SIGINT)
         run.wait(STOP_SECONDS)
-        if run.stdout:
+        if run.stdout is not None:
             run.stdout.close()
+
+
+def make_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run dev.demo to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "dev.demo", *arguments],
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
 
 
 def started_in(data: Path) -> list[psutil.Process]:
@@ -75,16 +88,7 @@ def test_make_run_and_make_demo(tmp_path: Path) -> None:
         for url in re.findall(r"ws://\S+/nostrclient/\S+", printed):
             assert handshake_status(url) == 101
 
-        demo = subprocess.run(
-            [sys.executable, "-m", "dev.demo", "--port", str(port)]
-            + ["--data", str(data), "--notes", "5"],
-            cwd=CHECKOUT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        demo = make_demo("--port", str(port), "--data", str(data), "--notes", "5")
         assert demo.returncode == 0, demo.stdout + demo.stderr
         assert "Everything arrived." in demo.stdout
         assert len(started_in(data)) >= 4
@@ -111,16 +115,7 @@ def test_make_run_killed_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_make_demo_without_make_run_says_what_is_missing(tmp_path: Path) -> None:
-    demo = subprocess.run(
-        [sys.executable, "-m", "dev.demo", "--port", str(free_port())]
-        + ["--data", str(tmp_path)],
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    demo = make_demo("--port", str(free_port()), "--data", str(tmp_path))
     assert demo.returncode == 1
     assert "make run" in demo.stderr
     assert "Traceback" not in demo.stderr
