@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
