@@ -132,9 +132,9 @@ class Session:
 
     def _too_large(self, text: str, now: float) -> list[str | Command]:
         # Only looked at, not parsed: parsing megabytes would hold up everybody else.
+        reason = f"error: message is larger than {self._limits.message_bytes} bytes"
         if not self._bucket.take(now):
-            return [self._notice(_TOO_FAST)]
-        reason = f"invalid: message is larger than {self._limits.message_bytes} bytes"
+            reason = _TOO_FAST
         if event_id := messages.find_event_id(text):
             return [self._ok(event_id, False, reason)]
         if subscription_id := messages.find_subscription_id(text):
@@ -230,15 +230,28 @@ class Session:
             elif isinstance(item, Verdict):
                 yield from self._verdict(item)
             elif isinstance(item, RelayChanged):
-                for subscription in list(by_upstream_id.values()):
-                    subscription.relay_changed(item.relay_url, item.asked, item.owing)
-                    yield from self._settle_if(subscription, subscription.has_all)
+                yield from self._relay_changed(item, now)
             elif isinstance(item, Counted):
                 yield from self._counted(item)
             elif isinstance(item, Asked | Progress | Eose | Closed):
                 subscription = by_upstream_id.get(item.upstream_id)
                 if subscription is not None:
                     yield from self._subscription_news(subscription, item, now)
+
+    def _relay_changed(self, item: RelayChanged, now: float) -> Iterator[str]:
+        for subscription in self._each_open():
+            subscription.relay_changed(item.relay_url, item.asked, item.owing)
+            if item.owing:  # it only just connected: not silent, not heard yet
+                subscription.heard(item.relay_url, now)
+            yield from self._settle_if(subscription, subscription.has_all)
+
+    def _each_open(self) -> Iterator[Subscription]:
+        # The client may close or replace some while it is being sent what comes for
+        # others: an EOSE for those would pass for the EOSE of their successors.
+        for upstream_id in list(self._by_upstream_id):
+            subscription = self._by_upstream_id.get(upstream_id)
+            if subscription is not None:
+                yield subscription
 
     def _subscription_news(
         self,
@@ -266,12 +279,10 @@ class Session:
         text = self._closed(subscription.subscription_id, messages.with_prefix(reason))
         return [text, *commands]
 
-    def tick(self, now: float) -> list[str]:
-        """Send the EOSEs whose time has come."""
-        output: list[str] = []
-        for subscription in self._by_upstream_id.values():
-            output += self._settle_if(subscription, subscription.due(now))
-        return output
+    def tick(self, now: float) -> Iterator[str]:
+        """Send the EOSEs whose time has come; goes on as what it gives is taken."""
+        for subscription in self._each_open():
+            yield from self._settle_if(subscription, subscription.due(now))
 
     def deadline(self, now: float) -> float | None:
         """Give the instant of the next `tick`; None while nothing waits for time."""
@@ -291,8 +302,14 @@ class Session:
         return [messages.encode("EOSE", subscription.subscription_id)]
 
     def _verdict(self, verdict: Verdict) -> list[str]:
-        times = self._publishing.pop(verdict.event_id, 0)
-        return [self._ok(verdict.event_id, verdict.accepted, verdict.message)] * times
+        # One for each publication: what is published again while a verdict is on its
+        # way here may end otherwise.
+        left = self._publishing.pop(verdict.event_id, 0) - 1
+        if left < 0:
+            return []
+        if left:
+            self._publishing[verdict.event_id] = left
+        return [self._ok(verdict.event_id, verdict.accepted, verdict.message)]
 
     def _counted(self, item: Counted) -> list[str]:
         subscription_id = self._counts.pop(item.upstream_id, None)

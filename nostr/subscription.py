@@ -62,6 +62,8 @@ class Subscription:
 
     def eose(self, relay_url: str) -> bool:
         """A relay sent EOSE; tells whether it was the last one that was waited for."""
+        if relay_url not in self._asked:  # removed meanwhile
+            return False
         self._answered.add(relay_url)
         self._owing.pop(relay_url, None)
         return not self.settled and not self._owing
@@ -71,6 +73,8 @@ class Subscription:
 
         Gives the reason for the client once no asked relay is left, else None.
         """
+        if relay_url not in self._asked:  # removed meanwhile
+            return None
         self._closed[relay_url] = message
         self._answered.add(relay_url)
         self._owing.pop(relay_url, None)
@@ -89,11 +93,9 @@ class Subscription:
 
     def deadline(self, now: float) -> float:
         """When to look at `due` again, provided that nothing else happens."""
-        overdue = [url for url, until in self._owing.items() if until <= now]
-        for url in overdue:
-            del self._owing[url]
-        if overdue and self.has_all:
+        owing = {url: until for url, until in self._owing.items() if until > now}
+        if self._owing and not owing and self._answered:
             return now
-        busy = max((self._heard.get(url, 0.0) for url in self._owing), default=0.0)
+        busy = max((self._heard.get(url, 0.0) for url in owing), default=0.0)
         waited = max(self._deadline, busy + self._settings.eose_busy_seconds)
-        return min([waited, self._last_deadline, *self._owing.values()])
+        return min([waited, self._last_deadline, *owing.values()])

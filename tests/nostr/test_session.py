@@ -1,0 +1,758 @@
+"""One client's protocol: every question gets its answer, and only one."""
+
+import json
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from nostrclient.nostr.delivery import (
+    Asked,
+    Closed,
+    Counted,
+    Delivered,
+    Delivery,
+    Eose,
+    Progress,
+    RelayChanged,
+    Verdict,
+)
+from nostrclient.nostr.message import prefix
+from nostrclient.nostr.session import (
+    Command,
+    Count,
+    Publish,
+    Session,
+    Subscribe,
+    Unsubscribe,
+)
+from nostrclient.nostr.settings import DEFAULTS, ClientLimits
+
+from .builders import NOW, made, signed
+
+START = 1000.0
+A, B = "wss://a", "wss://b"
+FOREVER = float("inf")
+ROOMY = replace(DEFAULTS.public, messages_per_second=1e6, burst_messages=10**6)
+EVENT = signed()
+IDS = count(1)
+
+
+class Client:
+    """A session, and both ends of it."""
+
+    def __init__(self, limits: ClientLimits = ROOMY) -> None:
+        self.session = Session(limits, DEFAULTS, lambda: f"up{next(IDS)}", START)
+        self.now = START
+
+    def raw(self, text: str) -> tuple[list[Any], list[Command]]:
+        """Send text; gives the replies, decoded, and the commands."""
+        return self.sort(self.session.receive(text, self.now, NOW))
+
+    def send(self, *parts: object) -> tuple[list[Any], list[Command]]:
+        return self.raw(json.dumps(parts))
+
+    def publish(self, text: str) -> tuple[list[Any], list[Command]]:
+        return self.raw(f'["EVENT",{text}]')
+
+    def req(self, subscription_id: str, *wanted: object) -> str:
+        """Open a subscription; gives its upstream id."""
+        _, commands = self.send("REQ", subscription_id, *(wanted or ({},)))
+        command = commands[-1]
+        assert isinstance(command, Subscribe)
+        return command.upstream_id
+
+    def deliver(self, *items: Delivery) -> tuple[list[Any], list[Command]]:
+        return self.sort(list(self.session.deliver(items, self.now)))
+
+    def tick(self) -> list[Any]:
+        return self.sort(list(self.session.tick(self.now)))[0]
+
+    @staticmethod
+    def sort(output: list[str | Command]) -> tuple[list[Any], list[Command]]:
+        texts = [json.loads(item) for item in output if isinstance(item, str)]
+        return texts, [item for item in output if not isinstance(item, str)]
+
+
+def asked(upstream_id: str, *owing: str, also: tuple[str, ...] = ()) -> Asked:
+    urls = frozenset((*owing, *also))
+    return Asked(upstream_id, urls, dict.fromkeys(owing, FOREVER), len(owing))
+
+
+# --- B: what clients send
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello",
+        "{}",
+        "[]",
+        "[[]]",
+        "null",
+        '["WHAT","a"]',
+        '["EVENT"]',
+        '["EVENT",7]',
+        '["EVENT",{"kind":1}]',
+        '["REQ"]',
+        '["REQ",{}]',
+        '["CLOSE",null]',
+        "[" * 5000,
+    ],
+)
+def test_b1_what_has_no_name_is_answered_with_a_notice(text: str) -> None:
+    client = Client()
+    (reply,), commands = client.raw(text)
+    assert reply[0] == "NOTICE"
+    assert not commands
+    assert client.send("REQ", "a", {})[1]  # the connection survives
+
+
+def test_b1_a_binary_frame_is_answered_with_a_notice() -> None:
+    (reply,), commands = Client.sort(Client().session.receive_binary())
+    assert reply[0] == "NOTICE"
+    assert not commands
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"id": "x"},
+        {"id": ""},
+        {"id": "0" * 64},
+        {"id": EVENT.id, "kind": "1"},
+        json.loads(EVENT.text) | {"content": "another"},
+        json.loads(EVENT.text) | {"sig": "0" * 128},
+        json.loads(EVENT.text) | {"content": "\ud800"},
+    ],
+)
+def test_b1_every_event_with_a_string_id_gets_one_ok(event: dict[str, Any]) -> None:
+    (reply,), commands = Client().send("EVENT", event)
+    assert reply[:3] == ["OK", event["id"], False]
+    assert prefix(reply[3]) == "invalid"
+    assert not commands
+
+
+@pytest.mark.parametrize("verb", ["REQ", "COUNT"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        [],
+        [None],
+        [[]],
+        [{"kinds": "1"}],
+        [{}, {"ids": ["short"]}],
+        [{"since": -1}],
+        [{}] * 11,
+    ],
+)
+def test_b1_a_refused_req_or_count_gets_closed(verb: str, rest: list[Any]) -> None:
+    (reply,), commands = Client().send(verb, "a", *rest)
+    assert reply[:2] == ["CLOSED", "a"]
+    assert prefix(reply[2]) in ("invalid", "error")
+    assert not commands
+
+
+@pytest.mark.parametrize("subscription_id", ["", "a" * 65, "☃" * 65])
+def test_b2_a_subscription_id_has_1_to_64_characters(subscription_id: str) -> None:
+    (reply,), _ = Client().send("REQ", subscription_id, {})
+    assert reply[:2] == ["CLOSED", subscription_id]
+    assert prefix(reply[2]) == "invalid"
+
+
+@pytest.mark.parametrize("subscription_id", ["a", "☃" * 64, '"]\\', "\n\x00", "\ud800"])
+def test_b2_any_characters_will_do_and_come_back_as_they_were(
+    subscription_id: str,
+) -> None:
+    client = Client()
+    upstream_id = client.req(subscription_id)
+    replies, _ = client.deliver(
+        asked(upstream_id, A), Delivered(upstream_id, EVENT, A), Eose(upstream_id, A)
+    )
+    assert replies == [
+        ["EVENT", subscription_id, json.loads(EVENT.text)],
+        ["EOSE", subscription_id],
+    ]
+
+
+def test_b2_two_clients_with_the_same_id_never_mix() -> None:
+    one, two = Client(), Client()
+    two.req("other")
+    first, second = one.req("a"), two.req("a")
+    assert first != second
+    assert two.deliver(Delivered(first, EVENT, A), Eose(first, A))[0] == []
+
+
+def test_b3_a_req_with_an_open_id_replaces_it() -> None:
+    client = Client()
+    old = client.req("a", {"kinds": [1]})
+    _, commands = client.send("REQ", "a", {"kinds": [2]})
+    assert commands[0] == Unsubscribe(old)
+    assert isinstance(commands[1], Subscribe)
+    new = commands[1].upstream_id
+    assert new != old
+    replies, _ = client.deliver(
+        Delivered(old, EVENT, A), Eose(old, A), Closed(old, A, "blocked: x")
+    )
+    assert replies == []
+    assert client.session.upstream_ids == [new]
+
+
+def test_b3_replacing_is_possible_at_the_limit_of_subscriptions() -> None:
+    client = Client()
+    for number in range(50):
+        client.req(f"s{number}")
+    (reply,), commands = client.send("REQ", "one more", {})
+    assert reply[:2] == ["CLOSED", "one more"]
+    assert prefix(reply[2]) == "error"
+    assert not commands
+    assert client.session.subscription_count == 50
+    client.req("s7", {"kinds": [1]})
+    assert client.session.subscription_count == 50
+
+
+def test_b3_a_refused_req_ends_what_was_open_under_its_id() -> None:
+    client = Client()
+    upstream_id = client.req("a")
+    (reply,), commands = client.send("REQ", "a", {"kinds": 1})
+    assert reply[0] == "CLOSED"
+    assert commands == [Unsubscribe(upstream_id)]
+
+
+def test_b4_nothing_comes_after_close_and_nothing_is_left() -> None:
+    client = Client()
+    upstream_id = client.req("a")
+    client.deliver(asked(upstream_id, A))
+    replies, commands = client.send("CLOSE", "a")
+    assert replies == []
+    assert commands == [Unsubscribe(upstream_id)]
+    late = (
+        Delivered(upstream_id, EVENT, A),
+        Progress(upstream_id, A),
+        Eose(upstream_id, A),
+        Closed(upstream_id, A, "blocked: no"),
+        RelayChanged(A, False, False),
+    )
+    assert client.deliver(*late) == ([], [])
+    client.now += 100
+    assert client.tick() == []
+    assert client.session.upstream_ids == []
+    assert client.session.subscription_count == 0
+    assert client.session.deadline(client.now) is None
+    assert client.send("CLOSE", "a") == ([], [])
+
+
+def test_b4_what_is_closed_while_a_burst_is_sent_gets_no_more_of_it() -> None:
+    client = Client()
+    upstream_id = client.req("a")
+    events = [Delivered(upstream_id, EVENT, A)] * 3
+    burst = client.session.deliver([*events, Eose(upstream_id, A)], client.now)
+    next(burst)
+    client.send("CLOSE", "a")
+    assert list(burst) == []
+
+
+@pytest.mark.parametrize("by_time", [True, False])
+def test_b3_no_eose_of_an_old_req_follows_the_one_that_replaced_it(
+    by_time: bool,
+) -> None:
+    # Both end their wait at once; while the first EOSE is being sent the client
+    # replaces the other subscription: its EOSE would pass for the new one's.
+    client = Client()
+    for subscription_id in ("a", "b"):
+        upstream_id = client.req(subscription_id)
+        client.deliver(asked(upstream_id, A, B), Eose(upstream_id, A))
+    output: Iterator[str | Command]
+    if by_time:
+        client.now += 4
+        output = client.session.tick(client.now)
+    else:
+        changed = RelayChanged(B, False, False)
+        output = client.session.deliver([changed], client.now)
+    assert next(output) == '["EOSE","a"]'
+    client.req("b", {"kinds": [7]})
+    assert list(output) == []
+
+
+def test_b4_close_is_never_rate_limited() -> None:
+    client = Client(DEFAULTS.public)
+    upstream_id = client.req("a")
+    while client.send("REQ", "x")[0][0][2] != "rate-limited: slow down":
+        pass
+    assert client.send("CLOSE", "a")[1] == [Unsubscribe(upstream_id)]
+
+
+def test_b5_filters_that_match_nothing_are_left_out() -> None:
+    _, commands = Client().send("REQ", "a", {"authors": []}, {"kinds": [1]})
+    assert isinstance(commands[0], Subscribe)
+    assert [item.json for item in commands[0].filters] == [{"kinds": [1]}]
+
+
+def test_b5_with_no_filter_left_there_is_an_eose_and_an_open_subscription() -> None:
+    client = Client()
+    old = client.req("a")
+    replies, commands = client.send("REQ", "a", {"ids": []}, {"kinds": []})
+    assert replies == [["EOSE", "a"]]
+    assert commands == [Unsubscribe(old)]
+    assert client.session.subscription_count == 1
+    client.now += 100
+    assert client.tick() == []
+    assert client.send("CLOSE", "a") == ([], [])
+    assert client.session.subscription_count == 0
+
+
+# --- C: publishing
+
+
+def test_c1_a_good_event_goes_to_the_relays_and_its_ok_comes_with_the_verdict() -> None:
+    client = Client()
+    replies, commands = client.publish(EVENT.text)
+    assert replies == []
+    assert commands == [Publish(EVENT)]
+    verdict = Verdict(EVENT.id, True, "stored")
+    assert client.deliver(verdict)[0] == [["OK", EVENT.id, True, "stored"]]
+    assert client.deliver(verdict)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "tags", "expected"),
+    [
+        (1, [["expiration", str(NOW - 1)]], "invalid"),
+        (1, [["expiration", str(NOW)]], "invalid"),
+        (1, [["-"]], "blocked"),
+        (1, [["t", "x"], ["-", "more"]], "blocked"),
+        (22242, [], "invalid"),
+    ],
+)
+def test_c1_what_must_not_be_forwarded_is_not(
+    kind: int, tags: list[list[str]], expected: str
+) -> None:
+    event = signed(kind=kind, tags=tags)
+    (reply,), commands = Client().publish(event.text)
+    assert reply[:3] == ["OK", event.id, False]
+    assert prefix(reply[3]) == expected
+    assert not commands
+
+
+def test_c1_an_event_that_expires_later_is_forwarded() -> None:
+    event = signed(tags=[["expiration", str(NOW + 1)]])
+    assert Client().publish(event.text) == ([], [Publish(event)])
+
+
+def test_c7_each_of_two_equal_events_gets_its_own_ok() -> None:
+    client = Client()
+    client.publish(EVENT.text)
+    client.publish(EVENT.text)
+    verdict = Verdict(EVENT.id, True, "")
+    replies, _ = client.deliver(verdict, verdict, verdict)
+    assert replies == [["OK", EVENT.id, True, ""]] * 2
+
+
+def test_c3_a_verdict_on_its_way_does_not_answer_for_a_later_publication() -> None:
+    # The first was refused, which the client does not know yet, when the second goes
+    # out: were both told `false`, the second would be sent all the same.
+    client = Client()
+    client.publish(EVENT.text)
+    refused = Verdict(EVENT.id, False, "blocked: no")
+    client.publish(EVENT.text)
+    assert client.deliver(refused)[0] == [["OK", EVENT.id, False, "blocked: no"]]
+    accepted = Verdict(EVENT.id, True, "")
+    assert client.deliver(accepted)[0] == [["OK", EVENT.id, True, ""]]
+
+
+# --- D: subscribing
+
+
+def test_d1_a_notice_says_once_that_no_relay_is_connected() -> None:
+    client = Client()
+    (notice,), commands = client.deliver(asked(client.req("a"), also=(A,)))
+    assert notice[0] == "NOTICE"
+    assert not commands
+    assert client.deliver(asked(client.req("b")))[0] == []
+    assert client.session.subscription_count == 2
+
+
+def test_d1_it_waits_for_a_relay_that_is_added_later() -> None:
+    client = Client()
+    upstream_id = client.req("a")
+    client.deliver(asked(upstream_id))
+    client.now += 4
+    assert client.tick() == [["EOSE", "a"]]
+    client.now += 86_400
+    replies, _ = client.deliver(
+        RelayChanged(A, True, True),
+        Delivered(upstream_id, EVENT, A),
+        Eose(upstream_id, A),
+    )
+    assert replies == [["EVENT", "a", json.loads(EVENT.text)]]
+
+
+def test_d4_stored_events_precede_the_eose() -> None:
+    client = Client()
+    upstream_id = client.req("a")
+    replies, _ = client.deliver(
+        asked(upstream_id, A, B),
+        Delivered(upstream_id, EVENT, A),
+        Eose(upstream_id, A),
+        Delivered(upstream_id, EVENT, B),
+        Eose(upstream_id, B),
+        Delivered(upstream_id, EVENT, B),
+        Eose(upstream_id, B),
+    )
+    assert [reply[0] for reply in replies] == ["EVENT", "EVENT", "EOSE", "EVENT"]
+
+
+def test_d4_known_stored_events_show_that_a_relay_is_busy() -> None:
+    client = Client()
+    upstream_id = client.req("a")
+    client.deliver(asked(upstream_id, A))
+    client.now = START + 3.9
+    client.deliver(Progress(upstream_id, A))
+    client.now = START + 4
+    assert client.tick() == []
+    assert client.session.deadline(client.now) == START + 4.9
+    client.now = START + 4.9
+    assert client.tick() == [["EOSE", "a"]]
+
+
+def test_timeline_4_start_up_with_two_reqs_before_any_relay_is_connected() -> None:
+    client = Client()
+    ids = [client.req("requests"), client.req("responses")]
+    for upstream_id in ids:
+        client.deliver(asked(upstream_id, A, B))
+    client.now = START + 1
+    client.deliver(RelayChanged(A, True, True))
+    for upstream_id in ids:
+        assert client.deliver(Eose(upstream_id, A))[0] == []
+    client.now = START + 3.9
+    client.deliver(RelayChanged(B, True, True))
+    client.now = START + 4
+    assert client.tick() == []
+    client.now = START + 4.3
+    for upstream_id, name in zip(ids, ["requests", "responses"], strict=True):
+        replies, _ = client.deliver(
+            Delivered(upstream_id, EVENT, B), Eose(upstream_id, B)
+        )
+        assert replies == [["EVENT", name, json.loads(EVENT.text)], ["EOSE", name]]
+
+
+def test_d5_closed_reaches_the_client_when_every_relay_closed_for_good() -> None:
+    client = Client()
+    upstream_id = client.req("a")
+    client.deliver(asked(upstream_id, A, B))
+    assert client.deliver(Closed(upstream_id, A, "strange")) == ([], [])
+    replies, commands = client.deliver(Closed(upstream_id, B, "strange"))
+    assert replies == [["CLOSED", "a", "error: strange"]]
+    assert commands == [Unsubscribe(upstream_id)]
+    assert client.session.subscription_count == 0
+
+
+def test_d6_a_count_is_answered_once() -> None:
+    client = Client()
+    _, commands = client.send("COUNT", "c", {"kinds": [1]})
+    assert isinstance(commands[0], Count)
+    upstream_id = commands[0].upstream_id
+    answers = [Counted(upstream_id, 7), Counted(upstream_id, 8)]
+    assert client.deliver(*answers)[0] == [["COUNT", "c", {"count": 7}]]
+    assert client.send("COUNT", "c", {"kinds": []})[0] == [["COUNT", "c", {"count": 0}]]
+
+
+def test_d6_a_count_nobody_can_answer_is_closed_as_unsupported() -> None:
+    client = Client()
+    _, commands = client.send("COUNT", "c", {})
+    assert isinstance(commands[0], Count)
+    (reply,), _ = client.deliver(Counted(commands[0].upstream_id, None))
+    assert reply[:2] == ["CLOSED", "c"]
+    assert prefix(reply[2]) == "unsupported"
+
+
+# --- F: limits
+
+
+def large(message: list[object]) -> str:
+    padding = " " * DEFAULTS.public.message_bytes
+    return json.dumps(message)[:-1] + padding + "]"
+
+
+def test_f2_what_is_too_large_is_refused_by_name_where_it_has_one() -> None:
+    client = Client()
+    event_id = "0f" * 32
+    refused: dict[str, list[object]] = {
+        large(["EVENT", {"content": "", "id": event_id}]): ["OK", event_id, False],
+        large(["REQ", "a", {}]): ["CLOSED", "a"],
+        large(["COUNT", "a", {}]): ["CLOSED", "a"],
+        large(["NOTHING"]): ["NOTICE"],
+        "x" * (16 * 1024**2): ["NOTICE"],
+        json.dumps("é" * 140_000, ensure_ascii=False): ["NOTICE"],
+    }
+    for text, expected in refused.items():
+        (reply,), commands = client.raw(text)
+        assert reply[: len(expected)] == expected
+        assert prefix(reply[-1]) == "error"
+        assert not commands
+
+
+def test_f2_a_message_as_large_as_allowed_passes() -> None:
+    limit = DEFAULTS.public.message_bytes
+    for text in ("x" * (limit - 20), "é" * (limit // 2 - 10)):
+        message = json.dumps(["REQ", "a", {"search": text}], ensure_ascii=False)
+        excess = len(message.encode()) - limit
+        message = json.dumps(
+            ["REQ", "a", {"search": text[: len(text) - max(0, excess)]}],
+            ensure_ascii=False,
+        )
+        assert len(message.encode()) <= limit
+        assert Client().raw(message)[1]
+
+
+def test_f2_who_is_too_fast_is_told_so_and_every_event_still_gets_its_ok() -> None:
+    client = Client(DEFAULTS.public)
+    event_id = "0f" * 32
+    for _ in range(100):
+        client.send("REQ", "a", {})
+    refused: dict[str, list[object]] = {
+        f'["EVENT",{EVENT.text}]': ["OK", EVENT.id, False],
+        large(["EVENT", {"content": "", "id": event_id}]): ["OK", event_id, False],
+        '["AUTH",{"id":"x"}]': ["OK", "x", False],
+        '["REQ","b",{}]': ["CLOSED", "b"],
+        large(["REQ", "b", {}]): ["CLOSED", "b"],
+        "nonsense": ["NOTICE"],
+    }
+    for text, expected in refused.items():
+        (reply,), commands = client.raw(text)
+        assert reply[: len(expected)] == expected
+        assert prefix(reply[-1]) == "rate-limited"
+        assert not commands
+    client.now += 1
+    assert client.publish(EVENT.text) == ([], [Publish(EVENT)])
+
+
+def test_f6_auth_is_answered_and_never_forwarded() -> None:
+    event = signed(kind=22242)
+    replies, commands = Client().send("AUTH", json.loads(event.text))
+    assert replies == [["OK", event.id, False, "invalid: no challenge was sent"]]
+    assert not commands
+
+
+# --- whatever happens in whatever order
+
+URLS = ("wss://a", "wss://b", "wss://c")
+
+
+@dataclass
+class Told:
+    """What a REQ is owed, as the rules have it."""
+
+    subscription_id: str
+    asked_at: float
+    owing: set[str]
+    answered: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+    heard: dict[str, float] = field(default_factory=dict)
+    settled: bool = False
+
+    def must_settle(self, now: float) -> bool:
+        if self.answered and not self.owing:
+            return True
+        waited = now - self.asked_at
+        busy = any(now - self.heard.get(url, 0.0) < 1 for url in self.owing)
+        return waited >= 15 or (waited >= 4 and not busy)
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """A client, three relays that come and go, and what the rules promise it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        limits = replace(ROOMY, subscriptions=3, filters=2)
+        self.client = Client(limits)
+        self.up = dict.fromkeys(URLS, False)
+        self.trying = dict.fromkeys(URLS, True)
+        self.open: dict[str, Told] = {}
+        self.ever_open: list[str] = []
+        self.publishing: deque[str] = deque()
+        self.oks: Counter[str] = Counter()
+        self.asked_oks: Counter[str] = Counter()
+        self.events = [signed(str(number)) for number in range(3)]
+
+    @property
+    def now(self) -> float:
+        return self.client.now
+
+    # What comes out is compared with what is owed.
+
+    def take(self, output: tuple[list[Any], list[Command]]) -> list[Any]:
+        texts, commands = output
+        for command in commands:
+            if isinstance(command, Publish):
+                self.publishing.append(command.event.id)
+            elif isinstance(command, Unsubscribe):
+                self.open.pop(command.upstream_id, None)
+        for text in texts:
+            if text[0] == "OK":
+                self.oks[text[1]] += 1
+            elif text[0] == "EOSE":
+                (told,) = (
+                    told
+                    for told in self.open.values()
+                    if told.subscription_id == text[1]
+                )
+                assert not told.settled, "a second EOSE"
+                assert told.must_settle(self.now), "an early EOSE"
+                told.settled = True
+        return texts
+
+    def deliver(self, *items: Delivery) -> list[Any]:
+        texts = self.take(self.client.deliver(*items))
+        self.take((self.client.tick(), []))
+        return texts
+
+    @invariant()
+    def every_req_gets_its_eose_in_time(self) -> None:
+        for told in self.open.values():
+            assert told.settled == (told.settled or told.must_settle(self.now))
+
+    @invariant()
+    def nothing_is_left_of_what_was_closed(self) -> None:
+        assert sorted(self.client.session.upstream_ids) == sorted(self.open)
+
+    @invariant()
+    def nothing_is_answered_more_often_than_asked(self) -> None:
+        waiting = Counter(self.publishing)
+        assert self.oks + waiting == self.asked_oks
+
+    # The client
+
+    @rule(name=st.sampled_from("abcd"), bad=st.booleans())
+    def req(self, name: str, bad: bool) -> None:
+        before = {told.subscription_id for told in self.open.values()}
+        texts, commands = self.client.send("REQ", name, {"kinds": "x" if bad else [1]})
+        refused = bad or (len(before) == 3 and name not in before)
+        self.take((texts, commands))
+        if refused:
+            assert [text[:2] for text in texts] == [["CLOSED", name]]
+            return
+        assert texts == []
+        command = commands[-1]
+        assert isinstance(command, Subscribe)
+        self.ever_open.append(command.upstream_id)
+        owing = {url for url in URLS if self.up[url] or self.trying[url]}
+        self.open[command.upstream_id] = Told(name, self.now, set(owing))
+        connected = sum(self.up.values())
+        infinite = dict.fromkeys(owing, FOREVER)
+        self.deliver(Asked(command.upstream_id, frozenset(URLS), infinite, connected))
+
+    @rule(name=st.sampled_from("abcd"))
+    def close(self, name: str) -> None:
+        texts, commands = self.client.send("CLOSE", name)
+        assert texts == []
+        self.take((texts, commands))
+        assert all(told.subscription_id != name for told in self.open.values())
+
+    @rule(number=st.integers(0, 2), bad=st.booleans())
+    def publish(self, number: int, bad: bool) -> None:
+        event = self.events[number]
+        text = event.text
+        if bad:
+            text = text.replace('"sig": "', '"sig": "0', 1)
+        self.asked_oks[event.id] += 1
+        self.take(self.client.publish(text))
+
+    @precondition(lambda self: self.publishing)
+    @rule(accepted=st.booleans())
+    def verdict(self, accepted: bool) -> None:
+        event_id = self.publishing.popleft()
+        texts = self.deliver(Verdict(event_id, accepted, "because"))
+        assert texts == [["OK", event_id, accepted, "because"]]
+
+    # The relays
+
+    @rule(url=st.sampled_from(URLS))
+    def connect(self, url: str) -> None:
+        if self.up[url]:
+            return
+        self.up[url], self.trying[url] = True, False
+        for told in self.open.values():
+            if url not in told.answered:
+                told.owing.add(url)
+                told.heard[url] = self.now
+        self.deliver(RelayChanged(url, True, True))
+
+    @rule(url=st.sampled_from(URLS))
+    def fail_to_connect(self, url: str) -> None:
+        if not self.trying[url]:
+            return
+        self.trying[url] = False
+        for told in self.open.values():
+            told.owing.discard(url)
+        self.deliver(RelayChanged(url, True, False))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), url=st.sampled_from(URLS))
+    def eose(self, data: st.DataObject, url: str) -> None:
+        upstream_id = data.draw(st.sampled_from(sorted(self.open)))
+        told = self.open[upstream_id]
+        told.answered.add(url)
+        told.owing.discard(url)
+        self.deliver(Eose(upstream_id, url))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), url=st.sampled_from(URLS))
+    def closed(self, data: st.DataObject, url: str) -> None:
+        upstream_id = data.draw(st.sampled_from(sorted(self.open)))
+        told = self.open[upstream_id]
+        told.answered.add(url)
+        told.owing.discard(url)
+        told.closed.add(url)
+        texts = self.deliver(Closed(upstream_id, url, "blocked: no"))
+        everywhere = told.closed == set(URLS)
+        is_closed = ["CLOSED", told.subscription_id, "blocked: no"] in texts
+        assert is_closed == everywhere
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), url=st.sampled_from(URLS), known=st.booleans())
+    def event(self, data: st.DataObject, url: str, known: bool) -> None:
+        upstream_id = data.draw(st.sampled_from(sorted(self.open)))
+        told = self.open[upstream_id]
+        told.heard[url] = self.now
+        if known:
+            assert self.deliver(Progress(upstream_id, url)) == []
+            return
+        event = made()
+        expected = ["EVENT", told.subscription_id, json.loads(event.text)]
+        assert self.deliver(Delivered(upstream_id, event, url)) == [expected]
+
+    @precondition(lambda self: self.ever_open)
+    @rule(data=st.data())
+    def late_news_of_what_is_closed(self, data: st.DataObject) -> None:
+        upstream_id = data.draw(st.sampled_from(self.ever_open))
+        if upstream_id in self.open:
+            return
+        late = (Delivered(upstream_id, EVENT, "wss://a"), Eose(upstream_id, "wss://a"))
+        assert self.deliver(*late) == []
+
+    @rule(seconds=st.sampled_from([0.3, 0.9, 1.0, 2.5, 4.0, 15.0]))
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        while True:
+            due = self.client.session.deadline(self.now)
+            if due is None or due > end:
+                break
+            assert due > self.now, "it would be asked again and again"
+            self.client.now = due
+            self.take((self.client.tick(), []))
+        self.client.now = end
+        self.take((self.client.tick(), []))
+
+
+TestSessionMachine = SessionMachine.TestCase
+TestSessionMachine.settings = hypothesis_settings(
+    max_examples=80, stateful_step_count=40, deadline=None
+)
