@@ -31,7 +31,9 @@ window.i18n.global.mergeLocaleMessage('en', {
     state_connected: 'connected',
     state_connecting: 'connecting',
     state_retrying: 'retrying',
-    state_penalised: 'left alone',
+    state_retrying_in: 'retrying in {seconds} s',
+    state_penalised: 'left alone, it sends garbage',
+    state_penalised_in: 'left alone for {seconds} s, it sends garbage',
     state_stopped: 'stopped',
     state_disabled: 'disabled',
 

@@ -12,7 +12,7 @@ const LogButton = {
 // What went wrong and what the relay said: strangers' words, shown as text only.
 const Log = {template: '#nostrclient-log', props: {relay: Object}}
 
-const State = {template: '#nostrclient-state', props: {state: Object}}
+const State = {template: '#nostrclient-state', props: {relay: Object}}
 
 export default {
   template: '#nostrclient-relays',

@@ -17,6 +17,7 @@ export function describe(relay) {
     relay.active === false
       ? DISABLED
       : STATES[relay.connected_string] || STATES.stopped
+  const isWaiting = ['retrying', 'penalised'].includes(state.name)
   const errors = status.error_list || []
   return {
     url: relay.url,
@@ -24,11 +25,12 @@ export function describe(relay) {
     ping: relay.ping || null,
     received: status.num_received_events || 0,
     sent: status.num_sent_events || 0,
+    retrySeconds: isWaiting ? Math.ceil(status.retry_in_seconds || 0) : 0,
     errorCount: status.error_counter || 0,
     errors,
     notices: status.notice_list || [],
     // Why it is not connected, as far as anybody knows.
-    trouble: ['retrying', 'penalised'].includes(state.name) ? errors[0] : null
+    trouble: isWaiting ? errors[0] : null
   }
 }
 
