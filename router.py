@@ -82,7 +82,7 @@ class NostrRouter:
         return self._session.upstream_ids
 
     def start(self) -> None:
-        """Begin to serve the client; the socket is accepted already."""
+        """Begin to serve the client once its socket is accepted."""
         self.connected = True
         nostr_client.relay_manager.register(self._mailbox)
         self.tasks = [
@@ -91,14 +91,20 @@ class NostrRouter:
         ]
 
     async def run(self) -> None:
-        """Serve the client until it goes away or is stopped; leave nothing behind."""
-        self.start()
+        """Accept the client and serve it until it goes away or is stopped.
+
+        It counts as connected from the first moment, and leaves nothing behind.
+        """
         all_routers.append(self)
         ended = asyncio.create_task(self._ended.wait(), name="nostrclient end")
         try:
+            await self.websocket.accept()
+            self.start()
             await asyncio.wait(
                 [*self.tasks, ended], return_when=asyncio.FIRST_COMPLETED
             )
+        except CLIENT_GONE:
+            pass  # before the handshake was complete
         finally:
             ended.cancel()
             await self._finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends, HTTPException, Request, WebSocket
@@ -249,9 +250,12 @@ async def api_update_config(data: ConfigUpdate) -> Config:
     stored = await get_config()
     config = Config(**{**stored.dict(), **data.dict(exclude_none=True)})
     await update_config(config)
-    for router in list(all_routers):
-        if not (config.public_ws if router.is_public else config.private_ws):
-            await router.stop()
+    closing = [
+        router.stop()
+        for router in all_routers
+        if not (config.public_ws if router.is_public else config.private_ws)
+    ]
+    await asyncio.gather(*closing)
     return config
 
 
@@ -271,7 +275,6 @@ async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
         logger.debug(f"WebSocket refused: {refusal}")
         await websocket.close()
         return
-    await websocket.accept()
     await NostrRouter(websocket, is_public=is_public, address=address).run()
 
 
