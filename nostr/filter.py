@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from .event import SignedEvent
 
 MAX_KIND = 65535
 MAX_INTEGER = 2**53
+MAX_DEPTH = 16  # of what a key we do not know holds
 
 _HEX_DIGITS = frozenset("0123456789abcdef")
 _HEX_LISTS = ("ids", "authors")
@@ -83,11 +85,13 @@ def parse_filter(value: object) -> Filter | None:
             _check_integer(key, item)
             continue
         elif key.startswith("#"):
-            if len(key) != 2 or not (key[1].isascii() and key[1].isalpha()):
+            if len(key) != 2:
+                _check_unknown(key, item)
                 continue  # not a tag filter of NIP-01; relays make of it what they will
             _check_tag_list(key, item)
             tags.append((key[1], frozenset(item)))
         else:
+            _check_unknown(key, item)
             continue
         empty = empty or not item
     if empty:
@@ -132,6 +136,8 @@ def _check_hex_list(key: str, item: object) -> None:
 
 
 def _check_tag_list(key: str, item: object) -> None:
+    if not (key[1].isascii() and key[1].isalpha()):
+        raise InvalidMessage("a tag filter must name a letter")
     _check_strings(key, item)
     if key in ("#e", "#p"):
         _check_hex_list(key, item)
@@ -140,6 +146,8 @@ def _check_tag_list(key: str, item: object) -> None:
 def _check_strings(key: str, item: object) -> None:
     if not isinstance(item, list) or not all(isinstance(text, str) for text in item):
         raise InvalidMessage(f"'{key}' must be a list of strings")
+    if not _is_unicode("".join(item)):
+        raise InvalidMessage(f"'{key}' holds half a surrogate pair")
 
 
 def _check_kinds(item: object) -> None:
@@ -152,3 +160,36 @@ def _check_kinds(item: object) -> None:
 def _check_integer(key: str, item: object) -> None:
     if type(item) is not int or not 0 <= item <= MAX_INTEGER:
         raise InvalidMessage(f"'{key}' must be a non-negative integer")
+
+
+def _check_unknown(key: str, item: object) -> None:
+    """Let pass what any JSON reader takes; a relay may drop us for anything else."""
+    if key == "search" and not isinstance(item, str):
+        raise InvalidMessage("'search' must be a string")
+    if not _is_unicode(key) or not _is_plain(item, MAX_DEPTH):
+        raise InvalidMessage("a filter holds what not every JSON reader takes")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+        return False
+    return True
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    if isinstance(value, str):
+        return _is_unicode(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return abs(value) <= MAX_INTEGER
+    if isinstance(value, list):
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in value)
+    if isinstance(value, dict):
+        return depth > 0 and all(
+            _is_unicode(key) and _is_plain(item, depth - 1)
+            for key, item in value.items()
+        )
+    return value is None

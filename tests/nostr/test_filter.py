@@ -18,6 +18,11 @@ from .builders import ALICE, BOB, NOW, filters, made
 HEX = "0f" * 32
 
 
+def nested(depth: int) -> object:
+    """Give lists in lists."""
+    return [nested(depth - 1)] if depth else []
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -40,6 +45,15 @@ HEX = "0f" * 32
         {"#t": ["nostr", 1]},
         {"#t": "nostr"},
         {"#t": None},
+        {"#t": ["\ud800"]},
+        {"#1": ["a real relay drops the connection that brings it this"]},
+        {"search": 5},
+        {"search": "\udfff"},
+        {"unknown": float("inf")},
+        {"unknown": 10**400},
+        {"unknown": [{"deep": "\ud800"}]},
+        {"\ud800": 1},
+        {"unknown": nested(200)},
         {"kinds": 1},
         {"kinds": ["1"]},
         {"kinds": [1.0]},
@@ -91,7 +105,8 @@ def test_b5_no_filter_at_all_is_refused() -> None:
         {"#emoji": ["no tag filter of NIP-01"]},
         {"#": [1, None]},
         {"&t": ["a", "b"]},
-        {"future": {"nested": []}},
+        {"future": {"nested": [1, -2.5, True, None, "Grüße"]}},
+        {"future": nested(10)},
         {"limit": 0, "since": 0, "until": 0, "kinds": [0, 65535]},
         {"#t": ["", "Grüße"], "ids": [HEX, HEX]},
     ],
