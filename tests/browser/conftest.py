@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import (
@@ -25,7 +26,10 @@ from dev.local_relay import LocalRelay
 from .talkative_relay import TalkativeRelay
 
 RELAYS = 2
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+    None,
+)
 QUIET = [
     "--disable-gpu",
     "--disable-quic",
@@ -42,19 +46,24 @@ SECONDS = 15.0
 HTTP_ERROR = re.compile(r"Failed to load resource: .* status of \d{3}")
 
 
-@pytest.fixture(scope="package")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if CHROMIUM is None:
+        no_chromium = pytest.mark.skip("no Chromium here, e.g. Debian's chromium")
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(no_chromium)
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium or a like one."""
-    executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if executable is None:
-        pytest.skip("there is no Chromium: install Debian's package chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LnbitsServer]:
@@ -66,7 +75,7 @@ def server(
         yield server
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def relays(
     server: LnbitsServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[LocalRelay]]:
@@ -88,7 +97,7 @@ def talkative_relay() -> Iterator[TalkativeRelay]:
         yield relay
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def context(browser: Browser, server: LnbitsServer) -> Iterator[BrowserContext]:
     """A browser of the admin's, signed in; LNbits' disclaimer was seen before."""
     context = browser.new_context(
