@@ -92,10 +92,15 @@ class TestMessageResponse(BaseModel):
 
 
 class Config(BaseModel):
-    """Which endpoints are open."""
+    """Which endpoints are open, and the numbers that differ from the defaults.
+
+    `settings` are those of `nostr.settings.Settings`, by name; they take effect when
+    nostrclient starts.
+    """
 
     private_ws: bool = True
     public_ws: bool = False
+    settings: dict[str, float] = {}
 
 
 class ConfigUpdate(BaseModel):
@@ -103,6 +108,7 @@ class ConfigUpdate(BaseModel):
 
     private_ws: bool | None = None
     public_ws: bool | None = None
+    settings: dict[str, float] | None = None
 
 
 class OutboxEvent(BaseModel):

@@ -10,13 +10,14 @@ from typing import Any
 from loguru import logger
 from sqlalchemy.exc import SQLAlchemyError
 
-from .crud import get_outbox, get_relays, write_outbox
+from .crud import get_config, get_outbox, get_relays, write_outbox
 from .models import OutboxEvent
 from .nostr import clock
 from .nostr.errors import InvalidEvent
 from .nostr.event import SignedEvent
 from .nostr.message_pool import EndOfStoredEventsMessage, EventMessage, NoticeMessage
 from .nostr.outbox import Forget, Save
+from .nostr.settings import DEFAULTS
 from .router import NostrRouter, all_routers, nostr_client
 
 MOST_PER_SUBSCRIPTION = 10_000
@@ -66,9 +67,19 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 
 async def _load() -> None:
     try:
+        await configure()
         await restore_outbox()
     finally:
         await init_relays()
+
+
+async def configure() -> None:
+    """Go by the numbers of the stored configuration, the defaults apart."""
+    numbers = (await get_config()).settings
+    try:
+        nostr_client.relay_manager.configure(DEFAULTS.changed(numbers))
+    except ValueError as error:
+        logger.error(f"the stored settings are left out: {error}")
 
 
 async def init_relays() -> None:

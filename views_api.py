@@ -41,6 +41,7 @@ from .nostr.errors import NostrError
 from .nostr.event import EncryptedDirectMessage
 from .nostr.key import PrivateKey
 from .nostr.relay_url import normalize_relay_url
+from .nostr.settings import DEFAULTS
 from .router import NostrRouter, all_routers, nostr_client
 
 nostrclient_api_router = APIRouter()
@@ -247,6 +248,10 @@ async def api_get_config() -> Config:
 @nostrclient_api_router.put("/api/v1/config", dependencies=[Depends(check_admin)])
 async def api_update_config(data: ConfigUpdate) -> Config:
     """Open or close endpoints; what is not named stays as it is."""
+    try:
+        DEFAULTS.changed(data.settings or {})
+    except ValueError as error:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
     stored = await get_config()
     config = Config(**{**stored.dict(), **data.dict(exclude_none=True)})
     await update_config(config)

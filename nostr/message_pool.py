@@ -233,6 +233,11 @@ class MessagePool:
         self._seen_total = 0
         self._lock = Lock()
 
+    def configure(self, settings: Settings) -> None:
+        """Go by other numbers from now on."""
+        self._settings = settings
+        self.budget.total_bytes = settings.mailboxes_total_bytes
+
     # Subscriptions
 
     def open(self, feed: Feed) -> None:

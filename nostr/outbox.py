@@ -111,6 +111,10 @@ class Outbox:
         self._storing: set[str] = set()
         self._sweep_at: float | None = None
 
+    def configure(self, settings: Settings) -> None:
+        """Go by other numbers from now on."""
+        self._settings = settings
+
     # Relays
 
     def relay_asked(self, relay_url: str, asked: bool, now: float) -> None:

@@ -205,6 +205,10 @@ class Relay:
 
     # What others ask for
 
+    def configure(self, settings: Settings) -> None:
+        """Go by other numbers, subscriptions from the next start on."""
+        self._settings = settings
+
     def start(self, requests: Iterable[Request]) -> None:
         """Start the thread, with these subscriptions open.
 

@@ -74,6 +74,15 @@ class RelayManager:
         self._reports: deque[Report] = deque()
         self._lock = threading.RLock()
 
+    def configure(self, settings: Settings) -> None:
+        """Go by other numbers; meant to be called while stopped."""
+        with self._lock:
+            self.settings = settings
+            self.outbox.configure(settings)
+            self.message_pool.configure(settings)
+            for relay in self.relays.values():
+                relay.configure(settings)
+
     # Relays
 
     def start(self) -> None:

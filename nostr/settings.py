@@ -6,7 +6,9 @@ time by handing in other numbers, never by skipping logic.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -122,6 +124,22 @@ class Settings:
     garbage_window_seconds: float = 60
     garbage_sample: int = 100
     penalty_seconds: float = 600
+
+    def changed(self, numbers: Mapping[str, float]) -> Settings:
+        """Give these settings with some numbers changed, by name.
+
+        Raises `ValueError` for a name that is none, or a number below nothing.
+        """
+        kinds = {item.name: item.type for item in fields(self)}
+        changes: dict[str, Any] = {}
+        for name, number in numbers.items():
+            kind = kinds.get(name)
+            if kind not in ("int", "float"):
+                raise ValueError(f"there is no setting {name!r}")
+            if not 0 <= number < float("inf"):
+                raise ValueError(f"the setting {name!r} cannot be {number}")
+            changes[name] = int(number) if kind == "int" else float(number)
+        return replace(self, **changes)
 
 
 DEFAULTS = Settings()
