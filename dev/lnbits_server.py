@@ -98,6 +98,12 @@ class LnbitsServer:
             self._program.stop()
             self._program = None
 
+    def kill(self) -> None:
+        """End LNbits with SIGKILL."""
+        if self._program:
+            self._program.kill()
+            self._program = None
+
     def __enter__(self) -> "LnbitsServer":
         self.start()
         return self
