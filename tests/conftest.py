@@ -49,7 +49,21 @@ def pytest_runtest_makereport() -> (
     Generator[None, pytest.TestReport, pytest.TestReport]
 ):
     report = yield
-    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+    if not hasattr(report, "wasxfail"):
+        _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> (
+    Generator[None, pytest.CollectReport, pytest.CollectReport]
+):
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if NO_SKIP and report.skipped:
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
-    return report
