@@ -99,9 +99,10 @@ class Connection:
         self._waker = waker
         self._check = check
         self._buffer = bytearray()
-        self._fragments: list[bytes] = []
+        self._fragments: bytearray | None = None
         self._ping: tuple[bytes, float] | None = None
         self._pings = 0
+        self._unsent_bytes = settings.relay_unsent_bytes
         self.round_trip_seconds: float | None = None
         deadline = clock.now() + settings.connect_seconds
         try:
@@ -235,13 +236,16 @@ class Connection:
             if not isinstance(frame, Frame):
                 continue
             if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-                if frame.fin and not self._fragments:
+                if frame.fin and self._fragments is None:
                     messages.append(bytes(frame.data))
                     continue
-                self._fragments.append(bytes(frame.data))
+                # One buffer, however many and small the fragments are.
+                if self._fragments is None:
+                    self._fragments = bytearray()
+                self._fragments += frame.data
                 if frame.fin:
-                    messages.append(b"".join(self._fragments))
-                    self._fragments.clear()
+                    messages.append(bytes(self._fragments))
+                    self._fragments = None
             elif frame.opcode is Opcode.PONG:
                 self._pong(bytes(frame.data))
         return messages
@@ -291,6 +295,8 @@ class Connection:
             pass
         except OSError as error:
             raise ConnectionLostError(str(error)) from error
+        if len(self._buffer) > self._unsent_bytes:
+            raise ConnectionLostError("it does not read what it is sent")
 
     def _read(self) -> None:
         try:

@@ -30,6 +30,9 @@ FINAL_PREFIXES = frozenset(
     )
 )
 
+MAX_COUNT = 2**53
+MAX_CHALLENGE_CHARACTERS = 1000
+
 _PREFIX = re.compile(r"\s*([a-z][a-z0-9-]*):")
 _CLIENT_EVENT = re.compile(r'\s*\[\s*"EVENT"\s*,\s*(?=\{)')
 _EVENT_ID = re.compile(r'"id"\s*:\s*"([0-9a-f]{64})"')
@@ -209,13 +212,21 @@ def parse_relay_message(text: str) -> RelayMessage:
             return RelayClosed(upstream_id, _text(rest))
         case ["NOTICE", str(notice), *_]:
             return RelayNotice(notice)
-        case ["COUNT", str(upstream_id), {"count": int(total)}, *_] if total >= 0:
+        case ["COUNT", str(upstream_id), {"count": int(total)}, *_] if (
+            type(total) is int and 0 <= total <= MAX_COUNT
+        ):
             return RelayCount(upstream_id, total)
-        case ["AUTH", str(challenge), *_]:
+        case ["AUTH", str(challenge), *_] if _is_challenge(challenge):
             return RelayAuth(challenge)
         case ["EVENT", str(upstream_id), dict(event)]:
             return RelayEvent(upstream_id, json.dumps(event))
     raise InvalidMessage("message is none that a relay sends")
+
+
+def _is_challenge(text: str) -> bool:
+    # It is signed and sent back: no more than a challenge can need, and no half of a
+    # surrogate pair, of which no event can be made.
+    return len(text) <= MAX_CHALLENGE_CHARACTERS and text.isprintable()
 
 
 def _text(rest: Sequence[object]) -> str:

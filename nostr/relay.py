@@ -25,6 +25,7 @@ from .information import RelayInformation
 from .information_request import request_information
 from .key import PrivateKey
 from .message_pool import Mailbox, MessagePool
+from .pace import TokenBucket
 from .relay_session import ClosedForGood, RelaySession
 from .settings import Settings
 
@@ -32,6 +33,7 @@ AUTH_KIND = 22242
 PROGRESS_SECONDS = 0.25
 MAX_REASON_CHARACTERS = 500
 EVENTS_AT_ONCE = 100
+MOST_REFUSED = 1000  # events whose refusal may turn out otherwise after AUTH
 
 
 class RelayStatus(Enum):
@@ -153,7 +155,9 @@ class Relay:
         self._garbage = GarbageMeter(self._settings)
         self._informed_at: float | None = None
         self._auth_id: str | None = None
-        self._refused_unauthenticated: list[tuple[str, str]] = []
+        self._auths = self._new_auths()
+        self._authenticated = False
+        self._refused_unauthenticated: dict[str, str] = {}
 
     # What others read
 
@@ -269,6 +273,10 @@ class Relay:
     def _wake(self) -> None:
         if self._waker is not None:
             self._waker.wake()
+
+    def _new_auths(self) -> TokenBucket:
+        per_second = self._settings.relay_auths_per_second
+        return TokenBucket(per_second, self._settings.relay_burst_auths, clock.now())
 
     def _new_session(self) -> RelaySession:
         return RelaySession(self._settings, new_id)
@@ -397,6 +405,8 @@ class Relay:
             session.set_limits(self.information.limits)
         session.can_authenticate = self._owner.identity is not None
         self._auth_id = None
+        self._auths = self._new_auths()
+        self._authenticated = False
         self._refused_unauthenticated.clear()
         session.open(clock.now(), clock.wall())
         self._move(RelayStatus.CONNECTED)
@@ -561,8 +571,9 @@ class Relay:
         reason = printable(heard.message)
         if heard.event_id == self._auth_id:
             self._auth_id = None
-            refused, self._refused_unauthenticated = self._refused_unauthenticated, []
+            refused, self._refused_unauthenticated = self._refused_unauthenticated, {}
             if heard.accepted:
+                self._authenticated = True
                 session.authenticated(now, wall)
                 owner.relay_authenticated(self)
                 return
@@ -570,21 +581,23 @@ class Relay:
             closed = session.cannot_authenticate()
             if closed is not None:
                 owner.relay_closed(self, closed)
-            for event_id, refusal in refused:
+            for event_id, refusal in refused.items():
                 owner.relay_answered(self, event_id, False, refusal)
         elif (
             not heard.accepted
             and session.can_authenticate
+            and not self._authenticated
             and message.prefix(reason) == "auth-required"
-            and (heard.event_id, reason) not in self._refused_unauthenticated
+            and heard.event_id not in self._refused_unauthenticated
+            and len(self._refused_unauthenticated) < MOST_REFUSED
         ):
-            self._refused_unauthenticated.append((heard.event_id, reason))
+            self._refused_unauthenticated[heard.event_id] = reason
         else:
             owner.relay_answered(self, heard.event_id, heard.accepted, reason)
 
     def _authenticate(self, challenge: str) -> None:
         identity = self._owner.identity
-        if identity is None:
+        if identity is None or not self._auths.take(clock.now()):
             return
         event = Event(
             content="",

@@ -96,6 +96,9 @@ class Settings:
     relay_message_bytes: int = 4 * MIB
     relay_frame_bytes: int = 16 * MIB
     relay_buffer_bytes: int = 1 * MIB
+    relay_unsent_bytes: int = 64 * MIB
+    relay_auths_per_second: float = 1
+    relay_burst_auths: int = 5
     wake_seconds: float = 0.002
     notices_per_relay: int = 50
     errors_per_relay: int = 50
