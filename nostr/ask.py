@@ -45,7 +45,9 @@ class Ask:
 
     `wires` are the subscription ids in use for it on the connection, its own and others
     for what does not fit one REQ; True marks those that are closed after their EOSE.
-    `awaiting` are those whose EOSE is still to come. Instants are those of `clock.now`.
+    `awaiting` are those whose EOSE is still to come. `heard_on` is the one the relay
+    speaks of at the moment, `page_wire` the one a page is fetched on. Instants are
+    those of `clock.now`.
     """
 
     def __init__(self, wire_id: str, settings: Settings) -> None:
@@ -55,6 +57,8 @@ class Ask:
         self.answered: set[str] = set()
         self.awaiting: set[str] = set()
         self.wires: dict[str, bool] = {}
+        self.heard_on: str | None = None
+        self.page_wire: str | None = None
         self.tries = 0
         self.asked_authenticated = False
         self.retry_at = 0.0
@@ -92,23 +96,24 @@ class Ask:
             )
         return live, gap
 
-    def to_complete(self, gap: Sequence[Filter]) -> Fetch | None:
+    def to_complete(
+        self, live: Sequence[Filter], gap: Sequence[Filter], page_events: int
+    ) -> Fetch | None:
         """Give the fetch that completes the answer should the relay cut it.
 
         Beside the gap these are a client's own filters with `since` and no `limit`: who
         asks so wants everything from then on. Without `since`, cutting is expected.
         """
         wanted = list(gap)
-        for upstream_id, request in self.members.items():
-            if upstream_id not in self.answered or self.confirmation is None:
-                wanted += [
-                    filter_
-                    for filter_ in request.filters
-                    if filter_.since is not None and filter_.limit is None
-                ]
+        others: list[Filter] = []
+        for filter_ in live:
+            if filter_.since is not None and filter_.limit is None:
+                wanted.append(filter_)
+            elif len(live) > 1:  # a single one only brings the newest of the gap
+                others.append(filter_)
         if not wanted:
             return None
-        return Fetch(wanted, self._settings.page_events, self._settings.pages)
+        return Fetch(wanted, others, page_events, self._settings.pages)
 
     def extra_wire_id(self) -> str:
         """Give another subscription id for a part of this one."""
@@ -120,7 +125,7 @@ class Ask:
         self.heard_at = now
         if self.state is AskState.LIVE:
             self.confirmation = Confirmation(wall, now)
-        elif self.fetch is not None:
+        elif self.fetch is not None and self.page_wire in (None, self.heard_on):
             self.fetch.event(event)
 
     def complete(self, now: float, wall: float) -> Iterable[str]:
@@ -132,6 +137,7 @@ class Ask:
         self.answer_due = None
         self.refreshing = False
         self.fetch = None
+        self.page_wire = None
         self.confirmation = Confirmation(wall, now)
         new = [
             upstream_id

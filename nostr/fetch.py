@@ -1,70 +1,105 @@
 """Completing an answer that a relay cut: pages with `until` (NIP-01).
 
-Relays cut what they send to a few hundred events, without a word. So a window is asked
-for again, ending where the last answer ended, until an answer is short.
+Relays cut what they send to a few hundred events per filter, without a word. So each
+window is asked for again, alone, ending where the last answer ended, until an answer is
+short.
 """
 
 from __future__ import annotations
 
+from bisect import insort
+from collections import deque
 from collections.abc import Sequence
 
 from .event import SignedEvent
-from .filter import Filter, parse_filter
+from .filter import Filter, matches_any, parse_filter
 
 
 class Fetch:
     """The stored events of some filters, fetched page by page.
 
-    `page_events` is the size from which an answer may have been cut, `pages` the number
-    after which a relay that always has more is no longer believed.
+    `filters` were asked for in one answer, together with `others`. `page_events` is the
+    size from which an answer may have been cut, `pages` the number after which a relay
+    that always has more is no longer believed.
     """
 
-    def __init__(self, filters: Sequence[Filter], page_events: int, pages: int) -> None:
+    def __init__(
+        self,
+        filters: Sequence[Filter],
+        others: Sequence[Filter],
+        page_events: int,
+        pages: int,
+    ) -> None:
         self._filters = list(filters)
-        self._until: list[int | None] = [None] * len(self._filters)
+        self._others = list(others)
+        self._ends = [_End(page_events) for _ in self._filters]
         self._page_events = page_events
         self._pages_left = pages
-        self._ids: set[str] = set()
         self._received = 0
-        self._new = 0
+        self._todo: deque[tuple[Filter, int | None]] = deque()
+        self._page: tuple[Filter, int | None] | None = None
 
     def event(self, event: SignedEvent) -> None:
-        """Note an event that came in the answer."""
-        matched = False
-        for index, filter_ in enumerate(self._filters):
-            if filter_.matches(event):
-                matched = True
-                until = self._until[index]
-                if until is None or event.created_at < until:
-                    self._until[index] = event.created_at
-        if matched:
-            self._received += 1
-            if event.id not in self._ids:
-                self._ids.add(event.id)
-                self._new += 1
+        """Note an event that came in the answer, or in the page if one was asked for.
 
-    def next_page(self) -> list[Filter]:
-        """Give the filters of the next page once an answer is complete; none: done.
-
-        The page begins at the oldest event's second, as the cut may have gone through
-        it; only where that second brought nothing new does it begin before it.
+        In an answer to several filters only what a single one of them can have brought
+        shows how far back that one was answered.
         """
-        looks_cut = self._received >= self._page_events and self._pages_left > 0
-        step_back = self._new == 0
-        self._received = self._new = 0
-        if not looks_cut:
-            return []
-        self._pages_left -= 1
-        page: list[Filter] = []
-        for index, filter_ in enumerate(self._filters):
-            until = self._until[index]
-            if until is not None and step_back:
-                until = self._until[index] = until - 1
+        matching = [
+            end
+            for filter_, end in zip(self._filters, self._ends, strict=True)
+            if filter_.matches(event)
+        ]
+        if matching:
+            self._received += 1
+        if len(matching) == 1 and not matches_any(self._others, event):
+            matching[0].note(event.created_at)
+
+    def next_page(self) -> Filter | None:
+        """Give the filter of the next page once an answer is complete; None: done."""
+        looks_cut = self._received >= self._page_events
+        if self._page is not None:
+            if looks_cut:
+                filter_, until = self._page
+                self._todo.appendleft((filter_, self._ends[0].next_until(until)))
+        elif looks_cut:
+            for filter_, end in zip(self._filters, self._ends, strict=True):
+                self._todo.append((filter_, end.next_until(None)))
+        while self._todo and self._pages_left > 0:
+            filter_, until = self._page = self._todo.popleft()
             if until is not None and until < (filter_.since or 0):
                 continue
-            changed = parse_filter(
-                filter_.json if until is None else filter_.replaced(until=until)
-            )
-            if changed is not None:
-                page.append(changed)
-        return page
+            page = filter_
+            if until is not None:
+                changed = parse_filter(filter_.replaced(until=until))
+                page = filter_ if changed is None else changed
+            self._pages_left -= 1
+            self._filters, self._others = [page], []
+            self._ends = [_End(self._page_events)]
+            self._received = 0
+            return page
+        return None
+
+
+class _End:
+    """Where an answer ended.
+
+    Not its very oldest event tells: a live event that was dated back may have come in
+    between, and what lies behind the true end would be taken for known.
+    """
+
+    def __init__(self, page_events: int) -> None:
+        self._most = max(1, page_events // 2)
+        self._oldest: list[int] = []
+
+    def note(self, created_at: int) -> None:
+        insort(self._oldest, created_at)
+        del self._oldest[self._most :]
+
+    def next_until(self, until: int | None) -> int | None:
+        # The second in which it ended is asked for again, as the cut may have gone
+        # through it; but only once.
+        if not self._oldest or len(self._oldest) < self._most:
+            return until
+        end = self._oldest[-1]
+        return end if until is None or end < until else until - 1

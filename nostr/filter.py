@@ -65,6 +65,21 @@ class Filter(NamedTuple):
                 changed[key] = value
         return changed
 
+    def halves(self) -> list[Filter]:
+        """Give two filters that together match the same; none where there are not.
+
+        The longest of its lists is cut in two. A `limit` then holds for each half.
+        """
+        keys = ["ids", "authors", "kinds", *(f"#{name}" for name, _ in self.tags)]
+        sizes = [(len(self.json.get(key, ())), key) for key in keys]
+        size, key = max(sizes)
+        if size < 2:
+            return []
+        values = self.json[key]
+        parts = values[: size // 2], values[size // 2 :]
+        found = (parse_filter(self.replaced(**{key: part})) for part in parts)
+        return [filter_ for filter_ in found if filter_ is not None]
+
 
 def parse_filter(value: object) -> Filter | None:
     """Validate one filter of a REQ or COUNT (NIP-01).

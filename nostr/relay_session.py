@@ -87,6 +87,8 @@ class RelaySession:
         ask.answered.discard(upstream_id)
         if not ask.members:
             self._forget(ask)
+        elif ask.state in (AskState.SENT, AskState.LIVE):
+            self._enqueue(ask)  # what only the one that left wanted is to end
 
     def _ask_for(self, upstream_id: str) -> Ask:
         allowed = self._allowed_asks
@@ -107,8 +109,7 @@ class RelaySession:
     def _forget(self, ask: Ask) -> None:
         self._close_wires(ask)
         self._asks.pop(ask.wire_id, None)
-        self._queue.pop(ask.wire_id, None)
-        self._refreshes.pop(ask.wire_id, None)
+        self._dequeue(ask)
         self._refused_unauthenticated.pop(ask.wire_id, None)
 
     def _close_wires(self, ask: Ask, *, keep: str | None = None) -> None:
@@ -125,7 +126,12 @@ class RelaySession:
 
     def _enqueue(self, ask: Ask) -> None:
         ask.state = AskState.QUEUED
+        self._refreshes.pop(ask.wire_id, None)
         self._queue[ask.wire_id] = ask
+
+    def _dequeue(self, ask: Ask) -> None:
+        self._queue.pop(ask.wire_id, None)
+        self._refreshes.pop(ask.wire_id, None)
 
     def set_limits(self, limits: RelayLimits) -> None:
         """Go by what the relay's NIP-11 document says."""
@@ -163,8 +169,10 @@ class RelaySession:
         self._wires.clear()
         self._refreshes.clear()
         self._doubted.clear()
+        self._refused_unauthenticated.clear()
         self._probe_id = None
         for ask in self._asks.values():
+            ask.asked_authenticated = False
             ask.wires.clear()
             ask.awaiting.clear()
             ask.fetch = None
@@ -195,8 +203,14 @@ class RelaySession:
     # The relay speaks
 
     def asked(self, wire_id: str) -> Ask | None:
-        """Give what an EVENT with this subscription id answers; None if unasked for."""
-        return self._wires.get(wire_id)
+        """Give what an EVENT with this subscription id answers; None if unasked for.
+
+        An event that the `Ask` is told of afterwards is taken for the one in question.
+        """
+        ask = self._wires.get(wire_id)
+        if ask is not None:
+            ask.heard_on = wire_id
+        return ask
 
     def eose(self, wire_id: str, now: float, wall: float) -> Iterable[str]:
         """Take an EOSE; gives the subscriptions for which it is the first one here."""
@@ -216,14 +230,15 @@ class RelaySession:
             return ()
         if ask.state is not AskState.SENT:
             return ()
-        page = ask.fetch.next_page() if ask.fetch is not None else []
-        if page:
-            ask.heard_at = now
-            for chunk in self._chunks(page):
-                self._send_part(ask, ask.extra_wire_id(), chunk, temporary=True)
-            if ask.awaiting:
-                return ()
-        return ask.complete(now, wall)
+        page = ask.fetch.next_page() if ask.fetch is not None else None
+        if page is None:
+            return ask.complete(now, wall)
+        ask.heard_at = now
+        if ask.answer_due is not None:
+            ask.answer_due = now + self._settings.refresh_answer_seconds
+        ask.page_wire = ask.extra_wire_id()
+        self._send_part(ask, ask.page_wire, [page], temporary=True)
+        return ()
 
     def closed(self, wire_id: str, reason: str, now: float) -> ClosedForGood | None:
         """Take a CLOSED; tells which subscriptions the relay will never serve."""
@@ -232,8 +247,9 @@ class RelaySession:
         ask = self._wires.pop(wire_id, None)
         if ask is None:
             return None
-        ask.wires.pop(wire_id, None)
+        is_part = ask.wires.pop(wire_id, False)
         self._close_wires(ask)
+        self._dequeue(ask)
         ask.fetch = None
         ask.answer_due = None
         needs_key = message.prefix(reason) == "auth-required"
@@ -243,14 +259,15 @@ class RelaySession:
             ask.retry_at = float("inf")
             self._refused_unauthenticated[ask.wire_id] = ask
             return None
-        if message.is_final(reason):
+        # A relay that refuses a page does not refuse the subscription.
+        if message.is_final(reason) and not is_part:
             ask.state = AskState.CLOSED
-            self._queue.pop(ask.wire_id, None)
             return ClosedForGood(tuple(ask.members), reason)
         self._back_off(ask, now)
         return None
 
     def _back_off(self, ask: Ask, now: float) -> None:
+        self._dequeue(ask)
         ask.tries += 1
         ask.state = AskState.RETRYING
         ask.retry_at = now + backoff.ceiling(
@@ -342,28 +359,34 @@ class RelaySession:
     # Sending
 
     def _send(self, ask: Ask, now: float, wall: float) -> None:
-        live, gap = ask.filters(now, wall)
-        ask.fetch = ask.to_complete(gap)
+        live, gap = map(self._sendable, ask.filters(now, wall))
+        ask.fetch = ask.to_complete(live, gap, self._page_events)
+        ask.page_wire = None
         ask.answer_due = None
         ask.sent_at = now
         ask.state = AskState.SENT
-        self._close_wires(ask, keep=ask.wire_id)
+        # An EOSE that is still to come must not pass for the answer to the new REQ.
+        wire_id = ask.wire_id
+        if wire_id in ask.awaiting:
+            wire_id = ask.extra_wire_id()
+        self._close_wires(ask, keep=wire_id)
         if not live and not gap:  # nothing new can match: not asked again
             ask.complete(now, wall)
             return
         chunks = self._chunks([*live, *gap])
         if len(chunks) == 1:
-            parts = [(ask.wire_id, chunks[0], False)]
-        else:
-            chunks = self._chunks(live)
-            wire_ids = [ask.wire_id, *(ask.extra_wire_id() for _ in chunks[1:])]
-            parts = [
-                (wire_id, chunk, False)
-                for wire_id, chunk in zip(wire_ids, chunks, strict=True)
-            ]
-            parts += [(ask.extra_wire_id(), chunk, True) for chunk in self._chunks(gap)]
-        for wire_id, chunk, temporary in parts:
-            self._send_part(ask, wire_id, chunk, temporary=temporary)
+            self._send_part(ask, wire_id, chunks[0], temporary=False)
+            return
+        for chunk in self._chunks(live):
+            self._send_part(ask, wire_id, chunk, temporary=False)
+            wire_id = ask.extra_wire_id()
+        for chunk in self._chunks(gap):
+            self._send_part(ask, ask.extra_wire_id(), chunk, temporary=True)
+
+    @property
+    def _page_events(self) -> int:
+        most = self.limits.max_limit
+        return min(self._settings.page_events, most or self._settings.page_events)
 
     def _send_part(
         self, ask: Ask, wire_id: str, filters: Sequence[Filter], *, temporary: bool
@@ -372,6 +395,21 @@ class RelaySession:
         ask.awaiting.add(wire_id)
         self._wires[wire_id] = ask
         self.output.append(self._encode(wire_id, filters))
+
+    def _sendable(self, filters: Sequence[Filter]) -> list[Filter]:
+        """Split what is longer than the relay takes; leave out what has no parts."""
+        longest = self.limits.max_message_length
+        if longest is None:
+            return list(filters)
+        found: list[Filter] = []
+        left = list(reversed(filters))
+        while left:
+            filter_ = left.pop()
+            if len(self._encode("x" * 64, [filter_])) <= longest:
+                found.append(filter_)
+            else:
+                left += reversed(filter_.halves())
+        return found
 
     def _chunks(self, filters: Sequence[Filter]) -> list[list[Filter]]:
         most = self.limits.max_filters or len(filters)

@@ -148,6 +148,16 @@ def test_a_changed_filter_leaves_the_client_s_own_alone() -> None:
     assert filter_.json == {"kinds": [1], "limit": 5, "search": "x"}
 
 
+def test_e9_halves_together_match_what_the_whole_does() -> None:
+    (whole,) = filters({"kinds": [1, 2, 3], "#t": ["a", "b"], "limit": 5, "since": 7})
+    assert [half.json for half in whole.halves()] == [
+        {"kinds": [1], "#t": ["a", "b"], "limit": 5, "since": 7},
+        {"kinds": [2, 3], "#t": ["a", "b"], "limit": 5, "since": 7},
+    ]
+    (single,) = filters({"kinds": [1], "#t": ["a"], "search": "x", "future": [1, 2]})
+    assert single.halves() == []
+
+
 # --- as others read NIP-01
 
 KEYS = [PrivateKey.from_hex(f"{number:064x}") for number in (1, 2, 3)]
