@@ -21,14 +21,16 @@ NODE_MODULES := node_modules/.synced
 NO_NODE := test "$${NOSTRCLIENT_NO_SKIP:-0}" != 1
 PORT ?= 5000
 RELAYS ?=
+MINUTES ?= 2
 
-.PHONY: help run demo bench test check format mypy pyright ruff black prettier checkruff \
+.PHONY: help run demo bench soak test check format mypy pyright ruff black prettier checkruff \
 	checkblack checkprettier pre-commit install-pre-commit-hook requirements
 
 help:
 	@echo "make run     LNbits with nostrclient and two local relays, PORT=5000 RELAYS='wss://… wss://…'"
 	@echo "make demo    notes through the running instance, with times"
 	@echo "make bench   how fast it is; OUT=new.json BASE=old.json ARGS='--rounds 3'"
+	@echo "make soak    breaks everything at random; MINUTES=30 SEED=1 ARGS='--settings default'"
 	@echo "make test    all tests; ARGS='-k …' goes to pytest"
 	@echo "make check   types, lint, format; make format repairs the last two"
 
@@ -45,6 +47,9 @@ demo: $(VENV)
 # OUT=new.json writes the figures, BASE=old.json compares with them.
 bench: $(VENV) $(LINK)
 	@$(RUN) python -m dev.bench $(if $(OUT),--out "$(OUT)") $(if $(BASE),--base "$(BASE)") $(ARGS)
+
+soak: $(VENV)
+	@$(RUN) python -m dev.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: $(VENV) $(LINK) $(NODE_MODULES)
 	$(RUN) pytest $(ARGS)
