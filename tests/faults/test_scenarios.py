@@ -127,7 +127,17 @@ def test_d2_a_hundred_orders_at_once_arrive_once_each(
 def test_d4_e3_two_seconds_of_latency_lose_and_repeat_nothing(
     new_bench: NewBench, relay: RealRelay, merchant: Author
 ) -> None:
-    bench = new_bench(replace(FAST, pong_seconds=8.0, connect_seconds=10.0))
+    # An answer takes four seconds: what doubts a relay sooner is not compressed.
+    bench = new_bench(
+        replace(
+            FAST,
+            pong_seconds=8.0,
+            connect_seconds=10.0,
+            refresh_seconds=60.0,
+            refresh_answer_seconds=10.0,
+            probe_seconds=10.0,
+        )
+    )
     relay.proxy.delay(2.0)
     stored = order(Author(), merchant, "stored")
     relay.put(stored)
