@@ -23,8 +23,14 @@ PORT ?= 5000
 RELAYS ?=
 MINUTES ?= 2
 
+<<<<<<< Updated upstream
 .PHONY: help run demo bench soak test check format mypy pyright ruff black prettier checkruff \
 	checkblack checkprettier pre-commit install-pre-commit-hook requirements
+=======
+.PHONY: help run demo bench test check format mypy pyright ruff black prettier checkruff \
+	checkblack checkprettier pre-commit install-pre-commit-hook requirements \
+	release test-matrix
+>>>>>>> Stashed changes
 
 help:
 	@echo "make run     LNbits with nostrclient and two local relays, PORT=5000 RELAYS='wss://… wss://…'"
@@ -33,6 +39,7 @@ help:
 	@echo "make soak    breaks everything at random; MINUTES=30 SEED=1 ARGS='--settings default'"
 	@echo "make test    all tests; ARGS='-k …' goes to pytest"
 	@echo "make check   types, lint, format; make format repairs the last two"
+	@echo "make release the zip that LNbits installs"
 
 # --- using it
 
@@ -99,6 +106,11 @@ pre-commit: $(VENV) $(LINK) $(NODE_MODULES)
 
 install-pre-commit-hook: $(VENV)
 	$(RUN) pre-commit install
+
+# --- releasing it
+
+release: $(VENV)
+	@$(RUN) python -m dev.release
 
 # --- bringing it
 

@@ -34,19 +34,20 @@ class LnbitsServer:
         folder: Path,
         *,
         port: int | None = None,
-        extension: Path = CHECKOUT,
+        extension: Path | None = CHECKOUT,
         other_extensions: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Describe a server; `port` None takes a free one. Nothing is started yet.
 
+        With `extension` None it has nostrclient only once that was installed in it.
         `other_extensions` are folders, each named as LNbits shall know it.
         """
         self.folder = folder.resolve()
         self.port = port or free_port()
-        self._extensions = {EXTENSION_ID: extension} | {
-            folder.name: folder for folder in other_extensions
-        }
+        self._extensions = {folder.name: folder for folder in other_extensions}
+        if extension:
+            self._extensions[EXTENSION_ID] = extension
         self.log = self.folder / "lnbits.log"
         self.data = self.folder / "data"
         self.url = f"http://{HOST}:{self.port}"
