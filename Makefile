@@ -23,14 +23,9 @@ PORT ?= 5000
 RELAYS ?=
 MINUTES ?= 2
 
-<<<<<<< Updated upstream
 .PHONY: help run demo bench soak test check format mypy pyright ruff black prettier checkruff \
-	checkblack checkprettier pre-commit install-pre-commit-hook requirements
-=======
-.PHONY: help run demo bench test check format mypy pyright ruff black prettier checkruff \
 	checkblack checkprettier pre-commit install-pre-commit-hook requirements \
 	release test-matrix
->>>>>>> Stashed changes
 
 help:
 	@echo "make run     LNbits with nostrclient and two local relays, PORT=5000 RELAYS='wss://… wss://…'"
