@@ -13,6 +13,9 @@ from dev.local_relay import LocalRelay
 from .clients import Author, Client, handshake_status, wait_until
 
 RELAYS = 3
+QUICK = {"reconnect_max_seconds": 4}
+"""Other numbers than the defaults: tests do not wait a minute for a relay."""
+
 PROBE = Path(__file__).parent / "probe"
 
 Connect = Callable[..., Client]
@@ -46,6 +49,9 @@ def _lnbits_and_fresh_install(
             config=server.api("GET", "/config"),
             relays=server.api("GET", "/relays"),
         )
+        server.api("PUT", "/config", {"settings": QUICK})
+        server.deactivate()
+        server.activate()  # settings take effect when nostrclient starts
         yield server, fresh
 
 
