@@ -4,6 +4,15 @@ LNbits loads this package as an extension and calls `nostrclient_start` and
 `nostrclient_stop` at run time, any number of times.
 """
 
+# ruff: noqa: E402  # what comes first is what the imports need
+
+import sys
+
+# Where LNbits could not load an earlier version, as happens when a library that it used
+# is gone, the modules that it had come to are still there, under the names of ours.
+for _name in [name for name in sys.modules if name.startswith(f"{__name__}.")]:
+    del sys.modules[_name]
+
 from fastapi import APIRouter
 
 from .crud import db

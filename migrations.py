@@ -28,7 +28,11 @@ async def m003_update_config_table(db: Connection) -> None:
 
 
 async def m004_relay_roles(db: Connection) -> None:
-    """Let a relay be only read from, or only written to."""
+    """Let a relay be only read from, or only written to, or be switched off.
+
+    Before, `active` was stored as it came and looked at by nobody: all were in use.
+    """
+    await db.execute("UPDATE nostrclient.relays SET active = true")
     for column in ("read", "write"):
         await db.execute(
             f"ALTER TABLE nostrclient.relays ADD COLUMN {column} BOOLEAN DEFAULT true"

@@ -1,0 +1,127 @@
+"""SQLite and PostgreSQL keep the same things in the same way."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from dev.lnbits_server import LnbitsServer
+from dev.local_relay import LocalRelay
+from dev.paths import CHECKOUT
+from tests.e2e.clients import Author, Client, wait_until
+
+from .databases import Database
+from .use_crud import MARKUP
+
+RELAY: dict[str, Any] = {
+    "id": "id0",
+    "url": "wss://one",
+    "active": True,
+    "read": None,
+    "write": None,
+    "connected": None,
+    "connected_string": None,
+    "status": None,
+    "ping": None,
+}
+CLOSED = {"private_ws": True, "public_ws": False}
+EVENT: dict[str, Any] = {
+    "id": "0" * 64,
+    "event": MARKUP,
+    "published_at": 2_500_000_000_000_000,
+    "accepted": False,
+    "is_public": False,
+    "owed": '["wss://relay0/?q=<a>&lt;"]',
+}
+
+
+def used(database: Database, folder: Path) -> dict[str, Any]:
+    """Use crud.py on a database and give what it answered."""
+    (folder / "data").mkdir()
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.dropin.use_crud"],
+        cwd=CHECKOUT,
+        env={
+            **os.environ,
+            "LNBITS_DATA_FOLDER": str(folder / "data"),
+            "PYTHONPATH": str(CHECKOUT / ".build" / "ext"),
+            **database.environment,
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    seen: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return seen
+
+
+def test_crud_and_outbox(database: Database, tmp_path: Path) -> None:
+    seen = used(database, tmp_path)
+    first = {**RELAY, "active": False, "write": False}
+    one = {
+        **EVENT,
+        "id": f"{1:064x}",
+        "published_at": EVENT["published_at"] - 1,
+        "accepted": True,
+        "owed": '["wss://relay1/?q=<a>&lt;"]',
+    }
+    two = {
+        **EVENT,
+        "id": f"{2:064x}",
+        "published_at": EVENT["published_at"] - 2,
+        "is_public": True,
+        "owed": '["wss://relay2/?q=<a>&lt;"]',
+    }
+    assert seen == {
+        "empty": [[], []],
+        "config at first": CLOSED,
+        "config": {"private_ws": False, "public_ws": True},
+        "config again": CLOSED,
+        "config of two": [CLOSED, {"private_ws": True, "public_ws": True}],
+        "relays": [
+            first,
+            {**RELAY, "id": "id1", "url": "wss://two"},
+            {**RELAY, "id": "id2", "url": "wss://two/?a=%20&amp;"},
+        ],
+        "relays left": [first],
+        "outbox": [two, one, EVENT],
+        "outbox later": [two, {**EVENT, "accepted": True, "owed": "[]"}],
+        "outbox in the end": [],
+    }
+
+
+def test_c5_what_is_queued_survives_a_kill_byte_for_byte(
+    database: Database, tmp_path: Path
+) -> None:
+    author = Author()
+    relay = LocalRelay(log=tmp_path / "relay.log")
+    event = author.event("<b>&amp;</b> <i>ü &#x26; 100%</i> ? :id \\ '\"")
+    text = json.dumps(["EVENT", event], ensure_ascii=False, separators=(" ,", ": "))
+    with LnbitsServer(tmp_path, environment=database.environment) as server:
+        server.api("POST", "/relay", {"url": relay.url})
+        client = Client(server.private_url())
+        client.send_text(text)
+        answer = client.expect("OK", event["id"])
+        assert answer[2] is True
+        assert answer[3].startswith("queued:")
+        kept = database.rows("SELECT * FROM nostrclient.outbox")
+        assert [row["event"] for row in kept] == [text[len('["EVENT" ,') : -1]]
+        server.process().kill()
+        client.close()
+
+    with relay, LnbitsServer(tmp_path, environment=database.environment):
+        client = Client(relay.url)
+        wait_until(
+            lambda: client.subscribe("kept", {"authors": [author.pubkey]}) == [event],
+            "the relay has it as it was",
+        )
+        client.close()
+        wait_until(
+            lambda: database.rows("SELECT * FROM nostrclient.outbox") == [],
+            "nothing waits any more",
+        )

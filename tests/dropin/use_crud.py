@@ -1,0 +1,67 @@
+"""Every function of crud.py once; run as a program, on the database LNbits is told.
+
+    python -m tests.dropin.use_crud
+
+Prints what was given back as JSON: the same on every database.
+"""
+
+import json
+from typing import Any
+
+from nostrclient import crud, migrations
+from nostrclient.models import Config, OutboxEvent, Relay
+
+MARKUP = '{"content":"<b>&amp;</b> <script>\\u00e9</script> ü 100% ? :id \\\\ \'\'"}'
+"""What LNbits would take out of a parameter, and what databases give a meaning."""
+
+
+async def use() -> dict[str, Any]:
+    """Use all of it, one after the other."""
+    async with crud.db.connect() as connection:
+        for name, migrate in vars(migrations).items():
+            if name.startswith("m0"):
+                await migrate(connection)
+    seen: dict[str, Any] = {"empty": [await crud.get_relays(), await crud.get_outbox()]}
+
+    seen["config at first"] = await crud.get_config()
+    await crud.update_config(Config(private_ws=False, public_ws=True))
+    seen["config"] = await crud.get_config()
+    await crud.update_config(Config())
+    seen["config again"] = await crud.get_config()
+    await crud.create_config("somebody")
+    await crud.update_config(Config(public_ws=True), "somebody")
+    seen["config of two"] = [await crud.get_config(), await crud.get_config("somebody")]
+
+    for number, url in enumerate(["wss://one", "wss://two", "wss://two/?a=%20&amp;"]):
+        await crud.add_relay(Relay(id=f"id{number}", url=url, active=True))
+    relays = await crud.get_relays()
+    await crud.update_relay(relays[0].copy(update={"active": False, "write": False}))
+    seen["relays"] = sorted(await crud.get_relays(), key=lambda relay: relay.id or "")
+    await crud.delete_relay(Relay(id="id2"))
+    await crud.delete_relay(Relay(url="wss://two"))
+    seen["relays left"] = await crud.get_relays()
+
+    events = [
+        OutboxEvent(
+            id=f"{number:064x}",
+            event=MARKUP,
+            # later than 2038 and finer than seconds: no 32 bits are enough
+            published_at=2_500_000_000_000_000 - number,
+            accepted=number == 1,
+            is_public=number == 2,
+            owed=json.dumps([f"wss://relay{number}/?q=<a>&lt;"]),
+        )
+        for number in range(3)
+    ]
+    await crud.write_outbox(events, ["not there"])
+    seen["outbox"] = await crud.get_outbox()
+    changed = events[0].copy(update={"accepted": True, "owed": "[]"})
+    await crud.write_outbox([changed], [events[1].id])
+    seen["outbox later"] = await crud.get_outbox()
+    await crud.write_outbox([], [event.id for event in events])
+    seen["outbox in the end"] = await crud.get_outbox()
+    return seen
+
+
+if __name__ == "__main__":
+    pass
