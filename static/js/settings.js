@@ -10,7 +10,8 @@ export default {
   },
   methods: {
     begin() {
-      this.draft = {...this.config}
+      const {private_ws, public_ws} = this.config
+      this.draft = {private_ws, public_ws} // what is not named stays as it is
       this.refusal = null
     },
     async save() {
