@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Coroutine
+from types import ModuleType
 from typing import Any
+from weakref import WeakSet
 
 from loguru import logger
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,38 +28,89 @@ MOST_NOTICES = 1_000
 MICROSECONDS = 1_000_000
 STORE_RETRY_SECONDS = 1.0
 
-_running: set[asyncio.Task[None]] = set()
+_running: dict[str, asyncio.Task[None]] = {}
+
+# LNbits imports an extension's modules afresh at every activation, also of one that is
+# active. What runs is therefore kept in a module of its own, where the next generation
+# of this code finds it: what to call to stop it and to have what it knows, and the
+# clients that other extensions may still hold.
+_process = sys.modules.setdefault(
+    "nostrclient_process", ModuleType("nostrclient_process")
+)
 
 
 def start() -> None:
-    """Start relays and tasks; does nothing where they run already."""
+    """Start relays and tasks; does nothing where they run already.
+
+    Where an earlier generation of this code still runs, it is stopped first, and what
+    it knows is taken over.
+    """
     if _running:
         return
     nostr_client.running = True
     nostr_client.relay_manager.outbox.durable = True
-    _run("relays", _load())
+    previous = getattr(_process, "generation", None)
+    generation = {"stop": stop, "hand_over": hand_over}
+    vars(_process)["generation"] = generation
+    vars(_process).setdefault("clients", WeakSet()).add(nostr_client)
+    is_same = previous is not None and previous["hand_over"] is hand_over
+    _run("load", _load(None if is_same else previous))
     _run("events", subscribe_events())
     _run("outbox", check_outbox())
 
 
 async def stop() -> None:
     """End every task, client and thread, and wait until they have ended."""
-    tasks = list(_running)
+    if "load" in _running:  # it may be waiting for an earlier generation to stop
+        await asyncio.wait([_running["load"]])
+    tasks = list(_running.values())
     _running.clear()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     routers = list(all_routers)
     await asyncio.gather(
-        *(router.stop("nostrclient was stopped") for router in routers)
+        asyncio.to_thread(nostr_client.close),
+        *(router.stop("nostrclient was stopped") for router in routers),
     )
-    await asyncio.to_thread(nostr_client.close)
     await write_ledger()
+
+
+def hand_over(successor: Any) -> dict[str, Any]:
+    """Give what a later generation of this code goes on with, once this one stopped.
+
+    `successor` is its relay manager: other extensions that still hold the client of
+    this generation, or of one before it, reach it from now on.
+    """
+    pool = nostr_client.relay_manager.message_pool
+    while pool.has_events():
+        keep_event(pool.get_event())
+    state = nostr_client.relay_manager.hand_over()
+    state["received"] = (
+        NostrRouter.received_subscription_events,
+        NostrRouter.received_subscription_notices,
+        NostrRouter.received_subscription_eosenotices,
+    )
+    for client in vars(_process)["clients"]:
+        client.relay_manager = successor
+    return state
+
+
+async def _take_over(previous: dict[str, Any]) -> None:
+    await previous["stop"]()
+    manager = nostr_client.relay_manager
+    state: dict[str, Any] = previous["hand_over"](manager)
+    # The very same lists and dictionaries: other extensions poll those they imported.
+    events, notices, eoses = state["received"]
+    NostrRouter.received_subscription_events = events
+    NostrRouter.received_subscription_notices = notices
+    NostrRouter.received_subscription_eosenotices = eoses
+    manager.take_over(state)
 
 
 def _run(name: str, work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.create_task(work, name=f"nostrclient {name}")
-    _running.add(task)
+    _running[name] = task
     task.add_done_callback(_log_failure)
 
 
@@ -65,8 +119,10 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.opt(exception=task.exception()).error(f"{task.get_name()} ended")
 
 
-async def _load() -> None:
+async def _load(previous: dict[str, Any] | None) -> None:
     try:
+        if previous is not None:
+            await _take_over(previous)
         await configure()
         await restore_outbox()
     finally:

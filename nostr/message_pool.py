@@ -152,9 +152,13 @@ class Mailbox:
 class SeenIds:
     """The ids delivered to one subscription, the newest so many of them."""
 
-    def __init__(self) -> None:
-        self._ids: set[bytes] = set()
-        self._order: deque[bytes] = deque()
+    def __init__(self, keys: Iterable[bytes] = ()) -> None:
+        self._order: deque[bytes] = deque(keys)
+        self._ids: set[bytes] = set(self._order)
+
+    def keys(self) -> list[bytes]:
+        """Give what another `SeenIds` begins with to know the same ids."""
+        return list(self._order)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -183,12 +187,16 @@ class Feed:
     """One open subscription: its filters, who takes its events, what it was given."""
 
     def __init__(
-        self, upstream_id: str, filters: tuple[Filter, ...], consumer: Consumer
+        self,
+        upstream_id: str,
+        filters: tuple[Filter, ...],
+        consumer: Consumer,
+        seen: Iterable[bytes] = (),
     ) -> None:
         self.upstream_id = upstream_id
         self.filters = filters
         self.consumer = consumer
-        self.seen = SeenIds()
+        self.seen = SeenIds(seen)
 
     def delivered(self, event_id: str) -> bool:
         """Whether the event was delivered already."""
@@ -244,6 +252,7 @@ class MessagePool:
         """Add a subscription's feed."""
         with self._lock:
             self._feeds[feed.upstream_id] = feed
+            self._seen_total += len(feed.seen)
 
     def close(self, upstream_id: str) -> Feed | None:
         """Remove a subscription's feed, and give it."""
@@ -256,6 +265,12 @@ class MessagePool:
     def feed(self, upstream_id: str) -> Feed | None:
         """Give a subscription's feed; None where it is closed."""
         return self._feeds.get(upstream_id)
+
+    def seen_keys(self, upstream_id: str) -> list[bytes]:
+        """Give the keys of what was delivered to a subscription."""
+        with self._lock:
+            feed = self._feeds.get(upstream_id)
+            return feed.seen.keys() if feed is not None else []
 
     @property
     def feed_count(self) -> int:

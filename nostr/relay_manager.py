@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from loguru import logger
 
@@ -48,6 +48,13 @@ class PendingCount:
     total: int | None = None
 
 
+class InProcess(NamedTuple):
+    """A subscription that was opened in this process."""
+
+    upstream_id: str
+    filters: list[Any]
+
+
 class RelayManager:
     """All relays, all open subscriptions and the outbox.
 
@@ -66,7 +73,7 @@ class RelayManager:
         self.running = False
         self._active: set[str] = set()
         self._requests: dict[str, Request] = {}
-        self._in_process_ids: dict[str, str] = {}
+        self._in_process: dict[str, InProcess] = {}
         self._consumers: set[Consumer] = set()
         self.identity: PrivateKey | None = None
         self._counts: dict[str, PendingCount] = {}
@@ -211,11 +218,18 @@ class RelayManager:
     # Subscriptions
 
     def subscribe(
-        self, upstream_id: str, filters: tuple[Filter, ...], consumer: Consumer
+        self,
+        upstream_id: str,
+        filters: tuple[Filter, ...],
+        consumer: Consumer,
+        seen: Iterable[bytes] = (),
     ) -> None:
-        """Open a subscription on all relays, also on those that connect later."""
+        """Open a subscription on all relays, also on those that connect later.
+
+        What `seen` holds, keys of a `SeenIds`, is not delivered again.
+        """
         with self._lock:
-            feed = Feed(upstream_id, filters, consumer)
+            feed = Feed(upstream_id, filters, consumer, seen)
             self.message_pool.open(feed)
             request = Request(upstream_id, filters, clock.wall(), feed.delivered)
             self._requests[upstream_id] = request
@@ -288,23 +302,29 @@ class RelayManager:
 
         An id that is open already is replaced. Raises `InvalidMessage`.
         """
+        self._add_subscription(id, filters, ())
+
+    def _add_subscription(
+        self, subscription_id: str, filters: list[Any], seen: Iterable[bytes]
+    ) -> None:
         parsed = parse_filters(filters)
         queues = self.message_pool.in_process
         with self._lock:
-            self.close_subscription(id)
+            self.close_subscription(subscription_id)
             upstream_id = new_id()
-            self._in_process_ids[id] = upstream_id
-            queues.subscription_ids[upstream_id] = id
+            self._in_process[subscription_id] = InProcess(upstream_id, filters)
+            queues.subscription_ids[upstream_id] = subscription_id
             if parsed:
-                self.subscribe(upstream_id, parsed, queues)
+                self.subscribe(upstream_id, parsed, queues, seen)
 
     def close_subscription(self, id: str) -> None:  # noqa: A002
         """Close a subscription that was opened in this process."""
         with self._lock:
-            upstream_id = self._in_process_ids.pop(id, None)
-            if upstream_id is not None:
-                self.message_pool.in_process.subscription_ids.pop(upstream_id, None)
-                self.unsubscribe(upstream_id)
+            opened = self._in_process.pop(id, None)
+            if opened is not None:
+                queues = self.message_pool.in_process
+                queues.subscription_ids.pop(opened.upstream_id, None)
+                self.unsubscribe(opened.upstream_id)
 
     def close_subscriptions(self, subscriptions: Iterable[str]) -> None:
         """Close subscriptions that were opened in this process."""
@@ -313,7 +333,64 @@ class RelayManager:
 
     def close_all_subscriptions(self) -> None:
         """Close all subscriptions that were opened in this process."""
-        self.close_subscriptions(list(self._in_process_ids))
+        self.close_subscriptions(list(self._in_process))
+
+    # Another generation of this code in the same process
+
+    def hand_over(self) -> dict[str, Any]:
+        """Give what is not in any database, as plain data, to `take_over` elsewhere."""
+        with self._lock:
+            now = clock.now()
+            return {
+                "relays": [
+                    {
+                        "url": url,
+                        "active": url in self._active,
+                        "read": relay.read,
+                        "write": relay.write,
+                    }
+                    for url, relay in self.relays.items()
+                ],
+                "subscriptions": [
+                    {
+                        "id": subscription_id,
+                        "filters": opened.filters,
+                        "seen": self.message_pool.seen_keys(opened.upstream_id),
+                    }
+                    for subscription_id, opened in self._in_process.items()
+                ],
+                "events": [
+                    {
+                        "text": item.event.text,
+                        "is_public": item.is_public,
+                        "age_seconds": now - item.published_at,
+                        "accepted": item.accepted,
+                        "owed": list(item.copies),
+                    }
+                    for item in self.outbox.publications.values()
+                ],
+            }
+
+    def take_over(self, state: dict[str, Any]) -> None:
+        """Go on with what `hand_over` gave; what it has already stays as it is."""
+        for known in state["relays"]:
+            self.add_relay(
+                known["url"],
+                active=known["active"],
+                read=known["read"],
+                write=known["write"],
+            )
+        for opened in state["subscriptions"]:
+            if opened["id"] not in self._in_process:
+                self._add_subscription(opened["id"], opened["filters"], opened["seen"])
+        for item in state["events"]:
+            self.outbox_restore(
+                SignedEvent.parse(item["text"]),
+                is_public=item["is_public"],
+                age_seconds=item["age_seconds"],
+                accepted=item["accepted"],
+                owed=item["owed"],
+            )
 
     # Publishing
 

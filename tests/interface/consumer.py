@@ -27,6 +27,11 @@ async def until(condition: Callable[[], object], what: str) -> None:
         await asyncio.sleep(0.01)
 
 
+def is_connected(client: Any) -> bool:
+    """Whether any relay is connected."""
+    return any(relay.connected for relay in client.relay_manager.relays.values())
+
+
 async def consume(package: str, relay_url: str) -> dict[str, Any]:
     """Use rules G1 to G4 through the names that other extensions import."""
     extension = importlib.import_module(package)
@@ -62,9 +67,7 @@ async def consume(package: str, relay_url: str) -> dict[str, Any]:
     manager.add_subscription("mine", [{"authors": [author]}])
     extension.nostrclient_start()
     extension.nostrclient_start()
-    await until(
-        lambda: any(relay.connected for relay in manager.relays.values()), "connected"
-    )
+    await until(lambda: is_connected(router.nostr_client), "connected")
     await until(lambda: "mine" in eoses, "an EOSE")
 
     first = [note(f"from the loop {number}") for number in range(3)]
@@ -100,6 +103,31 @@ async def consume(package: str, relay_url: str) -> dict[str, Any]:
     # The same id anew replaces the subscription: stored events come once more.
     manager.add_subscription("mine", [{"authors": [author], "kinds": [1]}])
     seen_again = await receive(5)
+
+    # LNbits activates again: all modules are imported afresh and start is called, after
+    # a stop or without one. What this consumer imported goes on working.
+    renewed: list[list[str]] = []
+    imported: list[Any] = []
+    for is_stopped in (True, False):
+        if is_stopped:
+            await extension.nostrclient_stop()
+        between = note(f"while modules are replaced {is_stopped}")
+        manager.publish_message(between.to_message())
+        for name in list(sys.modules):
+            if f"{name}.".startswith(f"{package}."):
+                del sys.modules[name]
+        extension = importlib.import_module(package)
+        extension.nostrclient_start()
+        imported.append(importlib.import_module(f"{package}.router").nostr_client)
+        await until(lambda: is_connected(imported[-1]), "connected again")
+        manager = router.nostr_client.relay_manager
+        after = note(f"after modules were replaced {is_stopped}")
+        manager.publish_message(after.to_message())
+        seen_renewed = [item.event_id for item in await receive(2)]
+        renewed.append([between.id, after.id, *seen_renewed])
+        assert imported[-1].relay_manager is manager
+    threads = [item.name for item in threading.enumerate() if relay_url in item.name]
+    router = importlib.import_module(f"{package}.router")
 
     # G3 and G4: whoever polls the queues himself.
     await extension.nostrclient_stop()
@@ -138,6 +166,8 @@ async def consume(package: str, relay_url: str) -> dict[str, Any]:
         "seen_after": [item.event_id for item in seen_after],
         "seen_again": sorted({item.event_id for item in seen_again}),
         "again": len(seen_again),
+        "renewed": renewed,
+        "threads": threads,
         "callback": [item.event_id for item in callbacks],
         "last": last.id,
         "polled": [taken.event_id, polled.id],

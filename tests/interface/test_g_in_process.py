@@ -81,6 +81,19 @@ def test_g1_adding_an_id_again_replaces_it(seen: dict[str, Any]) -> None:
     assert seen["again"] == len(published)
 
 
+def test_g1_g2_what_was_imported_outlives_an_import_afresh(
+    seen: dict[str, Any],
+) -> None:
+    for published_between, published_after, *received in seen["renewed"]:
+        assert received == [published_between, published_after]
+
+
+def test_f7_an_import_afresh_leaves_nothing_of_the_old_running(
+    seen: dict[str, Any],
+) -> None:
+    assert len(seen["threads"]) == 1
+
+
 def test_g3_subscribe_calls_back_until_close(seen: dict[str, Any]) -> None:
     assert seen["callback"] == [seen["last"]]
 
