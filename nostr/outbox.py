@@ -184,16 +184,22 @@ class Outbox:
         is_public: bool = False,
     ) -> list[Effect]:
         """Take an event that was checked; `consumer` is told one `Verdict`."""
-        publication = self.publications.get(event.id)
-        if publication is not None:
-            return self._join(publication, consumer)
+        earlier = self.publications.get(event.id)
+        if earlier is not None and not self._is_over(earlier, now):
+            return self._join(earlier, consumer)
         if any(
             other.waiting and other.replaces(event)
             for other in self.publications.values()
         ):
             return _tell([consumer] if consumer else [], event, False, SUPERSEDED)
         self._sequence += 1
+        if earlier is not None:
+            self._remove(earlier, [])
         publication = self._add(event, self._sequence, now, is_public=is_public)
+        if earlier is not None:
+            publication.stored = earlier.stored
+            for relay_url in earlier.copies:
+                self._owe(publication, relay_url)
         if consumer is not None:
             publication.consumers.append(consumer)
         if not self.can_ask:
@@ -201,6 +207,12 @@ class Outbox:
         due = now + self._settings.answer_seconds
         self._answer_due.append((due, event.id, publication.sequence))
         return []
+
+    def _is_over(self, publication: Publication, now: float) -> bool:
+        # Accepted, and only kept for relays that were not there to answer: publishing
+        # it again is a new publication.
+        answered_at = publication.published_at + self._settings.answer_seconds
+        return publication.accepted and answered_at <= now
 
     def restore(
         self,
@@ -290,7 +302,7 @@ class Outbox:
         )
         room = self._settings.flush_unanswered_events - unanswered
         events: list[SignedEvent] = []
-        held: set[str] = set()
+        held: set[tuple[str, bool]] = set()
         for event_id, backlog in list(relay.unsent.items()):
             if len(events) >= most:
                 break
@@ -298,9 +310,10 @@ class Outbox:
             if publication is None or relay_url not in publication.copies:
                 del relay.unsent[event_id]
                 continue
-            author = publication.event.pubkey
-            if author in held or (backlog and room <= 0):
-                held.add(author)
+            # Ephemeral events have no time to wait behind others of their author.
+            lane = publication.event.pubkey, publication.event.is_ephemeral
+            if lane in held or (backlog and room <= 0):
+                held.add(lane)
                 continue
             room -= backlog
             del relay.unsent[event_id]
@@ -379,6 +392,8 @@ class Outbox:
             self.undeliverable_count += 1
             self.undeliverable.append(Undeliverable(event, reason, now))
             effects.append(Report(event, f"undeliverable: {reason}", warning=True))
+        elif not publication.consumers:  # nobody else would know
+            effects.append(Report(event, f"not published: {reason}", warning=True))
         tell = _tell(publication.consumers, event, False, reason)
         publication.consumers.clear()
         return [*effects, *self._remove(publication, tell)]
@@ -406,15 +421,15 @@ class Outbox:
 
     def _vouch(self, publication: Publication, now: float) -> list[Effect]:
         event = publication.event
-        effects = self._replace(publication)
         if not self._has_room(publication):
-            return [*effects, *self._refuse(publication, FULL, now)]
+            return self._refuse(publication, FULL, now)
         publication.vouched = True
-        effects.append(Report(event, "waits in the outbox"))
+        effects: list[Effect] = [Report(event, "waits in the outbox")]
         if self.durable and not event.is_ephemeral:
             self._storing.add(event.id)
             publication.stored = True
             return [*effects, Save(event.id)]
+        effects += self._replace(publication)
         effects += _tell(publication.consumers, event, True, self._queued(event))
         publication.consumers.clear()
         return effects
@@ -431,12 +446,17 @@ class Outbox:
             publication.vouched = False
             return self._refuse(publication, NOT_STORED, now)
         event = publication.event
-        tell = _tell(publication.consumers, event, True, self._queued(event))
+        effects = self._replace(publication)
+        effects += _tell(publication.consumers, event, True, self._queued(event))
         publication.consumers.clear()
-        return list(tell)
+        return effects
 
     def _has_room(self, publication: Publication) -> bool:
-        waiting = [item for item in self.publications.values() if item.waiting]
+        waiting = [
+            item
+            for item in self.publications.values()
+            if item.waiting and not publication.replaces(item.event)
+        ]
         if len(waiting) >= self._settings.outbox_events:
             return False
         public = sum(item.is_public for item in waiting)
@@ -449,7 +469,7 @@ class Outbox:
             if (other.waiting or other.accepted) and publication.replaces(other.event):
                 text = f"superseded by {publication.event.id}"
                 effects.append(Report(other.event, text))
-                tell = _tell(other.consumers, other.event, True, QUEUED)
+                tell = _tell(other.consumers, other.event, False, SUPERSEDED)
                 effects += self._remove(other, tell)
         return effects
 
