@@ -301,7 +301,7 @@ def main() -> int:
     parser.add_argument("--base", type=Path, help="an earlier result to compare with")
     arguments = parser.parse_args()
     base = json.loads(arguments.base.read_text()) if arguments.base else None
-    values = vars(arguments) | {"pipe": not arguments.no_pipe}
+    values: dict[str, Any] = vars(arguments) | {"pipe": not arguments.no_pipe}
     plan = Plan(**{item.name: values[item.name] for item in fields(Plan)})
     relays = bench_scale.RELAYS if arguments.scale else max(plan.relays)
     result: dict[str, Any] = {"machine": machine()}

@@ -573,8 +573,8 @@ class SessionMachine(RuleBasedStateMachine):
         super().__init__()
         limits = replace(ROOMY, subscriptions=3, filters=2)
         self.client = Client(limits)
-        self.up = dict.fromkeys(URLS, False)
-        self.trying = dict.fromkeys(URLS, True)
+        self.up: dict[str, bool] = dict.fromkeys(URLS, False)
+        self.trying: dict[str, bool] = dict.fromkeys(URLS, True)
         self.open: dict[str, Told] = {}
         self.ever_open: list[str] = []
         self.publishing: deque[str] = deque()

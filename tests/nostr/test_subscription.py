@@ -92,6 +92,7 @@ def test_d4_a_relay_whose_eose_came_does_not_prolong_it() -> None:
 
 def test_d4_the_wait_ends_after_fifteen_seconds_whoever_is_busy() -> None:
     subscription = opened(A)
+    now = START
     for tenth in range(1, 200):
         now = START + tenth / 10
         if subscription.due(now):
