@@ -3,7 +3,7 @@
 from lnbits.db import Database, insert_query, model_to_dict
 from sqlalchemy.sql import text
 
-from .models import Config, OutboxEvent, Relay, UserConfig
+from .models import Config, OutboxEvent, Relay, StoredConfig, UserConfig
 
 OWNER = "admin"
 
@@ -44,23 +44,49 @@ async def delete_relay(relay: Relay) -> None:
 
 async def get_config(owner_id: str = OWNER) -> Config:
     """Give the stored configuration; where none is stored, the default one."""
-    stored: UserConfig | None = await db.fetchone(
-        "SELECT * FROM nostrclient.config WHERE owner_id = :owner_id",
-        {"owner_id": owner_id},
-        model=UserConfig,
-    )
-    return stored.extra if stored else Config()
+    return _without_secrets(await _get_stored(owner_id))
 
 
 async def create_config(owner_id: str = OWNER) -> Config:
     """Store the default configuration."""
     created = UserConfig(owner_id=owner_id)
     await db.insert("nostrclient.config", created)
-    return created.extra
+    return _without_secrets(created.extra)
 
 
 async def update_config(config: Config, owner_id: str = OWNER) -> Config:
     """Store a configuration, whether there was one or not."""
+    stored = await _get_stored(owner_id)
+    changed = StoredConfig(**config.dict(), identity=stored.identity)
+    await _write_stored(changed, owner_id)
+    return config
+
+
+async def get_identity(owner_id: str = OWNER) -> str | None:
+    """Give the stored identity key as it is stored: encrypted."""
+    return (await _get_stored(owner_id)).identity
+
+
+async def update_identity(identity: str | None, owner_id: str = OWNER) -> None:
+    """Store an encrypted identity key; None forgets it."""
+    stored = await _get_stored(owner_id)
+    await _write_stored(stored.copy(update={"identity": identity}), owner_id)
+
+
+def _without_secrets(stored: StoredConfig) -> Config:
+    return Config(**stored.dict(exclude={"identity"}))
+
+
+async def _get_stored(owner_id: str) -> StoredConfig:
+    stored: UserConfig | None = await db.fetchone(
+        "SELECT * FROM nostrclient.config WHERE owner_id = :owner_id",
+        {"owner_id": owner_id},
+        model=UserConfig,
+    )
+    return stored.extra if stored else StoredConfig()
+
+
+async def _write_stored(config: StoredConfig, owner_id: str) -> None:
     changed = UserConfig(owner_id=owner_id, extra=config)
     stored: object = await db.fetchone(
         "SELECT owner_id FROM nostrclient.config WHERE owner_id = :owner_id",
@@ -70,7 +96,6 @@ async def update_config(config: Config, owner_id: str = OWNER) -> Config:
         await db.update("nostrclient.config", changed, "WHERE owner_id = :owner_id")
     else:
         await db.insert("nostrclient.config", changed)
-    return changed.extra
 
 
 async def get_outbox() -> list[OutboxEvent]:

@@ -2,12 +2,13 @@
 
 from ipaddress import IPv6Address, ip_address
 
-from lnbits.helpers import decrypt_internal_message
+from lnbits.helpers import decrypt_internal_message, encrypt_internal_message
 
 from .nostr.errors import InvalidKey
-from .nostr.key import PublicKey
+from .nostr.key import PrivateKey, PublicKey
 
 PUBLIC_ENDPOINT = "relay"
+INFORMATION_TYPE = "application/nostr+json"
 
 
 def normalize_public_key(pubkey: str) -> str:
@@ -25,6 +26,29 @@ def normalize_public_key(pubkey: str) -> str:
     if len(raw) != 32 or len(text) != 64:
         raise InvalidKey("Public Key is not valid hex")
     return raw.hex()
+
+
+def encrypt_identity(key: PrivateKey) -> str:
+    """Encrypt a private key with LNbits' own secret, to be stored.
+
+    As an nsec, of 63 characters: what fills blocks of 16, as the 64 of hex do, comes
+    back from LNbits' decryption with its padding.
+    """
+    encrypted = encrypt_internal_message(key.bech32())
+    if not encrypted:
+        raise InvalidKey("the key could not be encrypted")
+    return encrypted
+
+
+def decrypt_identity(encrypted: str) -> PrivateKey:
+    """Give back what `encrypt_identity` was given.
+
+    Raises `InvalidKey`, as it does after LNbits was given another secret.
+    """
+    text = _decrypted(encrypted, urlsafe=False)
+    if text is None:
+        raise InvalidKey("the stored key does not belong to LNbits' present secret")
+    return PrivateKey.from_nsec(text)
 
 
 def is_private_endpoint(ws_id: str) -> bool:
@@ -65,3 +89,9 @@ def address_group(address: str) -> str | None:
     if isinstance(parsed, IPv6Address):
         return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
     return str(parsed)
+
+
+def accepts_information(accept: list[str]) -> bool:
+    """Whether Accept headers ask for a relay's information document (NIP-11)."""
+    types = (item.split(";")[0] for header in accept for item in header.split(","))
+    return any(item.strip().lower() == INFORMATION_TYPE for item in types)

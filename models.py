@@ -125,8 +125,30 @@ class OutboxEvent(BaseModel):
     owed: str
 
 
+class Identity(BaseModel):
+    """Who nostrclient is to relays that ask (NIP-42); None where it is nobody."""
+
+    npub: str | None = None
+
+
+class IdentityUpdate(BaseModel):
+    """The key to authenticate with: a given one, or a new one."""
+
+    nsec: str | None = None
+    generate: bool = False
+
+
+class StoredConfig(Config):
+    """A `Config` with what no interface ever returns.
+
+    `identity` is the private key, encrypted with LNbits' own secret.
+    """
+
+    identity: str | None = None
+
+
 class UserConfig(BaseModel):
-    """A `Config` as it is stored; the owner is always `admin`."""
+    """A configuration as it is stored; the owner is always `admin`."""
 
     owner_id: str
-    extra: Config = Config()
+    extra: StoredConfig = StoredConfig()

@@ -13,10 +13,17 @@ from weakref import WeakSet
 from loguru import logger
 from sqlalchemy.exc import SQLAlchemyError
 
-from .crud import get_config, get_outbox, get_relays, write_outbox
+from .crud import (
+    get_config,
+    get_identity,
+    get_outbox,
+    get_relays,
+    write_outbox,
+)
+from .helpers import decrypt_identity
 from .models import OutboxEvent
 from .nostr import clock
-from .nostr.errors import InvalidEvent
+from .nostr.errors import InvalidEvent, InvalidKey
 from .nostr.event import SignedEvent
 from .nostr.message_pool import EndOfStoredEventsMessage, EventMessage, NoticeMessage
 from .nostr.outbox import Forget, Save
@@ -124,6 +131,7 @@ async def _load(previous: dict[str, Any] | None) -> None:
         if previous is not None:
             await _take_over(previous)
         await configure()
+        await load_identity()
         await restore_outbox()
     finally:
         await init_relays()
@@ -136,6 +144,17 @@ async def configure() -> None:
         nostr_client.relay_manager.configure(DEFAULTS.changed(numbers))
     except ValueError as error:
         logger.error(f"the stored settings are left out: {error}")
+
+
+async def load_identity() -> None:
+    """Take the key with which relays that ask for it are answered (NIP-42)."""
+    encrypted = await get_identity()
+    try:
+        key = decrypt_identity(encrypted) if encrypted else None
+    except InvalidKey as error:
+        logger.error(f"nobody to authenticate as: {error}")
+        key = None
+    nostr_client.relay_manager.set_identity(key)
 
 
 async def init_relays() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends, HTTPException, Request, WebSocket
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import urlsafe_short_hash
 from loguru import logger
@@ -16,17 +17,22 @@ from .crud import (
     get_config,
     get_relays,
     update_config,
+    update_identity,
     update_relay,
 )
 from .helpers import (
     PUBLIC_ENDPOINT,
+    accepts_information,
     address_group,
+    encrypt_identity,
     is_private_endpoint,
     normalize_public_key,
 )
 from .models import (
     Config,
     ConfigUpdate,
+    Identity,
+    IdentityUpdate,
     Relay,
     RelayStatus,
     RelayUpdate,
@@ -39,10 +45,27 @@ from .nostr import clock
 from .nostr import relay as nostr_relay
 from .nostr.errors import NostrError
 from .nostr.event import EncryptedDirectMessage
+from .nostr.information import own_document
+from .nostr.information_request import fetch_information
 from .nostr.key import PrivateKey
 from .nostr.relay_url import normalize_relay_url
 from .nostr.settings import DEFAULTS
 from .router import NostrRouter, all_routers, nostr_client
+
+OWN_ENDPOINT = "This is nostrclient's own endpoint."
+RECOGNISE_SECONDS = 2.0
+HUMAN_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>nostrclient</title>
+<p>This is the address of a Nostr relay: one endpoint in front of many relays.
+<p>Give it to a Nostr client, with <code>ws</code> in place of <code>http</code>.
+"""
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Allow-Methods": "*",
+}
 
 nostrclient_api_router = APIRouter()
 
@@ -70,12 +93,12 @@ async def api_add_relay(relay: Relay, request: Request) -> list[Relay]:
     """Add a relay and connect to it."""
     url = _valid_url(relay.url)
     if _is_own_endpoint(url, request):
-        raise HTTPException(
-            HTTPStatus.BAD_REQUEST, "This is nostrclient's own endpoint."
-        )
+        raise HTTPException(HTTPStatus.BAD_REQUEST, OWN_ENDPOINT)
     stored = {_known_url(known.url or "") for known in await get_relays()}
     if url in stored:
         raise HTTPException(HTTPStatus.BAD_REQUEST, f"Relay: {url} already exists.")
+    if await _is_this_instance(url):
+        raise HTTPException(HTTPStatus.BAD_REQUEST, OWN_ENDPOINT)
     await add_relay(Relay(id=urlsafe_short_hash(), url=url, active=True))
     nostr_client.relay_manager.add_relay(url)
     return await api_get_relays()
@@ -163,6 +186,13 @@ def _is_own_endpoint(url: str, request: Request) -> bool:
     base = str(request.base_url).rstrip("/").replace("http", "ws", 1)
     own = normalize_relay_url(f"{base}/nostrclient/api/v1")
     return url.startswith(f"{own}/")
+
+
+async def _is_this_instance(url: str) -> bool:
+    """Whether the relay's NIP-11 document is our own, under whatever name."""
+    manager = nostr_client.relay_manager
+    told = await fetch_information(url, manager.settings, RECOGNISE_SECONDS)
+    return told is not None and told.instance_id == manager.instance_id
 
 
 # Status and outbox
@@ -264,7 +294,68 @@ async def api_update_config(data: ConfigUpdate) -> Config:
     return config
 
 
+# The identity key
+
+
+@nostrclient_api_router.get("/api/v1/identity", dependencies=[Depends(check_admin)])
+async def api_get_identity() -> Identity:
+    """Tell who we are to relays that ask (NIP-42); never the private key."""
+    key = nostr_client.relay_manager.identity
+    return Identity(npub=key.public_key.bech32() if key else None)
+
+
+@nostrclient_api_router.put("/api/v1/identity", dependencies=[Depends(check_admin)])
+async def api_update_identity(data: IdentityUpdate) -> Identity:
+    """Authenticate with a given key, or with a new one, from now on."""
+    if (data.nsec is None) is not data.generate:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "Give an nsec, or ask for a key.")
+    try:
+        key = PrivateKey() if data.nsec is None else _private_key(data.nsec.strip())
+        await update_identity(encrypt_identity(key))
+    except NostrError as error:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
+    nostr_client.relay_manager.set_identity(key)
+    return await api_get_identity()
+
+
+def _private_key(text: str) -> PrivateKey:
+    if text.lower().startswith("nsec1"):
+        return PrivateKey.from_nsec(text)
+    return PrivateKey.from_hex(text)
+
+
+@nostrclient_api_router.delete("/api/v1/identity", dependencies=[Depends(check_admin)])
+async def api_delete_identity() -> Identity:
+    """Forget the key: from now on we are nobody to any relay."""
+    await update_identity(None)
+    nostr_client.relay_manager.set_identity(None)
+    return await api_get_identity()
+
+
 # The endpoints
+
+
+@nostrclient_api_router.get("/api/v1/{ws_id:path}", include_in_schema=False)
+async def endpoint_information(ws_id: str, request: Request) -> Response:
+    """Say what the endpoint is: to programs as NIP-11 has it, to people in words."""
+    is_public = ws_id.rstrip("/") == PUBLIC_ENDPOINT
+    if not is_public and not is_private_endpoint(ws_id):
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such endpoint.")
+    if not accepts_information(request.headers.getlist("accept")):
+        return HTMLResponse(HUMAN_PAGE, headers=CORS | {"Vary": "Accept"})
+    manager = nostr_client.relay_manager
+    settings = manager.settings
+    document = own_document(
+        settings.public if is_public else settings.private,
+        settings,
+        manager.instance_id,
+        counts=manager.can_count,
+    )
+    return JSONResponse(
+        document,
+        headers=CORS | {"Vary": "Accept"},
+        media_type="application/nostr+json",
+    )
 
 
 @nostrclient_api_router.websocket("/api/v1/{ws_id:path}")

@@ -6,8 +6,12 @@ import json
 from typing import Any, NamedTuple
 
 from .relay_session import RelayLimits
+from .settings import ClientLimits, Settings
 
 ABSURD = 2**31
+COUNT_NIP = 45
+INSTANCE_KEY = "nostrclient_instance"
+SOFTWARE = "https://github.com/lnbits/nostrclient"
 MAX_TEXT_CHARACTERS = 200
 LEAST = {
     "max_message_length": 4096,
@@ -31,6 +35,34 @@ class RelayInformation(NamedTuple):
     limits: RelayLimits = RelayLimits()
 
 
+def own_document(
+    limits: ClientLimits, settings: Settings, instance_id: str, *, counts: bool
+) -> dict[str, Any]:
+    """Give the NIP-11 document of one of our own endpoints.
+
+    It states what is enforced and what is delivered, and nothing else; `counts` tells
+    whether a relay can answer a COUNT. By `instance_id` we recognise ourselves.
+    """
+    nips = [1, 11, 40]
+    if counts:
+        nips.append(COUNT_NIP)
+    return {
+        "name": "nostrclient",
+        "description": "One endpoint in front of many Nostr relays, run by an LNbits.",
+        "software": SOFTWARE,
+        "supported_nips": nips,
+        "limitation": {
+            "max_message_length": limits.message_bytes,
+            "max_subscriptions": limits.subscriptions,
+            "max_filters": limits.filters,
+            "max_subid_length": settings.subscription_id_characters,
+            "auth_required": False,
+            "payment_required": False,
+        },
+        INSTANCE_KEY: instance_id,
+    }
+
+
 def parse_information(data: bytes) -> RelayInformation | None:
     """Read a NIP-11 document; None where it is none. Absurd values are left out."""
     try:
@@ -49,7 +81,7 @@ def parse_information(data: bytes) -> RelayInformation | None:
         name=_text(document, "name"),
         icon=_text(document, "icon"),
         software=_text(document, "software"),
-        instance_id=_text(document, "nostrclient_instance"),
+        instance_id=_text(document, INSTANCE_KEY),
         supported_nips=frozenset(nip for nip in nips if type(nip) is int),
         limits=RelayLimits(
             **{key: _number(limitation.get(key), least) for key, least in LEAST.items()}

@@ -37,20 +37,27 @@ def _fetch(
 ) -> None:
     # An event loop of its own, because only there one deadline holds for the whole
     # request: a relay may send its headers a byte at a time.
-    request = _get(relay_url.replace("ws", "http", 1), settings)
-    limited = asyncio.wait_for(request, settings.information_seconds)
-    try:
-        data = asyncio.run(limited)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, asyncio.TimeoutError):
-        return
-    information = None if data is None else parse_information(data)
+    information = asyncio.run(fetch_information(relay_url, settings))
     if information is not None:
         answer(information)
 
 
+async def fetch_information(
+    relay_url: str, settings: Settings, seconds: float | None = None
+) -> RelayInformation | None:
+    """Fetch the document; None where there is none within `seconds`."""
+    request = _get(relay_url.replace("ws", "http", 1), settings)
+    try:
+        data = await asyncio.wait_for(request, seconds or settings.information_seconds)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, asyncio.TimeoutError):
+        return None
+    return None if data is None else parse_information(data)
+
+
 async def _get(url: str, settings: Settings) -> bytes | None:
     """Give the document; None where there is none or it is too large."""
-    headers = {"Accept": "application/nostr+json"}
+    # Not compressed: a few bytes must not become many before they can be counted.
+    headers = {"Accept": "application/nostr+json", "Accept-Encoding": "identity"}
     timeout = settings.information_seconds
     data = b""
     async with (
@@ -59,7 +66,7 @@ async def _get(url: str, settings: Settings) -> bytes | None:
     ):
         if response.status_code != httpx.codes.OK:
             return None
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw():
             data += chunk
             if len(data) > settings.information_bytes:
                 return None

@@ -141,6 +141,7 @@ class Relay:
         self.num_unasked_events = 0
         self.round_trip_seconds: float | None = None
         self.information: RelayInformation | None = None
+        self.asks_who_we_are = False
         self._settings = settings or Settings()
         self._owner = owner
         self._errors: deque[Noted] = deque(maxlen=self._settings.errors_per_relay)
@@ -596,6 +597,7 @@ class Relay:
             owner.relay_answered(self, heard.event_id, heard.accepted, reason)
 
     def _authenticate(self, challenge: str) -> None:
+        self.asks_who_we_are = True
         identity = self._owner.identity
         if identity is None or not self._auths.take(clock.now()):
             return
@@ -616,6 +618,12 @@ class Relay:
         upstream_id = message.find_upstream_id(head)
         if upstream_id is not None:
             self._session.back_off(upstream_id, now)
+
+    def add_error(self, text: str) -> None:
+        """Note that something is wrong with this relay."""
+        self.error_counter += 1
+        self._errors.append(Noted(text, clock.wall()))
+        logger.warning(f"relay {self.url}: {text}")
 
     def add_notice(self, notice: str) -> None:
         """Note a NOTICE of this relay."""

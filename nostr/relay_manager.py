@@ -25,7 +25,7 @@ from .delivery import (
 from .errors import InvalidMessage
 from .event import SignedEvent
 from .filter import Filter, parse_filters
-from .information import RelayInformation
+from .information import COUNT_NIP, RelayInformation
 from .key import PrivateKey
 from .message_pool import Feed, MessagePool
 from .outbox import Effect, Forget, Outbox, Report, Save, Tell
@@ -34,8 +34,6 @@ from .relay import Relay, RelayStatus, new_id
 from .relay_session import ClosedForGood
 from .relay_url import normalize_relay_url
 from .settings import Settings
-
-COUNT_NIP = 45
 
 
 @dataclass
@@ -76,6 +74,7 @@ class RelayManager:
         self._in_process: dict[str, InProcess] = {}
         self._consumers: set[Consumer] = set()
         self.identity: PrivateKey | None = None
+        self.instance_id = new_id()
         self._counts: dict[str, PendingCount] = {}
         self._due: float | None = None
         self._reports: deque[Report] = deque()
@@ -199,6 +198,22 @@ class RelayManager:
     def _readers(self) -> list[Relay]:
         return [self.relays[url] for url in self._active if self.relays[url].read]
 
+    def set_identity(self, identity: PrivateKey | None) -> None:
+        """Authenticate with this key from now on (NIP-42), or with none.
+
+        Relays that ask who we are are connected to anew: they judged by the old one.
+        """
+        with self._lock:
+            if identity == self.identity:
+                return
+            self.identity = identity
+            for url in list(self._active):
+                relay = self.relays[url]
+                if relay.asks_who_we_are:
+                    self._deactivate(relay)
+                    self._activate(relay)
+        self._log_reports()
+
     # Consumers
 
     def register(self, consumer: Consumer) -> None:
@@ -274,13 +289,7 @@ class RelayManager:
     ) -> None:
         """Count events on the relays that can (NIP-45); the largest answer counts."""
         with self._lock:
-            able = [
-                relay
-                for relay in self._readers()
-                if relay.connected
-                and relay.information is not None
-                and COUNT_NIP in relay.information.supported_nips
-            ]
+            able = self._counters()
             if not able:
                 consumer.put(Counted(upstream_id, None))
                 return
@@ -290,6 +299,21 @@ class RelayManager:
             for relay in able:
                 relay.count(upstream_id, [filter_.json for filter_ in filters])
             self._carry_out([])
+
+    @property
+    def can_count(self) -> bool:
+        """Whether any relay can answer a COUNT now."""
+        with self._lock:
+            return bool(self._counters())
+
+    def _counters(self) -> list[Relay]:
+        return [
+            relay
+            for relay in self._readers()
+            if relay.connected
+            and relay.information is not None
+            and COUNT_NIP in relay.information.supported_nips
+        ]
 
     def _counted(self, upstream_id: str) -> None:
         pending = self._counts.pop(upstream_id)
@@ -596,7 +620,14 @@ class RelayManager:
                 self.outbox.relay_connected(relay.url)
 
     def relay_informed(self, relay: Relay, information: RelayInformation) -> None:
-        """A relay's NIP-11 document was read."""
+        """A relay's NIP-11 document was read; ourselves we do not connect to (F1)."""
+        if information.instance_id != self.instance_id:
+            return
+        with self._lock:
+            if self._is_current(relay):
+                relay.add_error("this is nostrclient's own endpoint")
+                self._deactivate(relay)
+        self._log_reports()
 
     def relay_noticed(self, relay: Relay, text: str) -> None:
         """A relay sent NOTICE; it also goes to whoever polls notices."""

@@ -55,6 +55,7 @@ class RelaySession:
         self._wires: dict[str, Ask] = {}
         self._queue: dict[str, Ask] = {}
         self._refreshes: dict[str, Ask] = {}
+        self._authenticated = False
         self._refused_unauthenticated: dict[str, Ask] = {}
         self._bucket = self._new_bucket(0)
         self._refresh_bucket = TokenBucket(settings.refreshes_per_second, 1, 0)
@@ -155,6 +156,7 @@ class RelaySession:
         """The connection is open: every subscription is asked (again), at a pace."""
         self.connected = True
         self.suspect = None
+        self._authenticated = False
         self._bucket = self._new_bucket(now)
         for ask in self._asks.values():
             if ask.state is not AskState.CLOSED:
@@ -183,6 +185,7 @@ class RelaySession:
 
     def authenticated(self, now: float, wall: float) -> None:
         """The relay accepted our AUTH: ask again what it refused for want of it."""
+        self._authenticated = True
         for ask in self._refused_unauthenticated.values():
             self._enqueue(ask)
         self._refused_unauthenticated.clear()
@@ -255,6 +258,9 @@ class RelaySession:
         needs_key = message.prefix(reason) == "auth-required"
         if needs_key and self.can_authenticate and not ask.asked_authenticated:
             ask.asked_authenticated = True
+            if self._authenticated:  # once more: it may have been asked before that
+                self._enqueue(ask)
+                return None
             ask.state = AskState.RETRYING
             ask.retry_at = float("inf")
             self._refused_unauthenticated[ask.wire_id] = ask

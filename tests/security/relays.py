@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.sync.server import Server, ServerConnection, serve
 
 from dev.ports import HOST
@@ -34,7 +36,7 @@ class HostileRelay:
     """A relay that calls `script(relay, connection, message)` for every message.
 
     `received` holds what it was sent, over all connections; `document`, if any, is its
-    NIP-11 document.
+    NIP-11 document, as it is at the moment.
     """
 
     def __init__(
@@ -42,19 +44,36 @@ class HostileRelay:
         script: Script,
         *,
         opened: Callable[[ServerConnection], None] | None = None,
+        document: Callable[[], dict[str, Any]] | None = None,
         max_size: int = 2**26,
     ) -> None:
         self.received: list[list[Any]] = []
         self.connections: list[ServerConnection] = []
         self._script = script
         self._opened = opened
+        self._document = document
         self._server: Server = serve(
-            self._serve, HOST, 0, max_size=max_size, ping_interval=None
+            self._serve,
+            HOST,
+            0,
+            max_size=max_size,
+            ping_interval=None,
+            process_request=self._answer_http,
         )
         self.port: int = self._server.socket.getsockname()[1]
         self.url = f"ws://{HOST}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
+
+    def _answer_http(
+        self, connection: ServerConnection, request: Request
+    ) -> Response | None:
+        if "Upgrade" in request.headers:
+            return None
+        if self._document is None:
+            return Response(404, "Not Found", Headers(), b"")
+        headers = Headers({"Content-Type": "application/nostr+json"})
+        return Response(200, "OK", headers, json.dumps(self._document()).encode())
 
     def _serve(self, connection: ServerConnection) -> None:
         self.connections.append(connection)
