@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import NamedTuple
+from weakref import WeakSet
 
 from .delivery import Consumer, Delivered, Delivery, Eose, Notice
 from .event import SignedEvent
@@ -50,7 +51,19 @@ class Budget:
     def __init__(self, total_bytes: int) -> None:
         self.total_bytes = total_bytes
         self._used = 0
+        self._mailboxes: WeakSet[Mailbox] = WeakSet()
         self._lock = Lock()
+
+    def share(self, mailbox: Mailbox) -> None:
+        """Let a mailbox take part."""
+        with self._lock:
+            self._mailboxes.add(mailbox)
+
+    def fullest(self) -> Mailbox | None:
+        """Give the mailbox in which the most waits."""
+        with self._lock:
+            mailboxes = list(self._mailboxes)
+        return max(mailboxes, key=lambda item: item.waiting_bytes, default=None)
 
     @property
     def used_bytes(self) -> int:
@@ -92,6 +105,7 @@ class Mailbox:
         self._awake = False
         self._closed = False
         self._lock = Lock()
+        budget.share(self)
 
     def put(self, item: Delivery) -> None:
         """Add an item and wake the consumer."""
@@ -103,17 +117,42 @@ class Mailbox:
         size = ITEM_BYTES
         if isinstance(item, Delivered):
             size += len(item.event.text)
+        while not self._put(item, size):
+            # There is room here, but not for all clients together: who keeps up must
+            # not be closed for those who do not.
+            fullest = self._budget.fullest()
+            if fullest is None or fullest.waiting_bytes <= self.waiting_bytes:
+                self._overflow()
+            else:
+                fullest._overflow()
+                fullest.flush()
+
+    def _put(self, item: Delivery, size: int) -> bool:
+        """Add an item; False where all mailboxes together leave no room for it."""
+        with self._lock:
+            if self._closed or self.overflowed:
+                return True
+            if self._bytes + self._taken_bytes + size <= self._max_bytes:
+                if not self._budget.take(size):
+                    return False
+                self._items.append(item)
+                self._bytes += size
+                return True
+        self._overflow()
+        return True
+
+    def _overflow(self) -> None:
         with self._lock:
             if self._closed or self.overflowed:
                 return
-            held = self._bytes + self._taken_bytes
-            if held + size <= self._max_bytes and self._budget.take(size):
-                self._items.append(item)
-                self._bytes += size
-                return
             self.overflowed = True
             self._awake = False  # the consumer must hear of it, whatever it is doing
-            self._items = []
+            self._drop_all()
+
+    def _drop_all(self) -> None:
+        self._items = []
+        self._budget.give_back(self._bytes + self._taken_bytes)
+        self._bytes = self._taken_bytes = 0
 
     def flush(self) -> None:
         """Wake the consumer if there is something to take and it was not woken yet."""
@@ -139,9 +178,7 @@ class Mailbox:
         """Drop everything and take nothing more."""
         with self._lock:
             self._closed = True
-            self._items = []
-            self._budget.give_back(self._bytes + self._taken_bytes)
-            self._bytes = self._taken_bytes = 0
+            self._drop_all()
 
     @property
     def waiting_bytes(self) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ def made(
 ) -> SignedEvent:
     """Give an event nobody signed, for code that is past checking signatures."""
     if event_id is None:
-        event_id = f"{next(_numbers):064x}"
+        event_id = sha256(b"%d" % next(_numbers)).hexdigest()
     text = json.dumps({"id": event_id, "created_at": created_at, "kind": kind})
     return SignedEvent(event_id, pubkey, created_at, kind, tags, None, text)
 
