@@ -17,11 +17,12 @@ from functools import lru_cache
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidURI
-from websockets.frames import Frame, Opcode
+from websockets.frames import Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from . import clock
+from .frames import FrameCutter
 from .settings import Settings
 
 READ_BYTES = 256 * 1024
@@ -110,6 +111,8 @@ class Connection:
         except InvalidURI as error:
             raise ConnectionLostError(str(error)) from error
         self._protocol = ClientProtocol(uri, max_size=settings.relay_frame_bytes)
+        self._cutter = FrameCutter(self._protocol, settings.relay_frame_bytes)
+        self._early = b""
         self._socket = self._dial(uri.host, uri.port, settings, deadline)
         try:
             if uri.secure:
@@ -188,10 +191,25 @@ class Connection:
                 raise ConnectionLostError(_handshake_failure(error)) from error
             events = select.POLLIN | (select.POLLOUT if self._buffer else 0)
             self._wait(self._socket, events, deadline)
-            self._read()
+            self._read_answer()
         failed = self._protocol.handshake_exc
         if failed is not None:
             raise ConnectionLostError(_handshake_failure(failed)) from failed
+
+    def _read_answer(self) -> None:
+        """Read what answers the handshake; frames may follow it at once."""
+        data = self._read()
+        before = len(self._early)
+        self._early += data
+        end = self._early.find(b"\r\n\r\n") + 4
+        if data and end < 4:
+            self._protocol.receive_data(data)
+        elif data:
+            self._protocol.receive_data(data[: end - before])
+            self._early = self._early[end:]
+            if self._protocol.state is not State.OPEN:  # refused, with a text
+                self._protocol.receive_data(self._early)
+                self._early = b""
 
     def _wait(self, sock: socket.socket, events: int, deadline: float) -> None:
         poll = select.poll()
@@ -230,15 +248,12 @@ class Connection:
 
     def receive(self) -> list[bytes]:
         """Give the text messages that have arrived, as bytes."""
-        self._read()
+        data, self._early = self._early, b""
         messages: list[bytes] = []
-        for frame in self._protocol.events_received():
-            if not isinstance(frame, Frame):
-                continue
-            if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-                if frame.fin and self._fragments is None:
-                    messages.append(bytes(frame.data))
-                    continue
+        for frame in self._cutter.feed(data or self._read()):
+            if isinstance(frame, bytes):
+                messages.append(frame)
+            elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
                 # One buffer, however many and small the fragments are.
                 if self._fragments is None:
                     self._fragments = bytearray()
@@ -298,7 +313,7 @@ class Connection:
         if len(self._buffer) > self._unsent_bytes:
             raise ConnectionLostError("it does not read what it is sent")
 
-    def _read(self) -> None:
+    def _read(self) -> bytes:
         try:
             data = self._socket.recv(READ_BYTES)
             while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
@@ -306,14 +321,14 @@ class Connection:
                     break
                 data += self._socket.recv(READ_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return
+            return b""
         except OSError as error:
             raise ConnectionLostError(str(error)) from error
         if data:
             self._acknowledge()
-            self._protocol.receive_data(data)
         else:
             self._protocol.receive_eof()
+        return data
 
     def _acknowledge(self) -> None:
         # Many relays write OK and EVENT apart without TCP_NODELAY: the second leaves

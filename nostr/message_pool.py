@@ -241,20 +241,47 @@ class Feed:
 
 
 class VerifiedCache:
-    """Verified events by their exact text, so that copies need no parsing at all."""
+    """Verified events by their exact text, so that copies need no parsing at all.
+
+    Relays send copies at the same time, from a thread each; one thread checks them.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._events: OrderedDict[str, SignedEvent] = OrderedDict()
+        self._under_way: dict[str, Lock] = {}
         self._lock = Lock()
 
-    def get(self, text: str) -> SignedEvent | None:
-        """Give the event with exactly this text, if it was verified lately."""
-        return self._events.get(text)
+    def verify(self, text: str, *, wait: bool) -> SignedEvent | None:
+        """Give the event with exactly this text, checked now or lately.
 
-    def add(self, text: str, event: SignedEvent) -> None:
-        """Remember a verified event by the text in which it came."""
+        None where another thread is checking it and this one is not to `wait`. Raises
+        `InvalidEvent`.
+        """
+        while (event := self._events.get(text)) is None:
+            mine = Lock()
+            with mine:
+                other = self._under_way.setdefault(text, mine)
+                if other is mine:
+                    try:
+                        return self._check(text)
+                    finally:
+                        del self._under_way[text]
+            if not wait:
+                return None
+            with other:
+                pass  # it has ended; if it failed, so will this thread's check
+        return event
+
+    def _check(self, text: str) -> SignedEvent:
+        event = self._events.get(text)  # another thread may have ended just before
+        if event is None:
+            event = SignedEvent.parse(text)
+            self._add(text, event)
+        return event
+
+    def _add(self, text: str, event: SignedEvent) -> None:
         size = len(text) + EVENT_OVERHEAD_BYTES
         with self._lock:
             if text in self._events:

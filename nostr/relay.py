@@ -10,6 +10,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
@@ -64,6 +65,16 @@ class Noted(NamedTuple):
 
     text: str
     at: float
+
+
+@dataclass
+class Burst:
+    """What arrived at once: when, whom to wake at its end, what to come back to."""
+
+    now: float
+    wall: float
+    touched: set[Mailbox]
+    deferred: list[tuple[str, str]]
 
 
 class RelayOwner(Protocol):
@@ -476,68 +487,81 @@ class Relay:
         return again
 
     def _read(self, connection: Connection) -> bool:
-        touched: set[Mailbox] = set()
+        """Take what has arrived; tells whether too much of it was garbage."""
+        burst = Burst(clock.now(), clock.wall(), set(), [])
+        started = burst.now
         try:
-            wall = clock.wall()
-            started = clock.now()
             for data in connection.receive():
-                now = clock.now()
-                if not self._message(data, now, wall, touched):
-                    self._garbage.good()
-                elif self._garbage.bad(now):
-                    self._failed("too much garbage")
+                burst.now = clock.now()
+                if self._message(data, burst):
                     return True
-                if now - started > self._settings.wake_seconds:
-                    started = now
-                    _flush(touched)
+                if burst.now - started > self._settings.wake_seconds:
+                    started = burst.now
+                    _flush(burst.touched)
+            return self._finish(burst)
         finally:
-            _flush(touched)
-        return False
+            _flush(burst.touched)
 
-    def _message(
-        self, data: bytes, now: float, wall: float, touched: set[Mailbox]
-    ) -> bool:
-        """Take one message; tells whether it was garbage."""
+    def _message(self, data: bytes, burst: Burst) -> bool:
+        """Take one message; tells whether there was too much garbage."""
         if len(data) > self._settings.relay_message_bytes:
-            self._too_large(data, now)
+            self._too_large(data, burst.now)
             return False
         try:
-            text = data.decode()
-            heard = message.parse_relay_message(text)
-            if isinstance(heard, message.RelayEvent):
-                self._event(heard, now, wall, touched)
-                return False
-        except (UnicodeDecodeError, InvalidMessage, InvalidEvent) as error:
-            self.num_invalid_messages += 1
-            if self.num_invalid_messages == 1:
-                logger.warning(f"relay {self.url}: garbage: {printable(str(error))}")
+            heard = message.parse_relay_message(data.decode())
+        except (UnicodeDecodeError, InvalidMessage) as error:
+            return self._bad(error, burst)
+        if isinstance(heard, message.RelayEvent):
+            return self._event(heard.upstream_id, heard.text, burst, wait=False)
+        if self._finish(burst):  # nothing is to overtake an event
             return True
-        self._heard(heard, now, wall)
+        self._garbage.good()
+        self._heard(heard, burst.now, burst.wall)
         return False
 
-    def _event(
-        self,
-        heard: message.RelayEvent,
-        now: float,
-        wall: float,
-        touched: set[Mailbox],
-    ) -> None:
-        self.num_received_events += 1
-        ask = self._session.asked(heard.upstream_id)
+    def _bad(self, error: Exception, burst: Burst) -> bool:
+        self.num_invalid_messages += 1
+        if self.num_invalid_messages == 1:
+            logger.warning(f"relay {self.url}: garbage: {printable(str(error))}")
+        if self._garbage.bad(burst.now):
+            self._failed("too much garbage")
+            return True
+        return False
+
+    def _finish(self, burst: Burst) -> bool:
+        """Take the events that other threads were checking when they came here."""
+        deferred, burst.deferred = burst.deferred, []
+        for upstream_id, text in deferred:
+            if self._event(upstream_id, text, burst, wait=True):
+                return True
+        return False
+
+    def _event(self, upstream_id: str, text: str, burst: Burst, *, wait: bool) -> bool:
+        """Take an event; tells whether there was too much garbage."""
+        ask = self._session.asked(upstream_id)
         if ask is None:
+            self.num_received_events += 1
             self.num_unasked_events += 1
-            return
+            self._garbage.good()
+            return False
         pool = self._owner.message_pool
-        event = pool.verified.get(heard.text)
+        try:
+            event = pool.verified.verify(text, wait=wait)
+        except InvalidEvent as error:
+            self.num_received_events += 1
+            return self._bad(error, burst)
         if event is None:
-            event = SignedEvent.parse(heard.text)
-            pool.verified.add(heard.text, event)
-        ask.event(event, now, wall)
-        if event.is_expired(wall):
-            return
-        if not pool.deliver(tuple(ask.members), event, self.url, touched):
+            burst.deferred.append((upstream_id, text))
+            return False
+        self.num_received_events += 1
+        self._garbage.good()
+        ask.event(event, burst.now, burst.wall)
+        if not event.is_expired(burst.wall) and not pool.deliver(
+            ask.members, event, self.url, burst.touched
+        ):
             self.num_duplicate_events += 1
-            self._progress(ask, now)
+            self._progress(ask, burst.now)
+        return False
 
     def _progress(self, ask: Ask, now: float) -> None:
         # Whoever waits for this relay's EOSE learns that it is busy, not silent.

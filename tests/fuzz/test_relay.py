@@ -20,7 +20,7 @@ from nostrclient.nostr.connection import Connection, ConnectionLostError, Waker
 from nostrclient.nostr.information import parse_information
 from nostrclient.nostr.key import PrivateKey
 from nostrclient.nostr.message_pool import Mailbox
-from nostrclient.nostr.relay import RelayStatus
+from nostrclient.nostr.relay import Burst, RelayStatus
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.session import Session, Subscribe, Unsubscribe
 from nostrclient.nostr.settings import Settings
@@ -82,7 +82,7 @@ class World:
     def hear(self, data: bytes) -> list[list[Any]]:
         """Let the relay say something; gives the checked replies to the client."""
         self.now += 0.1
-        self.relay._message(data, self.now, 1_700_000_000.0, set())
+        self.relay._message(data, Burst(self.now, 1_700_000_000.0, set(), []))
         self.relay._session.tick(self.now, 1_700_000_000.0)
         self.take_output()
         replies: list[list[Any]] = []
