@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -301,20 +301,8 @@ def main() -> int:
     parser.add_argument("--base", type=Path, help="an earlier result to compare with")
     arguments = parser.parse_args()
     base = json.loads(arguments.base.read_text()) if arguments.base else None
-<<<<<<< Updated upstream
     values: dict[str, Any] = vars(arguments) | {"pipe": not arguments.no_pipe}
     plan = Plan(**{item.name: values[item.name] for item in fields(Plan)})
-=======
-    plan = Plan(
-        relays=arguments.relays,
-        clients=arguments.clients,
-        events=arguments.events,
-        live=arguments.live,
-        host_events=arguments.host_events,
-        rounds=arguments.rounds,
-        pipe=not arguments.no_pipe,
-    )
->>>>>>> Stashed changes
     relays = bench_scale.RELAYS if arguments.scale else max(plan.relays)
     result: dict[str, Any] = {"machine": machine()}
     with (
