@@ -16,6 +16,7 @@ from nostrclient.nostr.delivery import (
     Notice,
     RelayChanged,
 )
+from nostrclient.nostr.errors import InvalidEvent
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.message_pool import (
     EVENT_OVERHEAD_BYTES,
@@ -30,7 +31,7 @@ from nostrclient.nostr.message_pool import (
 )
 from nostrclient.nostr.settings import DEFAULTS, Settings
 
-from .builders import NOW, Inbox, filters, made
+from .builders import NOW, Inbox, filters, made, signed
 
 A, B = "wss://a", "wss://b"
 SIZE = ITEM_BYTES + len(made().text)
@@ -58,6 +59,10 @@ def pool_with(
     pool, inbox = MessagePool(settings), Inbox()
     pool.open(Feed("up", filters(*wanted), inbox))
     return pool, inbox
+
+
+def overflowed(reader: Reader) -> bool:
+    return reader.mailbox.overflowed
 
 
 def ids(items: list[Delivery]) -> list[str]:
@@ -183,23 +188,87 @@ def test_d2_seen_ids_are_a_set_that_forgets_its_oldest(
     assert seen.forget_oldest(1) == len(seen) == 0
 
 
-def test_d3_a_copy_is_recognised_by_its_exact_text_only() -> None:
+def test_d3_a_copy_is_recognised_by_its_exact_text_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cache = VerifiedCache(10**6)
-    event = made()
-    cache.add(event.text, event)
-    assert cache.get(event.text) is event
-    assert cache.get(event.text + " ") is None
-    assert cache.get("") is None
+    event = signed()
+    first = cache.verify(event.text, wait=False)
+    assert first == event
+    checked: list[str] = []
+
+    def parse(text: str) -> SignedEvent:
+        checked.append(text)
+        return event
+
+    monkeypatch.setattr(SignedEvent, "parse", parse)
+    assert cache.verify(event.text, wait=False) is first
+    assert checked == []
+    other = event.text.replace(": ", ":  ", 1)
+    cache.verify(other, wait=False)
+    assert checked == [other]
 
 
-def test_d8_verified_copies_are_bounded_in_bytes() -> None:
-    size = len(made().text) + EVENT_OVERHEAD_BYTES
-    cache = VerifiedCache(10 * size)
-    events = [made() for _ in range(50)]
-    for event in events:
-        cache.add(event.text, event)
-        cache.add(event.text, event)
-    assert [event for event in events if cache.get(event.text)] == events[-10:]
+def test_d3_a_bad_copy_hides_nothing() -> None:
+    cache = VerifiedCache(10**6)
+    event = signed()
+    forged = event.text.replace("hello", "hallo")
+    for _ in range(2):
+        with pytest.raises(InvalidEvent):
+            cache.verify(forged, wait=True)
+    assert cache.verify(event.text, wait=False) == event
+
+
+def test_d3_while_one_thread_checks_another_comes_back_or_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = VerifiedCache(10**6)
+    event = signed()
+    begun, go_on = threading.Event(), threading.Event()
+    checks: list[str] = []
+
+    def slowly(text: str) -> SignedEvent:
+        checks.append(text)
+        begun.set()
+        assert go_on.wait(10)
+        return event
+
+    monkeypatch.setattr(SignedEvent, "parse", slowly)
+    found: list[SignedEvent | None] = []
+
+    def verify() -> None:
+        found.append(cache.verify(event.text, wait=True))
+
+    threads = [threading.Thread(target=verify) for _ in range(3)]
+    threads[0].start()
+    assert begun.wait(10)
+    assert cache.verify(event.text, wait=False) is None
+    for thread in threads[1:]:
+        thread.start()
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert found == [event] * 3
+    assert len(checks) == 1
+
+
+def test_d8_verified_copies_are_bounded_in_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[str] = []
+
+    def parse(text: str) -> SignedEvent:
+        checked.append(text)
+        return made()
+
+    monkeypatch.setattr(SignedEvent, "parse", parse)
+    cache = VerifiedCache(10 * (100 + EVENT_OVERHEAD_BYTES))
+    texts = [f"{number:0100}" for number in range(50)]
+    for text in (*texts, *texts[-10:]):
+        cache.verify(text, wait=False)
+    assert checked == texts
+    cache.verify(texts[39], wait=False)
+    assert checked == [*texts, texts[39]]
 
 
 # --- B7: the mailbox
@@ -237,9 +306,9 @@ def test_d4_everything_travels_in_one_order() -> None:
 def test_b7_what_overflows_loses_nothing_in_silence() -> None:
     reader = Reader(max_bytes=10 * SIZE)
     reader.put(10)
-    assert not reader.mailbox.overflowed
+    assert not overflowed(reader)
     reader.put()
-    assert reader.mailbox.overflowed
+    assert overflowed(reader)
     assert reader.wakes == 2
     assert reader.mailbox.take_all() == []
     reader.put(100)
@@ -253,9 +322,9 @@ def test_b7_what_was_taken_counts_until_it_is_sent() -> None:
     reader.put(6)
     assert len(reader.mailbox.take_all()) == 6
     reader.put(4)
-    assert not reader.mailbox.overflowed
+    assert not overflowed(reader)
     reader.put()
-    assert reader.mailbox.overflowed
+    assert overflowed(reader)
 
 
 def test_b7_a_client_that_keeps_up_never_overflows() -> None:
@@ -272,10 +341,10 @@ def test_b7_events_of_any_size_are_counted() -> None:
     text = "x" * 9_700
     event = SignedEvent("0" * 64, "0" * 64, 0, 1, [], None, text)
     reader.mailbox.put(Delivered("up", event, A))
-    assert not reader.mailbox.overflowed
+    assert not overflowed(reader)
     assert reader.mailbox.waiting_bytes == 9_700 + ITEM_BYTES
     reader.mailbox.put(Delivered("up", event, A))
-    assert reader.mailbox.overflowed
+    assert overflowed(reader)
 
 
 def test_b7_all_together_are_bounded_and_the_slowest_pays() -> None:
@@ -290,8 +359,8 @@ def test_b7_all_together_are_bounded_and_the_slowest_pays() -> None:
         healthy.put(3)
         assert len(healthy.mailbox.take_all()) == 3
         assert budget.used_bytes <= 40 * SIZE
-    assert not healthy.mailbox.overflowed
-    assert [reader.mailbox.overflowed for reader in slow] == [
+    assert not overflowed(healthy)
+    assert [overflowed(reader) for reader in slow] == [
         False,
         False,
         True,
@@ -309,7 +378,7 @@ def test_b7_who_took_a_lot_and_does_not_send_it_pays_too() -> None:
     slow.put(18)
     slow.mailbox.take_all()
     healthy.put(5)
-    assert slow.mailbox.overflowed
+    assert overflowed(slow)
     assert len(healthy.mailbox.take_all()) == 5
     slow.mailbox.take_all()
     slow.mailbox.close()
@@ -357,7 +426,8 @@ def test_g2_events_and_eoses_appear_under_the_name_they_were_asked_by() -> None:
     assert pool.get_eose_notice().subscription_id == "mine"
     assert pool.has_notices()
     assert pool.get_notice().content == "hello"
-    assert not (pool.has_events() or pool.has_notices() or pool.has_eose_notices())
+    waits = (pool.has_events, pool.has_notices, pool.has_eose_notices)
+    assert not any(has() for has in waits)
 
 
 @pytest.mark.parametrize("get", ["get_event", "get_notice", "get_eose_notice"])

@@ -1,0 +1,162 @@
+"""The house keeps its three floors: imports only point down, and in no circle."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from dev.paths import CHECKOUT
+
+PURE = {
+    "nostr.ask",
+    "nostr.backoff",
+    "nostr.delivery",
+    "nostr.errors",
+    "nostr.event",
+    "nostr.fetch",
+    "nostr.filter",
+    "nostr.garbage",
+    "nostr.information",
+    "nostr.key",
+    "nostr.message",
+    "nostr.message_type",
+    "nostr.outbox",
+    "nostr.overlap",
+    "nostr.pace",
+    "nostr.publication",
+    "nostr.relay_session",
+    "nostr.relay_url",
+    "nostr.session",
+    "nostr.settings",
+    "nostr.subscription",
+}
+"""Floor 1. What else is in nostr/ is floor 2, and everything else floor 3."""
+
+IMPURE = {"socket", "select", "ssl", "threading", "asyncio", "time", "random", "os"}
+IMPURE |= {"secrets", "logging", "loguru", "subprocess", "concurrent", "queue", "uuid"}
+
+DEFAULTS_OF = {
+    "nostr.event": {"time"},  # created_at
+    "nostr.key": {"secrets"},  # new keys, IVs
+}
+
+HOST = {"lnbits", "fastapi", "starlette", "pydantic", "sqlalchemy", "uvicorn"}
+
+TESTED_ELSEWHERE = {
+    # What needs sockets is tested with real ones.
+    "nostr.connection": "tests/faults",
+    "nostr.relay": "tests/faults",
+    "nostr.relay_manager": "tests/e2e",
+    "nostr.client.client": "tests/interface",
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(CHECKOUT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {
+    module_name(path): path
+    for path in (*CHECKOUT.glob("*.py"), *CHECKOUT.glob("nostr/**/*.py"))
+}
+
+
+def is_package(name: str) -> bool:
+    return MODULES[name].name == "__init__.py"
+
+
+def floor(name: str) -> int:
+    if not (name == "nostr" or name.startswith("nostr.")):
+        return 3
+    return 1 if name in PURE or is_package(name) else 2
+
+
+def imports(name: str) -> Iterator[tuple[str, bool]]:
+    """Give what a module imports, and whether that is one of ours.
+
+    Imports inside functions count too; those for type checkers alone do not exist.
+    """
+    package = name if is_package(name) else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, False
+        elif isinstance(node, ast.ImportFrom):
+            if not node.level:
+                yield node.module or "", False
+                continue
+            parts = package.split(".") if package else []
+            parts = parts[: len(parts) - (node.level - 1)]
+            base = ".".join([*parts, *((node.module or "").split("."))]).strip(".")
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".strip(".")
+                yield (inner if inner in MODULES else base), True
+
+
+OURS = {
+    name: {found for found, ours in imports(name) if ours and found != name}
+    for name in MODULES
+}
+THEIRS = {
+    name: {found.split(".")[0] for found, ours in imports(name) if not ours}
+    for name in MODULES
+}
+
+
+def test_every_import_of_ours_is_a_module() -> None:
+    assert not set.union(*OURS.values()) - MODULES.keys()
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_only_point_down(name: str) -> None:
+    for found in OURS[name]:
+        assert floor(found) <= floor(name), f"{name} imports {found}, a floor above"
+
+
+def test_imports_form_no_circle() -> None:
+    # A package's own __init__ is run before its modules, but imports none of them.
+    TopologicalSorter(OURS).prepare()
+
+
+@pytest.mark.parametrize("name", sorted(n for n in MODULES if floor(n) < 3))
+def test_nostr_knows_nothing_of_its_host(name: str) -> None:
+    assert not THEIRS[name] & HOST
+    assert not THEIRS[name] & {"nostrclient"}
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_pure_modules_know_no_socket_thread_loop_clock_or_chance(name: str) -> None:
+    assert not (THEIRS[name] & IMPURE) - DEFAULTS_OF.get(name, set())
+    assert "nostr.clock" not in OURS[name]
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_pure_modules_need_little_but_python(name: str) -> None:
+    foreign = THEIRS[name] - set(sys.stdlib_module_names)
+    assert foreign <= {"coincurve", "Cryptodome", "cryptography", "bech32"}
+
+
+def test_every_pure_module_is_there() -> None:
+    assert not PURE - MODULES.keys()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n in MODULES if floor(n) < 3 and not is_package(n))
+)
+def test_every_module_of_nostr_has_a_test_file(name: str) -> None:
+    elsewhere = TESTED_ELSEWHERE.get(name)
+    if elsewhere is not None:
+        assert list((CHECKOUT / elsewhere).glob("test_*.py"))
+        return
+    parts = name.split(".")
+    assert (CHECKOUT / "tests").joinpath(*parts[:-1], f"test_{parts[-1]}.py").exists()
+
+
+def test_every_test_file_of_a_module_has_a_module() -> None:
+    for path in (CHECKOUT / "tests" / "nostr").glob("test_*.py"):
+        module = path.stem.removeprefix("test_")
+        assert f"nostr.{module}" in MODULES, f"{path.name} tests no module"
