@@ -278,10 +278,15 @@ class VerifiedCache:
         event = self._events.get(text)  # another thread may have ended just before
         if event is None:
             event = SignedEvent.parse(text)
-            self._add(text, event)
+            self.add(text, event)
         return event
 
-    def _add(self, text: str, event: SignedEvent) -> None:
+    def get(self, text: str) -> SignedEvent | None:
+        """Give the event with exactly this text, if it was verified lately."""
+        return self._events.get(text)
+
+    def add(self, text: str, event: SignedEvent) -> None:
+        """Remember a verified event by the text in which it came."""
         size = len(text) + EVENT_OVERHEAD_BYTES
         with self._lock:
             if text in self._events:
