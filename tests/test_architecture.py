@@ -154,9 +154,3 @@ def test_every_module_of_nostr_has_a_test_file(name: str) -> None:
         return
     parts = name.split(".")
     assert (CHECKOUT / "tests").joinpath(*parts[:-1], f"test_{parts[-1]}.py").exists()
-
-
-def test_every_test_file_of_a_module_has_a_module() -> None:
-    for path in (CHECKOUT / "tests" / "nostr").glob("test_*.py"):
-        module = path.stem.removeprefix("test_")
-        assert f"nostr.{module}" in MODULES, f"{path.name} tests no module"

@@ -154,7 +154,7 @@ def histories(draw: st.DrawFn, most: int) -> list[SignedEvent]:
     st.lists(a_filter, min_size=1, max_size=3),
     st.lists(a_filter, max_size=1),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_e4_whatever_a_relay_cuts_everything_is_retrieved(
     data: st.DataObject,
     most: int,
