@@ -1,0 +1,136 @@
+"""Other people's client libraries publish, lose the connection, and pay."""
+
+import importlib.metadata
+import json
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dev.lnbits_server import LnbitsServer
+from dev.local_relay import LocalRelay
+from dev.paths import CHECKOUT
+from tests.e2e.clients import Author, Client, wait_until
+from tests.e2e.conftest import connected_urls
+
+from .programs import Program
+from .wallet import Wallet
+
+needs_node = pytest.mark.skipif(not shutil.which("node"), reason="there is no Node.js")
+
+
+@pytest.fixture(scope="module")
+def lnbits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LnbitsServer]:
+    """An LNbits with both endpoints open and two relays."""
+    folder = tmp_path_factory.mktemp("clients")
+    relays = [LocalRelay(log=folder / f"{number}.log") for number in range(2)]
+    with relays[0], relays[1], LnbitsServer(folder / "lnbits") as server:
+        server.api("PUT", "/config", {"public_ws": True})
+        for relay in relays:
+            server.api("POST", "/relay", {"url": relay.url})
+        wait_until(lambda: len(connected_urls(server)) == 2, "both are connected")
+        yield server
+
+
+@needs_node
+@pytest.mark.parametrize("program", ["nostr_tools", "ndk", "rx_nostr"])
+def test_a_client_publishes_reads_listens_and_comes_back(
+    lnbits: LnbitsServer, program: str
+) -> None:
+    other = Author()
+    with Program(f"{program}.mjs", lnbits.public_url) as client:
+        first, _ = client.hear("ok")
+        assert client.hear("get") == first
+        client.say(other.pubkey)
+        second, _ = client.hear("ok")
+        client.hear("ready to lose the connection")
+
+        # Some ask afterwards for what is newer than the last event they have, in whole
+        # seconds, and NDK never tries again where its first attempt is refused.
+        publisher = Client(lnbits.private_url())
+        time.sleep(2)
+        lnbits.api("PUT", "/config", {"public_ws": False})
+        lnbits.api("PUT", "/config", {"public_ws": True})
+        missed = [other.event(f"missed {number}") for number in range(3)]
+        for event in missed:
+            assert publisher.publish(event)[0] is True
+        client.say([event["id"] for event in missed])
+        third, _ = client.hear("ok")
+        end = client.hear("end")
+        assert client.ended() == 0
+        publisher.close()
+
+    ours = [first, second, third]
+    assert sorted(end["found"]) == sorted(ours)
+    wanted = {*ours, *(event["id"] for event in missed)}
+    assert set(end["seen"]) == wanted
+    assert len(end["seen"]) == len(wanted)
+    assert end["eoses"] == 1
+
+
+@needs_node
+def test_d4_a_wallet_carries_out_every_payment_once(lnbits: LnbitsServer) -> None:
+    wallet = Wallet(lnbits.private_url())
+    wait_until(lambda: wallet.eoses == 2, "the wallet listens")
+    connection = (
+        f"nostr+walletconnect://{wallet.pubkey}"
+        f"?relay={lnbits.public_url}&secret={secrets.token_hex(32)}"
+    )
+    with Program("alby.mjs", lnbits.public_url, connection) as client:
+        assert "pay_invoice" in client.hear("wallet")["capabilities"]
+        assert client.hear("info") == "wallet"
+        assert client.hear("balance") == 21_000
+        client.say("10")
+        assert len(client.hear("paid")) == 10
+
+        # The service comes back and looks through what it has not answered.
+        wallet.drop_connection()
+        wait_until(lambda: wallet.eoses == 4, "the wallet listens again")
+        client.say("10")
+        assert client.hear("paid") == [
+            f"preimage of lnbc-{number}" for number in range(10, 20)
+        ]
+        client.say("end")
+        assert client.hear("end") == 20
+        assert client.ended() == 0
+    wallet.stop()
+    assert wallet.connections == 2
+    assert set(wallet.paid) == {f"lnbc-{number}" for number in range(20)}
+    assert set(wallet.paid.values()) == {1}
+    assert set(wallet.carried_out.values()) == {1}
+
+
+@pytest.mark.parametrize("endpoint", ["public", "private"])
+def test_pynostr_publishes_and_reads(lnbits: LnbitsServer, endpoint: str) -> None:
+    url = lnbits.public_url if endpoint == "public" else lnbits.private_url()
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.dropin.clients.pynostr_client", url],
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    seen = json.loads(run.stdout)
+    assert seen["sessions"][1]["events"] == [seen["id"]]
+    assert seen["sessions"][1]["eoses"] == 1
+
+
+def test_the_table_in_the_readme_names_the_versions_tested() -> None:
+    table = re.findall(
+        r"^\| `?([\w@/-]+)`?(?: \(Python\))? +\| (\d\S*) ",
+        (CHECKOUT / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    packages = json.loads((CHECKOUT / "package.json").read_text())["devDependencies"]
+    assert len(table) == 8
+    for name, version in table:
+        tested = packages.get(name) or importlib.metadata.version(name.lower())
+        assert version == tested, name
