@@ -13,12 +13,38 @@ import sys
 for _name in [name for name in sys.modules if name.startswith(f"{__name__}.")]:
     del sys.modules[_name]
 
+import sys
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+
 from fastapi import APIRouter
 
-from .crud import db
+# LNbits drops an extension's modules at every activation, also of one that is active,
+# and imports them afresh. What runs must neither be doubled nor lost, and other
+# extensions hold what they imported. So unless the code has changed, its modules are
+# put back; where it has, `tasks` takes over from the earlier generation.
+_process = vars(
+    sys.modules.setdefault("nostrclient_process", ModuleType("nostrclient_process"))
+)
+_folder = Path(__file__).parent
+_sources = [*_folder.glob("*.py"), *(_folder / "nostr").rglob("*.py")]
+_code = sha256(b"".join(path.read_bytes() for path in sorted(_sources))).digest()
+if _process.get("code") == _code:
+    for _name, _module in _process["modules"].items():
+        sys.modules.setdefault(_name, _module)
+
+from .crud import db  # after its modules were put back
 from .tasks import start, stop
 from .views import nostrclient_generic_router
 from .views_api import nostrclient_api_router
+
+_process["code"] = _code
+_process["modules"] = {
+    name: module
+    for name, module in sys.modules.items()
+    if name.startswith(f"{__name__}.")
+}
 
 nostrclient_static_files = [
     {

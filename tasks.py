@@ -37,10 +37,9 @@ STORE_RETRY_SECONDS = 1.0
 
 _running: dict[str, asyncio.Task[None]] = {}
 
-# LNbits imports an extension's modules afresh at every activation, also of one that is
-# active. What runs is therefore kept in a module of its own, where the next generation
-# of this code finds it: what to call to stop it and to have what it knows, and the
-# clients that other extensions may still hold.
+# An upgrade at run time imports other code while this one may still run. What runs is
+# therefore kept in a module of its own, where the next generation finds it: what to
+# call to stop it and to have what it knows, and the clients other extensions may hold.
 _process = sys.modules.setdefault(
     "nostrclient_process", ModuleType("nostrclient_process")
 )
@@ -59,7 +58,6 @@ def start() -> None:
     previous = getattr(_process, "generation", None)
     generation = {"stop": stop, "hand_over": hand_over}
     vars(_process)["generation"] = generation
-    vars(_process).setdefault("clients", WeakSet()).add(nostr_client)
     is_same = previous is not None and previous["hand_over"] is hand_over
     _run("load", _load(None if is_same else previous))
     _run("events", subscribe_events())
@@ -98,7 +96,7 @@ def hand_over(successor: Any) -> dict[str, Any]:
         NostrRouter.received_subscription_notices,
         NostrRouter.received_subscription_eosenotices,
     )
-    for client in vars(_process)["clients"]:
+    for client in vars(_process).get("clients", ()):
         client.relay_manager = successor
     return state
 
@@ -130,6 +128,7 @@ async def _load(previous: dict[str, Any] | None) -> None:
     try:
         if previous is not None:
             await _take_over(previous)
+        vars(_process).setdefault("clients", WeakSet()).add(nostr_client)
         await configure()
         await load_identity()
         await restore_outbox()

@@ -7,6 +7,7 @@ PACKAGE is the name under which LNbits imported nostrclient. Prints what it saw 
 
 import asyncio
 import importlib
+import itertools
 import json
 import sys
 import threading
@@ -30,6 +31,14 @@ async def until(condition: Callable[[], object], what: str) -> None:
 def is_connected(client: Any) -> bool:
     """Whether any relay is connected."""
     return any(relay.connected for relay in client.relay_manager.relays.values())
+
+
+def import_afresh(package: str) -> Any:
+    """Import an extension as LNbits does when it activates one."""
+    for name in list(sys.modules):
+        if f"{name}.".startswith(f"{package}."):
+            del sys.modules[name]
+    return importlib.import_module(package)
 
 
 async def consume(package: str, relay_url: str) -> dict[str, Any]:
@@ -105,23 +114,23 @@ async def consume(package: str, relay_url: str) -> dict[str, Any]:
     seen_again = await receive(5)
 
     # LNbits activates again: all modules are imported afresh and start is called, after
-    # a stop or without one. What this consumer imported goes on working.
+    # a stop or without one, with the same code or a later version of it. What this
+    # consumer imported goes on working.
     renewed: list[list[str]] = []
     imported: list[Any] = []
-    for is_stopped in (True, False):
+    for is_stopped, is_upgrade in itertools.product((True, False), repeat=2):
+        if is_upgrade:
+            vars(sys.modules["nostrclient_process"])["code"] = b"an earlier version"
         if is_stopped:
             await extension.nostrclient_stop()
-        between = note(f"while modules are replaced {is_stopped}")
+        between = note(f"while modules are replaced {len(renewed)}")
         manager.publish_message(between.to_message())
-        for name in list(sys.modules):
-            if f"{name}.".startswith(f"{package}."):
-                del sys.modules[name]
-        extension = importlib.import_module(package)
+        extension = import_afresh(package)
         extension.nostrclient_start()
         imported.append(importlib.import_module(f"{package}.router").nostr_client)
         await until(lambda: is_connected(imported[-1]), "connected again")
         manager = router.nostr_client.relay_manager
-        after = note(f"after modules were replaced {is_stopped}")
+        after = note(f"after modules were replaced {len(renewed)}")
         manager.publish_message(after.to_message())
         seen_renewed = [item.event_id for item in await receive(2)]
         renewed.append([between.id, after.id, *seen_renewed])
