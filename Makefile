@@ -21,6 +21,8 @@ NODE_MODULES := node_modules/.synced
 NO_NODE := test "$${NOSTRCLIENT_NO_SKIP:-0}" != 1
 PORT ?= 5000
 RELAYS ?=
+# Most tests wait for something else than a processor.
+WORKERS ?= 3
 MINUTES ?= 2
 
 .PHONY: help run demo bench soak test check format mypy pyright ruff black prettier checkruff \
@@ -54,7 +56,7 @@ soak: $(VENV)
 	@$(RUN) python -m dev.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: $(VENV) $(LINK) $(NODE_MODULES)
-	$(RUN) pytest $(ARGS)
+	$(RUN) pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: mypy pyright checkblack checkruff checkprettier
 
