@@ -142,6 +142,6 @@ def test_f7_activating_what_is_active_starts_nothing_twice(
     assert len(after["threads"]) == len(before["threads"])
     event = author.event("still here")
     assert client.publish(event)[0] is True
-    wait_until(lambda: client.all_events("s"), "the event is back")
+    wait_until(lambda: bool(client.all_events("s")), "the event is back")
     time.sleep(QUIET_SECONDS)  # a second copy would come now
     assert client.all_events("s") == [event["id"]]
