@@ -409,12 +409,14 @@ def test_d4_stored_events_precede_the_eose() -> None:
     assert [reply[0] for reply in replies] == ["EVENT", "EVENT", "EOSE", "EVENT"]
 
 
-def test_d4_known_stored_events_show_that_a_relay_is_busy() -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_d4_stored_events_show_that_a_relay_is_busy(known: bool) -> None:
     client = Client()
     upstream_id = client.req("a")
     client.deliver(asked(upstream_id, A))
     client.now = START + 3.9
-    client.deliver(Progress(upstream_id, A))
+    event = Progress(upstream_id, A) if known else Delivered(upstream_id, EVENT, A)
+    client.deliver(event)
     client.now = START + 4
     assert client.tick() == []
     assert client.session.deadline(client.now) == START + 4.9
