@@ -16,6 +16,7 @@ from loguru import logger
 
 from .nostr import clock
 from .nostr.client.client import NostrClient
+from .nostr.delivery import Reply
 from .nostr.message_pool import (
     EndOfStoredEventsMessage,
     EventMessage,
@@ -98,6 +99,7 @@ class NostrRouter:
         all_routers.append(self)
         ended = asyncio.create_task(self._ended.wait(), name="nostrclient end")
         try:
+            _refuse_compression(self.websocket)
             await self.websocket.accept()
             self.start()
             await asyncio.wait(
@@ -156,11 +158,16 @@ class NostrRouter:
                 output = self._session.receive_binary()
             else:
                 output = self._session.receive(text, clock.now(), clock.wall())
-            try:
-                await self._put_out(output)
-            except CLIENT_GONE:
-                return
+            # Answers wait in the mailbox, so that somebody who does not read them
+            # neither keeps us from reading nor has more waiting than it holds.
+            for item in output:
+                if isinstance(item, str):
+                    self._mailbox.put_later(Reply(item))
+                else:
+                    self._command(item)
+            self._mailbox.flush()
             self._arrived.set()
+            await asyncio.sleep(0)  # the next message may be there: others first
 
     async def _put_out(self, output: Iterable[str | Command]) -> None:
         for number, item in enumerate(output, 1):
@@ -219,3 +226,16 @@ class NostrRouter:
         if deadline is not None:
             delay = max(0.0, deadline - now) + 0.001
             self._timer = self._loop.call_later(delay, self._arrived.set)
+
+
+def _refuse_compression(websocket: WebSocket) -> None:
+    """Keep uvicorn from agreeing on permessage-deflate (RFC 7692) with this client.
+
+    It is on by default, and 64 KiB become 64 MiB at once, before anybody is asked: an
+    invitation to hold up the host. ASGI has no word for it; where the server is another
+    one, or looks different inside, nothing happens.
+    """
+    protocol = getattr(websocket._receive, "__self__", None)
+    offered = getattr(protocol, "available_extensions", None)
+    if isinstance(offered, list):
+        offered.clear()

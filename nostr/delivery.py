@@ -78,6 +78,12 @@ class Counted(NamedTuple):
     total: int | None
 
 
+class Reply(NamedTuple):
+    """What a client is answered at once; waits its turn like everything else."""
+
+    text: str
+
+
 class Notice(NamedTuple):
     """A relay sent a NOTICE."""
 
@@ -94,6 +100,7 @@ Delivery = (
     | RelayChanged
     | Verdict
     | Counted
+    | Reply
     | Notice
 )
 

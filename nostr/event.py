@@ -4,6 +4,7 @@ NIP-01 defines the fields, the serialisation, the id and the kind ranges.
 """
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ MAX_CREATED_AT = 2**53
 
 _FIELDS = ("id", "pubkey", "created_at", "kind", "tags", "content", "sig")
 _KNOWN_AUTHORS = 4096
+_EMPTY_TEXT_BYTES = sys.getsizeof("")
+TAG_BYTES = 100
+TAG_VALUE_BYTES = 60
 
 
 class EventKind(IntEnum):
@@ -117,6 +121,13 @@ class SignedEvent(NamedTuple):
             text = _encode_json({name: obj[name] for name in _FIELDS})
         expiration = _expiration(tags)
         return cls(event_id, pubkey, created_at, kind, tags, expiration, text)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Roughly what it takes: twenty times its text where all of that is tags."""
+        values = sum(map(len, self.tags))
+        text_bytes = sys.getsizeof(self.text) - _EMPTY_TEXT_BYTES
+        return text_bytes + TAG_BYTES * len(self.tags) + TAG_VALUE_BYTES * values
 
     @property
     def is_ephemeral(self) -> bool:

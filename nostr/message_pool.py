@@ -13,7 +13,7 @@ from threading import Lock
 from typing import NamedTuple
 from weakref import WeakSet
 
-from .delivery import Consumer, Delivered, Delivery, Eose, Notice
+from .delivery import Consumer, Delivered, Delivery, Eose, Notice, Reply
 from .event import SignedEvent
 from .filter import Filter, matches_any
 from .settings import Settings
@@ -116,7 +116,9 @@ class Mailbox:
         """Add an item; `flush` is to follow at the end of the burst."""
         size = ITEM_BYTES
         if isinstance(item, Delivered):
-            size += len(item.event.text)
+            size += item.event.memory_bytes
+        elif isinstance(item, Reply):
+            size += len(item.text)
         while not self._put(item, size):
             # There is room here, but not for all clients together: who keeps up must
             # not be closed for those who do not.
@@ -287,15 +289,14 @@ class VerifiedCache:
 
     def add(self, text: str, event: SignedEvent) -> None:
         """Remember a verified event by the text in which it came."""
-        size = len(text) + EVENT_OVERHEAD_BYTES
         with self._lock:
             if text in self._events:
                 return
             self._events[text] = event
-            self._bytes += size
+            self._bytes += event.memory_bytes + EVENT_OVERHEAD_BYTES
             while self._bytes > self._max_bytes:
-                oldest, _ = self._events.popitem(last=False)
-                self._bytes -= len(oldest) + EVENT_OVERHEAD_BYTES
+                _, oldest = self._events.popitem(last=False)
+                self._bytes -= oldest.memory_bytes + EVENT_OVERHEAD_BYTES
 
 
 class MessagePool:

@@ -15,12 +15,16 @@ class TokenBucket:
         self._tokens = float(burst)
         self._filled_at = now
 
-    def take(self, now: float) -> bool:
-        """Take one token; False where there is none."""
+    def take(self, now: float, tokens: float = 1) -> bool:
+        """Take tokens; False, and none is taken, where there are not as many.
+
+        More than the bound of a burst are never asked for.
+        """
         self._fill(now)
-        if self._tokens < 1:
+        wanted = min(tokens, self._burst)
+        if self._tokens < wanted:
             return False
-        self._tokens -= 1
+        self._tokens -= wanted
         return True
 
     def next_at(self, now: float) -> float:

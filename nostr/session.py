@@ -20,6 +20,7 @@ from .delivery import (
     Eose,
     Progress,
     RelayChanged,
+    Reply,
     Verdict,
 )
 from .errors import InvalidEvent, InvalidMessage
@@ -30,6 +31,7 @@ from .settings import ClientLimits, Settings
 from .subscription import Subscription
 
 AUTH_KIND = 22242
+CLOSE_CHARACTERS = 1000  # no CLOSE that closes anything is longer
 _TOO_FAST = "rate-limited: slow down"
 
 
@@ -107,14 +109,20 @@ class Session:
             and len(text.encode(errors="surrogatepass")) > self._limits.message_bytes
         ):
             return self._too_large(text, now)
+        # What may be a CLOSE is parsed however fast it comes; what is larger is not
+        # even looked into: that is the work from which a limit is to protect.
+        small = len(text) <= CLOSE_CHARACTERS
+        if not small and not self._bucket.take(now, self._cost(text)):
+            return self._refuse_unparsed(text, _TOO_FAST)
         try:
             message = messages.parse_client_message(text)
         except InvalidMessage as error:
-            reply = self._notice(f"invalid: {error}")
-            return [reply if self._bucket.take(now) else self._notice(_TOO_FAST)]
+            if small and not self._bucket.take(now):
+                return [self._notice(_TOO_FAST)]
+            return [self._notice(f"invalid: {error}")]
         if isinstance(message, messages.ClientClose):
             return self._close(message.subscription_id)
-        allowed = self._bucket.take(now)
+        allowed = not small or self._bucket.take(now)
         if isinstance(message, messages.ClientReq):
             if allowed:
                 return self._req(message, now)
@@ -130,11 +138,24 @@ class Session:
         """Answer a binary frame, which Nostr does not know."""
         return [self._notice("invalid: binary messages are not Nostr")]
 
+    def _cost(self, text: str) -> int:
+        # Parsing costs by size and, more so, by the number of arrays and objects: each
+        # thousand brings the interpreter closer to combing through all of its memory.
+        parts = text.count("[") + text.count("{")
+        return (
+            1
+            + len(text) // self._settings.bytes_per_token
+            + parts // self._settings.parts_per_token
+        )
+
     def _too_large(self, text: str, now: float) -> list[str | Command]:
         # Only looked at, not parsed: parsing megabytes would hold up everybody else.
         reason = f"error: message is larger than {self._limits.message_bytes} bytes"
         if not self._bucket.take(now):
             reason = _TOO_FAST
+        return self._refuse_unparsed(text, reason)
+
+    def _refuse_unparsed(self, text: str, reason: str) -> list[str | Command]:
         if event_id := messages.find_event_id(text):
             return [self._ok(event_id, False, reason)]
         if subscription_id := messages.find_subscription_id(text):
@@ -227,6 +248,8 @@ class Session:
                     if not subscription.settled:
                         subscription.heard(item.relay_url, now)
                     yield f"{subscription.event_head}{item.event.text}]"
+            elif isinstance(item, Reply):
+                yield item.text
             elif isinstance(item, Verdict):
                 yield from self._verdict(item)
             elif isinstance(item, RelayChanged):

@@ -57,6 +57,8 @@ class Settings:
     public: ClientLimits = field(default=PUBLIC_LIMITS)
     private: ClientLimits = field(default=PRIVATE_LIMITS)
     subscription_id_characters: int = 64
+    bytes_per_token: int = 16 * KIB
+    parts_per_token: int = 1000
     mailbox_bytes: int = 32 * MIB
     mailboxes_total_bytes: int = 256 * MIB
 

@@ -1,6 +1,8 @@
 """A real LNbits of its own, which hostile clients and relays may wear out."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,8 @@ from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
 from tests.e2e.clients import wait_until
 from tests.e2e.conftest import connected_urls
+
+from .watch import Table
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +42,10 @@ def lnbits(_server: LnbitsServer, _relay: LocalRelay) -> LnbitsServer:
         _server.api("POST", "/relay", {"url": _relay.url})
     wait_until(lambda: connected_urls(_server) == {_relay.url}, "it is connected")
     return _server
+
+
+@pytest.fixture(scope="session")
+def table() -> Table:
+    """The table of attacks, written to the file that ATTACK_TABLE names, if any."""
+    path = os.environ.get("ATTACK_TABLE")
+    return Table(Path(path) if path else None)
