@@ -37,6 +37,7 @@ help:
 	@echo "make test    all tests; ARGS='-k …' goes to pytest"
 	@echo "make check   types, lint, format; make format repairs the last two"
 	@echo "make release the zip that LNbits installs"
+	@echo "make test-matrix  the tests on the oldest and newest LNbits and Python; long"
 
 # --- using it
 
@@ -108,6 +109,10 @@ install-pre-commit-hook: $(VENV)
 
 release: $(VENV)
 	@$(RUN) python -m dev.release
+
+# ARGS='--lnbits 1.5.6 --python 3.11 -- tests/e2e' for some of it.
+test-matrix: $(VENV) $(LINK) $(NODE_MODULES)
+	@$(RUN) python -m dev.matrix --uv "$(UV)" $(ARGS)
 
 # --- bringing it
 

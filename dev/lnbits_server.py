@@ -3,11 +3,12 @@
 import json
 import os
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,9 @@ from .paths import CHECKOUT, EXTENSION_ID, link
 from .ports import HOST, free_port
 
 START_SECONDS = 60.0
+
+PYTHON = os.environ.get("NOSTRCLIENT_LNBITS_PYTHON", sys.executable)
+"""The Python that LNbits is installed for; `make test-matrix` names others."""
 
 
 class LnbitsServer:
@@ -76,7 +80,7 @@ class LnbitsServer:
             return
         self._prepare()
         command = [
-            str(Path(sys.executable).with_name("lnbits")),
+            str(Path(PYTHON).with_name("lnbits")),
             "--host",
             HOST,
             "--port",
@@ -277,12 +281,16 @@ class LnbitsServer:
         self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
 
+@cache
 def _lnbits_package() -> Path:
     """Find the installed LNbits without importing it."""
-    spec = find_spec("lnbits")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("lnbits is not installed")
-    return Path(spec.origin).parent
+    find = "import importlib.util as u; print(u.find_spec('lnbits').origin)"
+    found = subprocess.run(
+        [PYTHON, "-c", find], cwd="/", capture_output=True, text=True, check=False
+    )
+    if found.returncode:
+        raise ModuleNotFoundError(f"lnbits is not installed for {PYTHON}")
+    return Path(found.stdout.strip()).parent
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any
 from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
 from dev.paths import CHECKOUT
+from nostrclient.models import Config
 from tests.e2e.clients import Author, Client, wait_until
 
 from .databases import Database
@@ -26,7 +27,7 @@ RELAY: dict[str, Any] = {
     "status": None,
     "ping": None,
 }
-CLOSED = {"private_ws": True, "public_ws": False}
+CLOSED = Config().dict()
 EVENT: dict[str, Any] = {
     "id": "0" * 64,
     "event": MARKUP,
@@ -80,9 +81,10 @@ def test_crud_and_outbox(database: Database, tmp_path: Path) -> None:
     assert seen == {
         "empty": [[], []],
         "config at first": CLOSED,
-        "config": {"private_ws": False, "public_ws": True},
+        "config": Config(private_ws=False, public_ws=True).dict(),
         "config again": CLOSED,
-        "config of two": [CLOSED, {"private_ws": True, "public_ws": True}],
+        "config of two": [CLOSED, Config(public_ws=True).dict()],
+        "identity": [None, "sealed <b>&amp;</b>", None],
         "relays": [
             first,
             {**RELAY, "id": "id1", "url": "wss://two"},

@@ -156,10 +156,8 @@ def test_upgrade_in_place_keeps_relays_and_configuration(
         }
         # Upstream used them all, whatever the column said.
         assert listed(server)["wss://second.invalid"]["active"] is True
-        assert server.api("GET", "/config") == {
-            "private_ws": state == 1,
-            "public_ws": state > 1,
-        }
+        config = UpstreamConfig(**server.api("GET", "/config"))
+        assert config == UpstreamConfig(private_ws=state == 1, public_ws=state > 1)
         assert handshake_status(server.public_url) == (403 if state == 1 else 101)
         assert handshake_status(server.private_url()) == (101 if state == 1 else 403)
 
@@ -239,4 +237,5 @@ def test_the_way_back_and_forth_again(
         relays_now = listed(server)
         assert relays_now["wss://added.while.back.invalid"]["write"] is True
         assert relays_now["wss://read.only.invalid"]["write"] is False
-        assert server.api("GET", "/config") == {"private_ws": True, "public_ws": True}
+        config = UpstreamConfig(**server.api("GET", "/config"))
+        assert config == UpstreamConfig(private_ws=True, public_ws=True)

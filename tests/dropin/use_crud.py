@@ -5,6 +5,7 @@
 Prints what was given back as JSON: the same on every database.
 """
 
+import asyncio
 import json
 from typing import Any
 
@@ -31,6 +32,11 @@ async def use() -> dict[str, Any]:
     await crud.create_config("somebody")
     await crud.update_config(Config(public_ws=True), "somebody")
     seen["config of two"] = [await crud.get_config(), await crud.get_config("somebody")]
+
+    seen["identity"] = [await crud.get_identity()]
+    for identity in ("sealed <b>&amp;</b>", None):
+        await crud.update_identity(identity)
+        seen["identity"].append(await crud.get_identity())
 
     for number, url in enumerate(["wss://one", "wss://two", "wss://two/?a=%20&amp;"]):
         await crud.add_relay(Relay(id=f"id{number}", url=url, active=True))
@@ -64,4 +70,5 @@ async def use() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    pass
+    text = json.dumps(asyncio.run(use()), default=lambda model: model.dict())
+    print(text)  # noqa: T201
