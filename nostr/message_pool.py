@@ -293,10 +293,16 @@ class VerifiedCache:
             if text in self._events:
                 return
             self._events[text] = event
-            self._bytes += event.memory_bytes + EVENT_OVERHEAD_BYTES
+            self._bytes += _cached_bytes(text, event)
             while self._bytes > self._max_bytes:
-                _, oldest = self._events.popitem(last=False)
-                self._bytes -= oldest.memory_bytes + EVENT_OVERHEAD_BYTES
+                oldest = self._events.popitem(last=False)
+                self._bytes -= _cached_bytes(*oldest)
+
+
+def _cached_bytes(text: str, event: SignedEvent) -> int:
+    # Where the event was written anew, two texts are kept.
+    other_text = 0 if text == event.text else len(text)
+    return event.memory_bytes + other_text + EVENT_OVERHEAD_BYTES
 
 
 class MessagePool:

@@ -259,7 +259,7 @@ def test_d8_verified_copies_are_bounded_in_bytes(
 
     def parse(text: str) -> SignedEvent:
         checked.append(text)
-        return made()
+        return made()._replace(text=text)
 
     monkeypatch.setattr(SignedEvent, "parse", parse)
     cache = VerifiedCache(10 * (100 + EVENT_OVERHEAD_BYTES))
