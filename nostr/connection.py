@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidURI
-from websockets.frames import Opcode
+from websockets.frames import CloseCode, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
@@ -104,6 +104,7 @@ class Connection:
         self._ping: tuple[bytes, float] | None = None
         self._pings = 0
         self._unsent_bytes = settings.relay_unsent_bytes
+        self.longest_sent = 0
         self.round_trip_seconds: float | None = None
         deadline = clock.now() + settings.connect_seconds
         try:
@@ -273,7 +274,9 @@ class Connection:
     def send(self, text: str) -> None:
         """Send a text message, with the next `flush`."""
         if self._protocol.state is State.OPEN:
-            self._protocol.send_text(text.encode(errors="surrogatepass"))
+            data = text.encode(errors="surrogatepass")
+            self.longest_sent = max(self.longest_sent, len(data))
+            self._protocol.send_text(data)
 
     def send_ping(self) -> None:
         """Send a ping, with the next `flush`."""
@@ -346,6 +349,12 @@ class Connection:
         if protocol.close_rcvd is not None:
             return f"closed by the relay: {protocol.close_rcvd}"
         return "connection ended without a closing handshake"
+
+    @property
+    def was_too_long(self) -> bool:
+        """Whether the relay ended it because a message was too long for it."""
+        closed = self._protocol.close_rcvd
+        return closed is not None and closed.code == CloseCode.MESSAGE_TOO_BIG
 
     def close(self, *, politely: bool = False) -> None:
         """Free the socket, after a closing frame if `politely`."""

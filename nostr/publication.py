@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .delivery import Consumer
 from .event import SignedEvent
@@ -87,12 +88,22 @@ class Publication:
             return mine.id < theirs.id
         if mine.kind != DELETION_KIND or theirs.kind == DELETION_KIND:
             return False
-        for tag in mine.tags:
-            if len(tag) < 2:
-                continue
-            if tag[0] == "e" and tag[1] == theirs.id:
-                return True
-            newer = theirs.created_at > mine.created_at
-            if tag[0] == "a" and tag[1] == theirs.address and not newer:
-                return True
-        return False
+        if theirs.id in self._deleted_ids:
+            return True
+        newer = theirs.created_at > mine.created_at
+        return not newer and theirs.address in self._deleted_addresses
+
+    # Found once: a deletion may name thousands, and is asked about every event.
+
+    @cached_property
+    def _deleted_ids(self) -> frozenset[str]:
+        return self._values("e")
+
+    @cached_property
+    def _deleted_addresses(self) -> frozenset[str]:
+        return self._values("a")
+
+    def _values(self, name: str) -> frozenset[str]:
+        return frozenset(
+            tag[1] for tag in self.event.tags if len(tag) > 1 and tag[0] == name
+        )

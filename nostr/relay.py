@@ -22,12 +22,12 @@ from .connection import Connection, ConnectionLostError, StopRequestedError, Wak
 from .errors import InvalidEvent, InvalidMessage
 from .event import Event, SignedEvent
 from .garbage import GarbageMeter
-from .information import RelayInformation
+from .information import LEAST, RelayInformation
 from .information_request import request_information
 from .key import PrivateKey
 from .message_pool import Mailbox, MessagePool
 from .pace import TokenBucket
-from .relay_session import ClosedForGood, RelaySession
+from .relay_session import ClosedForGood, RelayLimits, RelaySession
 from .settings import Settings
 
 AUTH_KIND = 22242
@@ -166,6 +166,7 @@ class Relay:
         self._session = self._new_session()
         self._garbage = GarbageMeter(self._settings)
         self._informed_at: float | None = None
+        self._longest: int | None = None
         self._auth_id: str | None = None
         self._auths = self._new_auths()
         self._authenticated = False
@@ -328,6 +329,8 @@ class Relay:
             penalised = self._converse(connection)
         except ConnectionLostError as error:
             self._failed(str(error))
+            if connection is not None and connection.was_too_long:
+                self._learn_longest(connection.longest_sent)
         except StopRequestedError:
             raise
         except Exception as error:  # noqa: BLE001  # the thread must survive a bug
@@ -401,7 +404,7 @@ class Relay:
                 self._session.output.append(text)
             elif verb == "information":
                 self.information = value
-                self._session.set_limits(value.limits)
+                self._session.set_limits(self._limits())
                 self._owner.relay_informed(self, value)
 
     # The conversation
@@ -413,8 +416,7 @@ class Relay:
         self.connections += 1
         self._empty_inbox()
         self._request_information()
-        if self.information is not None:
-            session.set_limits(self.information.limits)
+        session.set_limits(self._limits())
         session.can_authenticate = self._owner.identity is not None
         self._auth_id = None
         self._auths = self._new_auths()
@@ -457,11 +459,27 @@ class Relay:
             due += [at for at in (session.deadline(now), again) if at is not None]
             readable = connection.wait(min(due) - clock.now())
 
+    def _learn_longest(self, sent: int) -> None:
+        # It said nothing of a limit, or a wrong one. Sent again on every connection,
+        # one client's message would keep the relay from everybody else.
+        self._longest = max(LEAST["max_message_length"], sent * 3 // 4)
+        logger.info(f"relay {self.url}: takes no messages of {sent} bytes")
+
+    def _limits(self) -> RelayLimits:
+        known = self.information.limits if self.information else RelayLimits()
+        found = [
+            limit
+            for limit in (known.max_message_length, self._longest)
+            if limit is not None
+        ]
+        return known._replace(max_message_length=min(found, default=None))
+
     def _request_information(self) -> None:
         now = clock.now()
         refresh = self._settings.information_refresh_seconds
         if self._informed_at is None or now - self._informed_at >= refresh:
             self._informed_at = now
+            self._longest = None
             request_information(
                 self.url, self._settings, lambda found: self._put("information", found)
             )

@@ -9,8 +9,10 @@ from typing import Any
 from websockets.sync.server import ServerConnection
 
 from nostrclient.nostr.errors import InvalidMessage
+from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.key import PrivateKey
 from nostrclient.nostr.message import parse_relay_message
+from nostrclient.nostr.publication import Publication
 
 from .relays import (
     HostileRelay,
@@ -162,3 +164,41 @@ def test_f3_garbage_sends_a_relay_away_and_hurts_no_other() -> None:
         assert left.status.value == "penalised"
         assert left.retry_at is not None
         assert manager.relays[good.url].connected
+
+
+def test_b5_a_message_too_long_for_a_relay_does_not_keep_it_from_everybody() -> None:
+    """It closes the connection (1009) and has no NIP-11 document to say so before."""
+    events = [signed("x" * 200_000), signed("small")]
+    filters = {"kinds": [1], "#t": [f"tag {number}" for number in range(20_000)]}
+
+    with HostileRelay(polite, max_size=128 * 1024) as relay:
+        numbers = {"reconnect_seconds": 0.1, "answer_seconds": 0.5}
+        with managed(relay, **numbers) as manager:
+            known = manager.relays[relay.url]
+            reader = Reader(manager, filters)
+            for event in events:
+                parsed = SignedEvent.parse(json.dumps(event))
+                manager.publish(parsed, reader.mailbox)
+
+            def settled() -> bool:
+                manager.step()
+                return not manager.outbox.publications
+
+            wait_until(settled, "the long event is given up, the small one is taken")
+            wait_until(lambda: known.connected and bool(relay.verbs("REQ")), "REQ")
+            connections = known.connections
+            time.sleep(1.5)
+            assert known.connected
+            assert known.connections == connections <= 5
+            assert relay.verbs("EVENT")[-1][1] == events[1]
+
+
+def test_c4_a_deletion_of_thousands_is_compared_in_no_time() -> None:
+    key = PrivateKey()
+    targets = [["e", f"{number:064x}"] for number in range(5_000)]
+    deletion = SignedEvent.parse(json.dumps(signed(kind=5, tags=targets, key=key)))
+    other = SignedEvent.parse(json.dumps(signed(key=key)))
+    publication = Publication(deletion, 1, True, 0.0, 0.0)
+    started = time.perf_counter()
+    assert not any(publication.replaces(other) for _ in range(1_000))
+    assert time.perf_counter() - started < 0.5
