@@ -1,5 +1,7 @@
 """What is stored and what the REST interface speaks of."""
 
+from typing import Any
+
 from pydantic import BaseModel, Field
 
 
@@ -101,6 +103,13 @@ class Config(BaseModel):
     private_ws: bool = True
     public_ws: bool = False
     settings: dict[str, float] = {}
+
+    def dict(self, **options: Any) -> dict[str, Any]:
+        """Give it as clients know it: without settings where there are none."""
+        shown = super().dict(**options)
+        if not shown.get("settings"):
+            shown.pop("settings", None)
+        return shown
 
 
 class ConfigUpdate(BaseModel):
