@@ -25,7 +25,7 @@ RELAYS ?=
 WORKERS ?= 3
 MINUTES ?= 2
 
-.PHONY: help run demo bench soak test check format mypy pyright ruff black prettier checkruff \
+.PHONY: help run demo bench soak test fuzz attacks check format mypy pyright ruff black prettier checkruff \
 	checkblack checkprettier pre-commit install-pre-commit-hook requirements \
 	release test-matrix
 
@@ -35,6 +35,8 @@ help:
 	@echo "make bench   how fast it is; OUT=new.json BASE=old.json ARGS='--rounds 3'"
 	@echo "make soak    breaks everything at random; MINUTES=30 SEED=1 ARGS='--settings default'"
 	@echo "make test    all tests; ARGS='-k …' goes to pytest"
+	@echo "make fuzz    looks for what clients and relays could send; MINUTES=10"
+	@echo "make attacks what attacks do to the host, as a table (in OUT=file)"
 	@echo "make check   types, lint, format; make format repairs the last two"
 	@echo "make release the zip that LNbits installs"
 	@echo "make test-matrix  the tests on the oldest and newest LNbits and Python; long"
@@ -58,6 +60,17 @@ soak: $(VENV)
 
 test: $(VENV) $(LINK) $(NODE_MODULES)
 	$(RUN) pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+# The same tests as in `make test`, with ten times the examples, again and again.
+fuzz: $(VENV) $(LINK)
+	@end=$$((SECONDS + 60 * $(MINUTES))); \
+	while ((SECONDS < end)); do \
+	  FUZZ_EFFORT=10 $(RUN) pytest tests/fuzz -q --timeout 3600 --hypothesis-seed=$$RANDOM $(ARGS); \
+	done
+
+attacks: $(VENV) $(LINK)
+	@ATTACK_TABLE=$(or $(OUT),.build/attacks.txt) $(RUN) pytest tests/security/test_hostile_load.py -q $(ARGS)
+	@cat $(or $(OUT),.build/attacks.txt)
 
 check: mypy pyright checkblack checkruff checkprettier
 

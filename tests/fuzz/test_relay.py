@@ -9,7 +9,6 @@ from contextlib import suppress
 from hashlib import sha1
 from typing import Any
 
-import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +24,7 @@ from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.session import Session, Subscribe, Unsubscribe
 from nostrclient.nostr.settings import Settings
 
+from .effort import searching
 from .protocol import check_reply, strict_json
 from .strategies import as_text, relay_messages, values
 
@@ -112,6 +112,7 @@ said = st.one_of(
 
 
 @pytest.mark.parametrize("identity", [None, PrivateKey()], ids=["nobody", "somebody"])
+@searching(200)
 @given(st.lists(said, max_size=12))
 def test_f3_whatever_a_relay_says(
     identity: PrivateKey | None, messages: list[bytes]
@@ -224,8 +225,8 @@ streams = st.one_of(
 )
 
 
+@searching(150)
 @given(streams, st.booleans())
-@hypothesis.settings(max_examples=150)
 def test_f3_whatever_bytes_a_relay_sends(
     wire: Wire, data: bytes, shakes_hands: bool
 ) -> None:
@@ -256,6 +257,7 @@ def converse(url: str, settings: Settings, waker: Waker) -> None:
         connection.close()
 
 
+@searching(150)
 @given(st.dictionaries(st.sampled_from(NIP_11_KEYS), values, max_size=6), values)
 def test_e9_whatever_a_relay_says_about_itself(
     document: dict[str, Any], limits: Any
@@ -269,6 +271,7 @@ def test_e9_whatever_a_relay_says_about_itself(
             assert limit is None or 1 <= limit < 2**32
 
 
+@searching(100)
 @given(st.binary(max_size=100))
 def test_e9_whatever_bytes_the_document_has(data: bytes) -> None:
     parse_information(data)

@@ -21,6 +21,7 @@ from nostrclient.nostr.session import (
 )
 from nostrclient.nostr.settings import PRIVATE_LIMITS, Settings
 
+from .effort import searching
 from .protocol import check_reply, expected_answer, strict_json
 from .strategies import client_texts
 
@@ -134,6 +135,7 @@ def test_b1_b5_known_nasty_messages(text: str) -> None:
     check_answered(text, client.send(text))
 
 
+@searching(300)
 @given(st.lists(client_texts, max_size=8))
 @example([])
 def test_b1_b5_b6_whatever_a_client_says(texts: list[str]) -> None:
@@ -147,6 +149,7 @@ def test_b1_b5_b6_whatever_a_client_says(texts: list[str]) -> None:
     assert client.session.deadline(client.now) is None
 
 
+@searching(150)
 @given(st.integers(1, 1100), st.sampled_from(["[]", "{}"]), st.integers(0, 2))
 def test_b1_any_depth(depth: int, kind: str, extra: int) -> None:
     """Also depths at which decoding just works and encoding just does not."""
