@@ -31,6 +31,7 @@ from .settings import ClientLimits, Settings
 from .subscription import Subscription
 
 AUTH_KIND = 22242
+VALUE_BYTES = 60  # of a short string in a filter, its characters apart
 CLOSE_CHARACTERS = 1000  # no CLOSE that closes anything is longer
 _TOO_FAST = "rate-limited: slow down"
 
@@ -85,6 +86,7 @@ class Session:
             limits.messages_per_second, limits.burst_messages, now
         )
         self._by_id: dict[str, Subscription] = {}
+        self._sizes: dict[str, int] = {}
         self._by_upstream_id: dict[str, Subscription] = {}
         self._counts: dict[str, str] = {}
         self._publishing: dict[str, int] = {}
@@ -125,7 +127,8 @@ class Session:
         allowed = not small or self._bucket.take(now)
         if isinstance(message, messages.ClientReq):
             if allowed:
-                return self._req(message, now)
+                size = len(text) + VALUE_BYTES * text.count(",")
+                return self._req(message, size, now)
             return self._refuse(message.subscription_id, _TOO_FAST)
         if not allowed:
             return [self._ok(message.event_id, False, _TOO_FAST)]
@@ -180,7 +183,9 @@ class Session:
         self._publishing[event.id] = self._publishing.get(event.id, 0) + 1
         return [Publish(event)]
 
-    def _req(self, message: messages.ClientReq, now: float) -> list[str | Command]:
+    def _req(
+        self, message: messages.ClientReq, size: int, now: float
+    ) -> list[str | Command]:
         subscription_id = message.subscription_id
         longest = self._settings.subscription_id_characters
         if not 1 <= len(subscription_id) <= longest:
@@ -201,10 +206,14 @@ class Session:
         elif len(self._by_id) >= self._limits.subscriptions:
             refusal = f"error: more than {self._limits.subscriptions} subscriptions"
             return [self._closed(subscription_id, refusal)]
+        if sum(self._sizes.values()) + size > self._limits.open_filters_bytes:
+            refusal = "error: the filters of all subscriptions are too much together"
+            return [*output, self._closed(subscription_id, refusal)]
         subscription = Subscription(
             subscription_id, self._new_id(), filters, now, self._settings
         )
         self._by_id[subscription_id] = subscription
+        self._sizes[subscription_id] = size
         if not filters:
             subscription.settled = True
             return [*output, messages.encode("EOSE", subscription_id)]
@@ -223,6 +232,7 @@ class Session:
         return [Count(upstream_id, filters)]
 
     def _close(self, subscription_id: str) -> list[str | Command]:
+        self._sizes.pop(subscription_id, None)
         subscription = self._by_id.pop(subscription_id, None)
         if subscription is None:
             return []

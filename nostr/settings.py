@@ -17,7 +17,11 @@ DAY_SECONDS = 24 * 60 * 60
 
 @dataclass(frozen=True)
 class ClientLimits:
-    """What one endpoint grants its clients."""
+    """What one endpoint grants its clients.
+
+    `open_filters_bytes` is the memory that the filters of one client's open
+    subscriptions take: their text, and more for each of many short values.
+    """
 
     connections: int
     connections_per_address: int
@@ -26,6 +30,7 @@ class ClientLimits:
     message_bytes: int
     messages_per_second: float
     burst_messages: int
+    open_filters_bytes: int
 
 
 PUBLIC_LIMITS = ClientLimits(
@@ -36,6 +41,7 @@ PUBLIC_LIMITS = ClientLimits(
     message_bytes=256 * KIB,
     messages_per_second=20,
     burst_messages=100,
+    open_filters_bytes=4 * MIB,
 )
 
 PRIVATE_LIMITS = ClientLimits(
@@ -46,6 +52,7 @@ PRIVATE_LIMITS = ClientLimits(
     message_bytes=2560 * KIB,
     messages_per_second=200,
     burst_messages=1000,
+    open_filters_bytes=40 * MIB,
 )
 
 

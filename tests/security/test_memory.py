@@ -1,5 +1,6 @@
 """Rule D8: what is counted is what it takes, whatever shape it has."""
 
+import itertools
 import json
 import sys
 import tracemalloc
@@ -10,6 +11,8 @@ import pytest
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.key import PrivateKey
 from nostrclient.nostr.message_pool import VerifiedCache
+from nostrclient.nostr.session import Command, Session, Subscribe
+from nostrclient.nostr.settings import Settings
 
 from .relays import signed
 
@@ -55,3 +58,36 @@ def test_d8_the_cache_of_verified_events_keeps_its_bound() -> None:
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used < 8 * MIB
+
+
+FILTERS: dict[str, str] = {
+    "many values": '{"#t":[' + ",".join(f'"{n:x}"' for n in range(30_000)) + "]}",
+    "authors": '{"authors":[' + ",".join(f'"{n:064x}"' for n in range(3_600)) + "]}",
+    "one long value": '{"search":"' + "x" * 250_000 + '"}',
+}
+
+
+@pytest.mark.parametrize("kind", FILTERS)
+def test_d8_the_filters_of_one_client_are_bounded(kind: str) -> None:
+    """Fifty subscriptions of 250 KiB each would take up to 250 MiB, for one client."""
+    numbers = itertools.count()
+    settings = Settings()
+    session = Session(settings.public, settings, lambda: f"up{next(numbers)}", 0.0)
+    tracemalloc.start()
+    answers: list[str | Command] = []
+    for number in range(50):
+        text = f'["REQ","s{number}",{FILTERS[kind]}]'
+        answers += session.receive(text, number * 60.0, 0.0)
+    del text
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 3 * settings.public.open_filters_bytes
+    refused = [answer for answer in answers if isinstance(answer, str)]
+    assert refused
+    assert all("too much together" in answer for answer in refused)
+    assert session.subscription_count == 50 - len(refused) >= 1
+
+    # What is closed makes room.
+    session.receive('["CLOSE","s0"]', 9000.0, 0.0)
+    (again,) = session.receive(f'["REQ","t",{FILTERS[kind]}]', 9000.0, 0.0)
+    assert isinstance(again, Subscribe)
