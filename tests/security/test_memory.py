@@ -75,6 +75,7 @@ def test_d8_the_filters_of_one_client_are_bounded(kind: str) -> None:
     session = Session(settings.public, settings, lambda: f"up{next(numbers)}", 0.0)
     tracemalloc.start()
     answers: list[str | Command] = []
+    text = ""
     for number in range(50):
         text = f'["REQ","s{number}",{FILTERS[kind]}]'
         answers += session.receive(text, number * 60.0, 0.0)
