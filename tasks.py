@@ -25,7 +25,12 @@ from .models import OutboxEvent
 from .nostr import clock
 from .nostr.errors import InvalidEvent, InvalidKey
 from .nostr.event import SignedEvent
-from .nostr.message_pool import EndOfStoredEventsMessage, EventMessage, NoticeMessage
+from .nostr.message_pool import (
+    Bound,
+    EndOfStoredEventsMessage,
+    EventMessage,
+    NoticeMessage,
+)
 from .nostr.outbox import Forget, Save
 from .nostr.settings import DEFAULTS
 from .router import NostrRouter, all_routers, nostr_client
@@ -36,6 +41,7 @@ MICROSECONDS = 1_000_000
 STORE_RETRY_SECONDS = 1.0
 
 _running: dict[str, asyncio.Task[None]] = {}
+_bounds: dict[str, Bound] = {}
 
 # An upgrade at run time imports other code while this one may still run. What runs is
 # therefore kept in a module of its own, where the next generation finds it: what to
@@ -286,6 +292,7 @@ def keep_event(event: EventMessage) -> None:
     events.append(event)
     if len(events) > MOST_PER_SUBSCRIPTION:
         events.pop(0)
+    _bounds.setdefault(event.subscription_id, Bound()).added(event.event, events)
 
 
 def keep_notice(notice: NoticeMessage) -> None:

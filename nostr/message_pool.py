@@ -7,8 +7,10 @@ it was verified and found to match. This is where threads end: a consumer is giv
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from threading import Lock
 from typing import NamedTuple
 from weakref import WeakSet
@@ -16,7 +18,7 @@ from weakref import WeakSet
 from .delivery import Consumer, Delivered, Delivery, Eose, Notice, Reply
 from .event import SignedEvent
 from .filter import Filter, matches_any
-from .settings import Settings
+from .settings import MIB, Settings
 
 ITEM_BYTES = 200  # of an item in a mailbox, its event's text apart
 EVENT_OVERHEAD_BYTES = 1000  # of a parsed event in the cache, its text apart
@@ -432,6 +434,35 @@ class MessagePool:
         return self.in_process.eose_notices.popleft()
 
 
+class Bound:
+    """Keeps what waits for somebody who may never come below a number of bytes.
+
+    Others take from the front of the same list as they please, so that it is counted
+    anew, once in a while.
+    """
+
+    def __init__(self, most_bytes: int = 64 * MIB) -> None:
+        self._most_bytes = most_bytes
+        self._added = 0
+
+    def added(
+        self, text: str, events: list[EventMessage] | deque[EventMessage]
+    ) -> None:
+        """Drop the oldest where, with the one just added, they are too much."""
+        self._added += sys.getsizeof(text)
+        if self._added < self._most_bytes // 8:
+            return
+        self._added = 0
+        sizes = [sys.getsizeof(item.event) for item in list(events)]
+        total = sum(sizes)
+        for size in sizes:
+            if total <= self._most_bytes:
+                return
+            total -= size
+            with suppress(IndexError):  # somebody took it just now
+                del events[0]
+
+
 class InProcessQueues:
     """The consumer of subscriptions opened in this process: three bounded queues.
 
@@ -444,6 +475,7 @@ class InProcessQueues:
         self.notices: deque[NoticeMessage] = deque(maxlen=most)
         self.eose_notices: deque[EndOfStoredEventsMessage] = deque(maxlen=most)
         self.subscription_ids: dict[str, str] = {}
+        self._bound = Bound()
         self.wake: Callable[[], None] | None = None
 
     def put(self, item: Delivery) -> None:
@@ -459,6 +491,7 @@ class InProcessQueues:
                 self.events.append(
                     EventMessage(event.text, event.id, subscription_id, item.relay_url)
                 )
+                self._bound.added(event.text, self.events)
             else:
                 self.eose_notices.append(
                     EndOfStoredEventsMessage(subscription_id, item.relay_url)

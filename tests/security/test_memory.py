@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from nostrclient.nostr.delivery import Delivered
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.key import PrivateKey
-from nostrclient.nostr.message_pool import VerifiedCache
+from nostrclient.nostr.message_pool import EventMessage, InProcessQueues, VerifiedCache
 from nostrclient.nostr.session import Command, Session, Subscribe
 from nostrclient.nostr.settings import Settings
 
@@ -92,3 +93,31 @@ def test_d8_the_filters_of_one_client_are_bounded(kind: str) -> None:
     session.receive('["CLOSE","s0"]', 9000.0, 0.0)
     (again,) = session.receive(f'["REQ","t",{FILTERS[kind]}]', 9000.0, 0.0)
     assert isinstance(again, Subscribe)
+
+
+def test_d8_what_nobody_takes_in_this_process_is_bounded_in_bytes() -> None:
+    """Another extension opened a subscription and never looks; a relay sends a lot."""
+    from nostrclient.router import NostrRouter
+    from nostrclient.tasks import keep_event
+
+    text = "x" * MIB
+    tracemalloc.start()
+    for number in range(200):
+        keep_event(EventMessage(text + str(number), "id", "deaf", "wss://a"))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    kept = NostrRouter.received_subscription_events.pop("deaf")
+    assert used < 100 * MIB
+    assert kept[-1].event.endswith("x199")
+    assert 40 < len(kept) < 90
+
+
+def test_d8_the_queue_of_this_process_is_bounded_in_bytes() -> None:
+    queues = InProcessQueues()
+    queues.subscription_ids["up"] = "deaf"
+    event = SignedEvent.parse(json.dumps(signed()))
+    for number in range(200):
+        large = event._replace(text="x" * MIB + str(number))
+        queues.put(Delivered("up", large, "wss://a"))
+    assert 40 < len(queues.events) < 90
+    assert queues.events[-1].event.endswith("x199")
