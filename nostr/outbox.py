@@ -440,8 +440,8 @@ class Outbox:
             return []
         self._storing.discard(event_id)
         publication = self.publications.get(event_id)
-        if publication is None or publication.accepted:
-            return []
+        if publication is None or publication.accepted or not publication.vouched:
+            return []  # the last: published anew since, and not waiting yet
         if not stored:
             publication.vouched = False
             return self._refuse(publication, NOT_STORED, now)

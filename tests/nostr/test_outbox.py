@@ -578,6 +578,23 @@ def test_c5_false_is_said_once_it_is_deleted() -> None:
     assert desk.outbox.undeliverable_count == 0
 
 
+def test_c5_an_earlier_publication_s_row_vouches_for_no_later_one() -> None:
+    desk = Desk(A, durable=True)
+    event = made()
+    desk.publish(event)
+    desk.wait(2)  # its `Save` is on its way to the database
+    assert desk.take(A) == [event]
+    desk.answer(A, event, False, "blocked: no")
+    again = desk.publish(event)
+    desk.write_all()  # stored for the first publication, then deleted
+    assert again.items == []
+    assert desk.stored == set()
+    desk.wait(2)
+    desk.write_all()
+    assert verdict(again)[1].startswith("queued:")
+    assert desk.stored == {event.id}
+
+
 def test_c5_true_does_not_wait_for_the_database() -> None:
     desk = Desk(A, durable=True)
     event = made()
