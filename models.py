@@ -97,7 +97,7 @@ class Config(BaseModel):
     """Which endpoints are open, and the numbers that differ from the defaults.
 
     `settings` are those of `nostr.settings.Settings`, by name; they take effect when
-    nostrclient starts.
+    nostrclient starts. Those that do not go together are refused (`Settings.changed`).
     """
 
     private_ws: bool = True

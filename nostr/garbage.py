@@ -24,7 +24,8 @@ class GarbageMeter:
         """Note a message that was garbage; tells whether that was too much.
 
         Too much is more than `garbage_messages` within the window that are also more
-        than half of the sample.
+        than half of the sample; while fewer messages came on this connection than a
+        sample holds, of all of them. Who begins with garbage gets no credit of 100.
         """
         self._note(True)
         self._times.append(now)

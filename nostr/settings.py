@@ -14,6 +14,30 @@ KIB = 1024
 MIB = 1024 * KIB
 DAY_SECONDS = 24 * 60 * 60
 
+# Zero means something for these; any other would stop or unbound what it counts.
+_MAY_BE_ZERO = frozenset(
+    (
+        "errors_per_relay",
+        "garbage_messages",
+        "notices_per_relay",
+        "outbox_events",
+        "outbox_public_share",
+        "undeliverable_kept",
+        "verified_cache_bytes",
+    )
+)
+_LARGEST_COUNT = 2**40
+_LONGEST_WAIT_SECONDS = 20 * DAY_SECONDS  # the system waits for 24 days at most
+_NO_WAITS = frozenset(("gift_wrap_seconds", "outbox_expiry_seconds"))
+_AT_MOST = (
+    ("eose_seconds", "eose_max_seconds"),
+    ("mailbox_bytes", "mailboxes_total_bytes"),
+    ("publish_retry_seconds", "publish_retry_max_seconds"),
+    ("reconnect_seconds", "reconnect_max_seconds"),
+    ("relay_message_bytes", "relay_frame_bytes"),
+    ("subscription_retry_seconds", "subscription_retry_max_seconds"),
+)
+
 
 @dataclass(frozen=True)
 class ClientLimits:
@@ -140,7 +164,8 @@ class Settings:
     def changed(self, numbers: Mapping[str, float]) -> Settings:
         """Give these settings with some numbers changed, by name.
 
-        Raises `ValueError` for a name that is none, or a number below nothing.
+        Raises `ValueError` for a name that is none, a number out of its range, and for
+        numbers that do not go together.
         """
         kinds = {item.name: item.type for item in fields(self)}
         changes: dict[str, Any] = {}
@@ -148,10 +173,34 @@ class Settings:
             kind = kinds.get(name)
             if kind not in ("int", "float"):
                 raise ValueError(f"there is no setting {name!r}")
-            if not 0 <= number < float("inf"):
+            if not 0 <= number <= _largest(name):
                 raise ValueError(f"the setting {name!r} cannot be {number}")
-            changes[name] = int(number) if kind == "int" else float(number)
-        return replace(self, **changes)
+            value = int(number) if kind == "int" else float(number)
+            if not value and name not in _MAY_BE_ZERO:
+                raise ValueError(f"the setting {name!r} must be above 0")
+            changes[name] = value
+        changed = replace(self, **changes)
+        changed._check_together()
+        return changed
+
+    def _check_together(self) -> None:
+        for smaller, larger in _AT_MOST:
+            if getattr(self, smaller) > getattr(self, larger):
+                raise ValueError(f"{smaller!r} must not exceed {larger!r}")
+        # So long may a connection be dead before it is noticed. A window that does not
+        # reach back further would leave out what was published meanwhile.
+        if self.overlap_seconds <= self.ping_seconds + self.pong_seconds:
+            raise ValueError(
+                "'overlap_seconds' must exceed 'ping_seconds' + 'pong_seconds'"
+            )
+
+
+def _largest(name: str) -> float:
+    if name == "outbox_public_share":
+        return 1
+    if name.endswith("_seconds") and name not in _NO_WAITS:
+        return _LONGEST_WAIT_SECONDS
+    return _LARGEST_COUNT
 
 
 DEFAULTS = Settings()

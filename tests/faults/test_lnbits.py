@@ -94,7 +94,12 @@ def connect_as_soon_as_possible(server: LnbitsServer) -> Client:
 def test_settings_of_the_configuration_are_checked(server: LnbitsServer) -> None:
     stored = server.api("GET", "/config")["settings"]
     assert stored == COMPRESSED
-    for wrong in ({"no_such": 1}, {"ping_seconds": -1}, {"public": 1}):
+    for wrong in (
+        {"no_such": 1},
+        {"ping_seconds": -1},
+        {"public": 1},
+        {"overlap_seconds": 30},
+    ):
         answer = server.http.put("/nostrclient/api/v1/config", json={"settings": wrong})
         assert answer.status_code == 400
     assert server.api("GET", "/config")["settings"] == stored

@@ -1,6 +1,10 @@
 """Every number of the rules, in one place."""
 
-from nostrclient.nostr.settings import DEFAULTS
+from dataclasses import fields
+
+import pytest
+
+from nostrclient.nostr.settings import DAY_SECONDS, DEFAULTS
 
 
 def test_f2_the_private_endpoint_is_ten_times_as_generous() -> None:
@@ -50,3 +54,71 @@ def test_the_numbers_of_the_rules() -> None:
     assert numbers.penalty_seconds == 600  # F3
     assert numbers.relay_message_bytes == 4 * 1024**2
     assert numbers.stop_seconds == 5  # F7
+
+
+def test_numbers_are_changed_by_name() -> None:
+    changed = DEFAULTS.changed({"ping_seconds": 30, "outbox_events": 0})
+    assert changed.ping_seconds == 30
+    assert changed.outbox_events == 0
+    assert changed.pong_seconds == DEFAULTS.pong_seconds
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"overlap_seconds": 30},
+        {"ping_seconds": 290},
+        {"ping_seconds": 200, "pong_seconds": 100},
+    ],
+)
+def test_e4_a_window_shorter_than_a_death_can_go_unnoticed_is_refused(
+    numbers: dict[str, float],
+) -> None:
+    with pytest.raises(ValueError, match="'overlap_seconds' must exceed"):
+        DEFAULTS.changed(numbers)
+    wider = {**numbers, "overlap_seconds": 311}
+    assert DEFAULTS.changed(wider).overlap_seconds == 311
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("requests_per_second", "burst_requests", "bytes_per_token"),
+        *("garbage_sample", "mailbox_bytes", "owed_copies_per_relay"),
+    ],
+)
+def test_f3_a_zero_that_would_wedge_or_unbound_something_is_refused(name: str) -> None:
+    for number in (0, 0.0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=name):
+            DEFAULTS.changed({name: number})
+
+
+def test_f3_less_than_one_of_what_is_counted_is_none() -> None:
+    with pytest.raises(ValueError, match="must be above 0"):
+        DEFAULTS.changed({"relay_message_bytes": 0.5})
+
+
+def test_f3_a_wait_longer_than_the_system_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match="penalty_seconds"):
+        DEFAULTS.changed({"penalty_seconds": 25 * DAY_SECONDS})
+    kept = DEFAULTS.changed({"outbox_expiry_seconds": 90 * DAY_SECONDS})
+    assert kept.outbox_expiry_seconds == 90 * DAY_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("smaller", "larger"),
+    [("eose_seconds", "eose_max_seconds"), ("mailbox_bytes", "mailboxes_total_bytes")],
+)
+def test_a_bound_below_what_it_bounds_is_refused(smaller: str, larger: str) -> None:
+    too_much = getattr(DEFAULTS, larger) + 1
+    with pytest.raises(ValueError, match=f"{smaller!r} must not exceed {larger!r}"):
+        DEFAULTS.changed({smaller: too_much})
+
+
+def test_the_defaults_go_together() -> None:
+    numbers = {
+        item.name: getattr(DEFAULTS, item.name)
+        for item in fields(DEFAULTS)
+        if item.type in ("int", "float")
+    }
+    assert DEFAULTS.changed(numbers) == DEFAULTS
