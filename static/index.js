@@ -11,12 +11,24 @@ window.PageNostrclient = (async () => {
   if (!window.i18n.global.te('nostrclient.intro', 'en')) {
     await LNbits.utils.loadScript(`${folder}/i18n/en.js`)
   }
-  const [rest, state, relays, endpoints, settings, testPanel] =
-    await Promise.all(
-      ['rest', 'state', 'relays', 'endpoints', 'settings', 'test-panel'].map(
-        load
+  const TEMPLATES = ['outbox'] // besides those in index.vue
+  const [rest, state, relays, endpoints, settings, testPanel, outbox] =
+    await Promise.all([
+      load('rest'),
+      load('state'),
+      load('relays'),
+      load('endpoints'),
+      load('settings'),
+      load('test-panel'),
+      load('outbox'),
+      ...TEMPLATES.map(name =>
+        LNbits.utils.loadTemplate(`${folder}/vue/${name}.vue`)
       )
-    )
+    ])
+  const now = () => Date.now() / 1000
+  const isVisible = () => document.visibilityState === 'visible'
+  const clock = Vue.reactive({now: now()}) // for "5 minutes ago"
+  const visible = Vue.reactive({now: isVisible()})
 
   return {
     template: '#page-nostrclient',
@@ -24,15 +36,17 @@ window.PageNostrclient = (async () => {
       NostrclientRelays: relays.default,
       NostrclientEndpoints: endpoints.default,
       NostrclientSettings: settings.default,
-      NostrclientTestPanel: testPanel.default
+      NostrclientTestPanel: testPanel.default,
+      NostrclientOutbox: outbox.default
     },
-    provide: {rest},
+    provide: {rest, clock, visible},
     data() {
       return {
         relays: null, // until they are known
         config: null,
         urls: null,
         showSettings: false,
+        outboxVersion: 0,
         trouble: null, // why the figures are not fresh
         timer: null,
         asked: 0,
@@ -51,6 +65,7 @@ window.PageNostrclient = (async () => {
         try {
           const relays = await answer
           if (number !== this.asked) return
+          clock.now = now()
           this.relays = relays.map(state.describe)
           this.trouble = null
         } catch (error) {
@@ -60,14 +75,15 @@ window.PageNostrclient = (async () => {
       async refresh() {
         clearTimeout(this.timer)
         await this.show(rest.getRelays())
-        if (document.visibilityState === 'visible' && !this.left) {
+        if (isVisible() && !this.left) {
           clearTimeout(this.timer)
           this.timer = setTimeout(this.refresh, REFRESH_MILLISECONDS)
         }
       },
       onVisibilityChange() {
         clearTimeout(this.timer)
-        if (document.visibilityState === 'visible') this.refresh()
+        visible.now = isVisible()
+        if (visible.now) this.refresh()
       },
       async getEndpoints() {
         try {

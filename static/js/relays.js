@@ -1,4 +1,6 @@
-// The relays: adding, watching and removing them.
+// The relays: adding, watching, switching and removing them.
+
+import {number} from './words.js'
 
 const NUMBER_COLUMNS = ['ping', 'received', 'sent', 'errorCount']
 
@@ -12,12 +14,20 @@ const LogButton = {
 // What went wrong and what the relay said: strangers' words, shown as text only.
 const Log = {template: '#nostrclient-log', props: {relay: Object}}
 
+// Whether a relay is used at all, to read and to write.
+const Switches = {
+  template: '#nostrclient-switches',
+  props: {relay: Object, disable: Boolean},
+  emits: ['change'] // with what shall be different
+}
+
 const State = {template: '#nostrclient-state', props: {relay: Object}}
 
 export default {
   template: '#nostrclient-relays',
   components: {
     NostrclientState: State,
+    NostrclientSwitches: Switches,
     NostrclientLog: Log,
     NostrclientLogButton: LogButton
   },
@@ -29,6 +39,7 @@ export default {
       url: '',
       refusal: null,
       adding: false,
+      switching: [], // the URLs of the relays that are being changed
       filter: '',
       open: [], // the URLs of the rows that show their errors and notices
       pagination: {rowsPerPage: 20}
@@ -46,12 +57,13 @@ export default {
       return [
         column('state', relay => relay.state.name),
         column('url'),
-        ...NUMBER_COLUMNS.map(name => column(name))
+        ...NUMBER_COLUMNS.map(name => column(name)),
+        column('use', relay => [relay.active, relay.read, relay.write].join())
       ]
     }
   },
   methods: {
-    number: value => value.toLocaleString(window.i18n.global.locale),
+    number,
     // What can be said without asking the server, which has the last word.
     objection(text) {
       if (!text) return this.$t('nostrclient.url_missing')
@@ -79,6 +91,16 @@ export default {
         this.refusal = error.message
       }
       this.adding = false
+    },
+    async change(url, changes) {
+      this.switching.push(url)
+      try {
+        const relays = await this.rest.updateRelay(url, changes)
+        this.$emit('answer', Promise.resolve(relays))
+      } catch (error) {
+        this.$q.notify({type: 'negative', message: error.message})
+      }
+      this.switching = this.switching.filter(other => other !== url)
     },
     confirmRemoval(url) {
       this.$q

@@ -23,6 +23,12 @@ function reason(detail) {
 export const getRelays = () => request('GET', '/relays')
 export const addRelay = url => request('POST', '/relay', {url})
 export const removeRelay = url => request('DELETE', '/relay', {url})
+export const updateRelay = (url, changes) =>
+  request('PUT', '/relay', {url, ...changes})
+export const getOutbox = () => request('GET', '/outbox')
+export const retryEvent = id => request('PUT', `/outbox/${id}`)
+export const retryAllEvents = () => request('PUT', '/outbox')
+export const discardEvent = id => request('DELETE', `/outbox/${id}`)
 export const getConfig = () => request('GET', '/config')
 export const updateConfig = config => request('PUT', '/config', config)
 export const makeTestEvent = message => request('PUT', '/relay/test', message)

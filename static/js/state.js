@@ -21,6 +21,9 @@ export function describe(relay) {
   const errors = status.error_list || []
   return {
     url: relay.url,
+    active: relay.active !== false,
+    read: relay.read !== false,
+    write: relay.write !== false,
     state,
     ping: relay.ping || null,
     received: status.num_received_events || 0,
@@ -37,7 +40,7 @@ export function describe(relay) {
 // Whether Nostr works, in one line: the text is nostrclient.summary_….
 export function summary(relays) {
   if (!relays) return {name: 'loading', icon: 'hourglass_empty', color: 'grey'}
-  const wanted = relays.filter(relay => relay.state !== DISABLED)
+  const wanted = relays.filter(relay => relay.state.name !== DISABLED.name)
   const connected = wanted.filter(relay => relay.state.name === 'connected')
   const numbers = {connected: connected.length, total: wanted.length}
   if (!wanted.length) {

@@ -1,0 +1,60 @@
+// Numbers, sizes and times as the operator's language writes them.
+
+const locale = () => {
+  try {
+    return Intl.getCanonicalLocales(window.i18n.global.locale)[0]
+  } catch {
+    return 'en' // LNbits has languages by names that are none, such as "we"
+  }
+}
+
+export const number = value => (value || 0).toLocaleString(locale())
+
+const SIZES = ['B', 'KiB', 'MiB', 'GiB']
+
+export function size(bytes) {
+  let value = bytes || 0
+  let step = 0
+  while (value >= 1024 && step < SIZES.length - 1) {
+    value /= 1024
+    step += 1
+  }
+  const digits = {maximumFractionDigits: value < 10 && step ? 1 : 0}
+  return `${value.toLocaleString(locale(), digits)} ${SIZES[step]}`
+}
+
+const SPANS = [
+  ['day', 86400],
+  ['hour', 3600],
+  ['minute', 60],
+  ['second', 1]
+]
+
+// What is `now` and `at` are Unix seconds: "5 minutes ago", "in 3 days".
+export function relative(at, now) {
+  const seconds = Math.round(at - now)
+  const [unit, length] =
+    SPANS.find(([, length]) => Math.abs(seconds) >= length) || SPANS.at(-1)
+  const format = new Intl.RelativeTimeFormat(locale(), {numeric: 'auto'})
+  return format.format(Math.trunc(seconds / length), unit)
+}
+
+export const moment = at => new Date(at * 1000).toLocaleString(locale())
+
+// A time, as how long it is from now; the exact one is shown on hovering.
+export const Time = {
+  template: '<time :datetime="exact" :title="title" v-text="text"></time>',
+  inject: ['clock'],
+  props: {at: Number},
+  computed: {
+    exact() {
+      return new Date(this.at * 1000).toISOString()
+    },
+    title() {
+      return moment(this.at)
+    },
+    text() {
+      return relative(this.at, this.clock.now)
+    }
+  }
+}
