@@ -69,11 +69,9 @@ class NostrRouter:
         self._timer: asyncio.TimerHandle | None = None
         self._end_code = GOING_AWAY
         self._end_reason = ""
-        self._mailbox = Mailbox(
-            self._wake,
-            settings.mailbox_bytes,
-            nostr_client.relay_manager.message_pool.budget,
-        )
+        pool = nostr_client.relay_manager.message_pool
+        budget = pool.public_budget if is_public else pool.budget
+        self._mailbox = Mailbox(self._wake, settings.mailbox_bytes, budget)
         limits = settings.public if is_public else settings.private
         self._session = Session(limits, settings, new_id, clock.now())
 
@@ -184,7 +182,12 @@ class NostrRouter:
         if isinstance(command, Publish):
             manager.publish(command.event, self._mailbox, is_public=self.is_public)
         elif isinstance(command, Subscribe):
-            manager.subscribe(command.upstream_id, command.filters, self._mailbox)
+            manager.subscribe(
+                command.upstream_id,
+                command.filters,
+                self._mailbox,
+                is_public=self.is_public,
+            )
         elif isinstance(command, Unsubscribe):
             manager.unsubscribe(command.upstream_id)
         elif isinstance(command, Count):

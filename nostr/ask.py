@@ -21,13 +21,14 @@ class Request(NamedTuple):
     """A REQ as relays are to serve it.
 
     `arrived` is when it came, in Unix seconds; `delivered` tells whether an event id
-    was delivered to it.
+    was delivered to it; `is_public` whether its client came by the public endpoint.
     """
 
     upstream_id: str
     filters: tuple[Filter, ...]
     arrived: float
     delivered: Callable[[str], bool]
+    is_public: bool = False
 
 
 class AskState(Enum):
@@ -71,6 +72,11 @@ class Ask:
         self.confirmation: Confirmation | None = None
         self._settings = settings
         self._extra = 0
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it serves nobody but public clients."""
+        return all(request.is_public for request in self.members.values())
 
     def filters(self, now: float, wall: float) -> tuple[list[Filter], list[Filter]]:
         """Give the filters to send: those that stay open, and those that fetch a gap.
@@ -146,3 +152,42 @@ class Ask:
         ]
         self.answered.update(new)
         return new
+
+
+class AskQueue:
+    """What is to be sent at a relay's pace, in order, private clients' before public.
+
+    Otherwise the thousands that public clients may open would keep a private one from
+    its stored events for minutes.
+    """
+
+    def __init__(self) -> None:
+        self._private: dict[str, Ask] = {}
+        self._public: dict[str, Ask] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._private or self._public)
+
+    def add(self, ask: Ask) -> None:
+        """Add at the end; what is in the queue already keeps its place."""
+        if ask.is_public:
+            self._private.pop(ask.wire_id, None)
+            self._public[ask.wire_id] = ask
+        else:
+            self._public.pop(ask.wire_id, None)
+            self._private[ask.wire_id] = ask
+
+    def discard(self, ask: Ask) -> None:
+        """Take out what need not be sent any more."""
+        self._private.pop(ask.wire_id, None)
+        self._public.pop(ask.wire_id, None)
+
+    def pop(self) -> Ask:
+        """Take the next one. Raises `StopIteration` where there is none."""
+        queue = self._private or self._public
+        return queue.pop(next(iter(queue)))
+
+    def clear(self) -> None:
+        """Take out all of them."""
+        self._private.clear()
+        self._public.clear()

@@ -225,7 +225,10 @@ class SeenIds:
 
 
 class Feed:
-    """One open subscription: its filters, who takes its events, what it was given."""
+    """One open subscription: its filters, who takes its events, what it was given.
+
+    `is_public`: its client came by the public endpoint.
+    """
 
     def __init__(
         self,
@@ -233,10 +236,13 @@ class Feed:
         filters: tuple[Filter, ...],
         consumer: Consumer,
         seen: Iterable[bytes] = (),
+        *,
+        is_public: bool = False,
     ) -> None:
         self.upstream_id = upstream_id
         self.filters = filters
         self.consumer = consumer
+        self.is_public = is_public
         self.seen = SeenIds(seen)
 
     def delivered(self, event_id: str) -> bool:
@@ -312,17 +318,24 @@ class MessagePool:
 
     def __init__(self, settings: Settings) -> None:
         self.verified = VerifiedCache(settings.verified_cache_bytes)
-        self.budget = Budget(settings.mailboxes_total_bytes)
+        # Two, so that public clients who do not read never close a private one.
+        self.budget = Budget(0)
+        self.public_budget = Budget(0)
         self.in_process = InProcessQueues()
         self._settings = settings
         self._feeds: dict[str, Feed] = {}
         self._seen_total = 0
+        self._seen_public = 0
         self._lock = Lock()
+        self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
         """Go by other numbers from now on."""
         self._settings = settings
-        self.budget.total_bytes = settings.mailboxes_total_bytes
+        total_bytes = settings.mailboxes_total_bytes
+        public_bytes = int(total_bytes * settings.public_share)
+        self.public_budget.total_bytes = public_bytes
+        self.budget.total_bytes = total_bytes - public_bytes
 
     # Subscriptions
 
@@ -330,14 +343,14 @@ class MessagePool:
         """Add a subscription's feed."""
         with self._lock:
             self._feeds[feed.upstream_id] = feed
-            self._seen_total += len(feed.seen)
+            self._count_seen(feed, len(feed.seen))
 
     def close(self, upstream_id: str) -> Feed | None:
         """Remove a subscription's feed, and give it."""
         with self._lock:
             feed = self._feeds.pop(upstream_id, None)
             if feed is not None:
-                self._seen_total -= len(feed.seen)
+                self._count_seen(feed, -len(feed.seen))
             return feed
 
     def feed(self, upstream_id: str) -> Feed | None:
@@ -386,7 +399,7 @@ class MessagePool:
                     continue
                 if not feed.seen.add(event.id):
                     continue
-                self._seen_total += 1
+                self._count_seen(feed, 1)
                 self._bound_seen(feed)
                 item = Delivered(upstream_id, event, relay_url)
                 if isinstance(feed.consumer, Mailbox):
@@ -397,12 +410,27 @@ class MessagePool:
             given = True
         return given
 
+    def _count_seen(self, feed: Feed, change: int) -> None:
+        self._seen_total += change
+        if feed.is_public:
+            self._seen_public += change
+
     def _bound_seen(self, feed: Feed) -> None:
-        if len(feed.seen) > self._settings.seen_ids_per_subscription:
-            self._seen_total -= feed.seen.forget_oldest(1)
-        if self._seen_total > self._settings.seen_ids_total:
-            largest = max(self._feeds.values(), key=lambda item: len(item.seen))
-            self._seen_total -= largest.seen.forget_oldest(len(largest.seen) // 10 + 1)
+        settings = self._settings
+        if len(feed.seen) > settings.seen_ids_per_subscription:
+            self._count_seen(feed, -feed.seen.forget_oldest(1))
+        # Public clients first: no number of them may have a private one, which perhaps
+        # pays what it is sent, get an event twice.
+        if self._seen_public > settings.seen_ids_total * settings.public_share:
+            self._forget_some(is_public=True)
+        elif self._seen_total > settings.seen_ids_total:
+            self._forget_some(is_public=False)
+
+    def _forget_some(self, *, is_public: bool) -> None:
+        feeds = [feed for feed in self._feeds.values() if feed.is_public == is_public]
+        largest = max(feeds, key=lambda item: len(item.seen))
+        forgotten = largest.seen.forget_oldest(len(largest.seen) // 10 + 1)
+        self._count_seen(largest, -forgotten)
 
     # What nobody in particular waits for; kept for code that polls
 

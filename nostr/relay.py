@@ -400,8 +400,8 @@ class Relay:
                 self._session.unsubscribe(value)
             elif verb == "count" and self._session.connected:
                 upstream_id, filters = value
-                text = message.encode("COUNT", upstream_id, *filters)
-                self._session.output.append(text)
+                if not self._session.count(upstream_id, filters):
+                    self._owner.relay_counted(self, upstream_id, None)
             elif verb == "information":
                 self.information = value
                 self._session.set_limits(self._limits())

@@ -238,15 +238,20 @@ class RelayManager:
         filters: tuple[Filter, ...],
         consumer: Consumer,
         seen: Iterable[bytes] = (),
+        *,
+        is_public: bool = False,
     ) -> None:
         """Open a subscription on all relays, also on those that connect later.
 
-        What `seen` holds, keys of a `SeenIds`, is not delivered again.
+        What `seen` holds, keys of a `SeenIds`, is not delivered again. Where there is
+        not enough for all, those that are not `is_public` are served first.
         """
         with self._lock:
-            feed = Feed(upstream_id, filters, consumer, seen)
+            feed = Feed(upstream_id, filters, consumer, seen, is_public=is_public)
             self.message_pool.open(feed)
-            request = Request(upstream_id, filters, clock.wall(), feed.delivered)
+            request = Request(
+                upstream_id, filters, clock.wall(), feed.delivered, is_public
+            )
             self._requests[upstream_id] = request
             readers = self._readers()
             consumer.put(self._asked(upstream_id, readers))

@@ -7,10 +7,10 @@ and no clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import backoff, message
-from .ask import Ask, AskState, Request
+from .ask import Ask, AskQueue, AskState, Request
 from .filter import Filter
 from .pace import TokenBucket
 from .settings import Settings
@@ -53,8 +53,8 @@ class RelaySession:
         self._asks: dict[str, Ask] = {}
         self._ask_of: dict[str, Ask] = {}
         self._wires: dict[str, Ask] = {}
-        self._queue: dict[str, Ask] = {}
-        self._refreshes: dict[str, Ask] = {}
+        self._queue = AskQueue()
+        self._refreshes = AskQueue()
         self._authenticated = False
         self._refused_unauthenticated: dict[str, Ask] = {}
         self._bucket = self._new_bucket(0)
@@ -127,12 +127,12 @@ class RelaySession:
 
     def _enqueue(self, ask: Ask) -> None:
         ask.state = AskState.QUEUED
-        self._refreshes.pop(ask.wire_id, None)
-        self._queue[ask.wire_id] = ask
+        self._refreshes.discard(ask)
+        self._queue.add(ask)
 
     def _dequeue(self, ask: Ask) -> None:
-        self._queue.pop(ask.wire_id, None)
-        self._refreshes.pop(ask.wire_id, None)
+        self._queue.discard(ask)
+        self._refreshes.discard(ask)
 
     def set_limits(self, limits: RelayLimits) -> None:
         """Go by what the relay's NIP-11 document says."""
@@ -291,6 +291,20 @@ class RelaySession:
             self._close_wires(ask)
             self._back_off(ask, now)
 
+    def count(self, upstream_id: str, filters: Sequence[dict[str, Any]]) -> bool:
+        """Ask to count (NIP-45); False where that is more than the relay takes.
+
+        Sent all the same, it would cost every client the connection.
+        """
+        text = message.encode("COUNT", upstream_id, *filters)
+        longest, most = self.limits.max_message_length, self.limits.max_filters
+        if longest is not None and len(text) > longest:
+            return False
+        if most is not None and len(filters) > most:
+            return False
+        self.output.append(text)
+        return True
+
     # Time
 
     def tick(self, now: float, wall: float) -> None:
@@ -300,11 +314,11 @@ class RelaySession:
         if now >= self._scan_at:
             self._scan(now)
         while self._queue and self._bucket.take(now):
-            ask = self._queue.pop(next(iter(self._queue)))
+            ask = self._queue.pop()
             ask.refreshing = False
             self._send(ask, now, wall)
         while self._refreshes and self._refresh_bucket.take(now):
-            ask = self._refreshes.pop(next(iter(self._refreshes)))
+            ask = self._refreshes.pop()
             ask.refreshing = ask.confirmation is not None
             self._send(ask, now, wall)
             if ask.awaiting:
@@ -341,7 +355,7 @@ class RelaySession:
                 ask.state in (AskState.LIVE, AskState.SENT)
                 and max(ask.heard_at, ask.sent_at) <= quiet
             ):
-                self._refreshes[ask.wire_id] = ask
+                self._refreshes.add(ask)
 
     def _doubt(self, ask: Ask, now: float) -> None:
         ask.answer_due = None

@@ -22,6 +22,7 @@ _MAY_BE_ZERO = frozenset(
         "notices_per_relay",
         "outbox_events",
         "outbox_public_share",
+        "public_share",
         "undeliverable_kept",
         "verified_cache_bytes",
     )
@@ -84,7 +85,8 @@ PRIVATE_LIMITS = ClientLimits(
 class Settings:
     """The numbers of one nostrclient."""
 
-    # Clients
+    # Clients; of what all of them share, public ones together get `public_share`
+    public_share: float = 0.5
     public: ClientLimits = field(default=PUBLIC_LIMITS)
     private: ClientLimits = field(default=PRIVATE_LIMITS)
     subscription_id_characters: int = 64
@@ -196,7 +198,7 @@ class Settings:
 
 
 def _largest(name: str) -> float:
-    if name == "outbox_public_share":
+    if name in ("outbox_public_share", "public_share"):
         return 1
     if name.endswith("_seconds") and name not in _NO_WAITS:
         return _LONGEST_WAIT_SECONDS

@@ -44,10 +44,16 @@ class Link:
 
     # The client's side
 
-    def subscribe(self, upstream_id: str, *wanted: dict[str, Any]) -> None:
+    def subscribe(
+        self, upstream_id: str, *wanted: dict[str, Any], is_public: bool = False
+    ) -> None:
         given = self.delivered.setdefault(upstream_id, [])
         request = Request(
-            upstream_id, filters(*wanted), self.wall, lambda event_id: event_id in given
+            upstream_id,
+            filters(*wanted),
+            self.wall,
+            lambda event_id: event_id in given,
+            is_public,
         )
         self.requests[upstream_id] = request
         self.session.subscribe(request)

@@ -143,6 +143,27 @@ def test_d8_the_memory_of_all_subscriptions_is_bounded() -> None:
     assert all(small.delivered(event.id) for event in kept)  # the large one pays
 
 
+def test_d2_public_clients_never_make_a_private_one_forget() -> None:
+    pool = MessagePool(replace(DEFAULTS, seen_ids_total=1000, public_share=0.5))
+    private = Feed("private", filters({"kinds": [1]}), Inbox())
+    pool.open(private)
+    for _ in range(450):
+        pool.deliver(["private"], made(kind=1), A, set())
+    public = [
+        Feed(f"public{n}", filters({}), Inbox(), is_public=True) for n in range(50)
+    ]
+    for feed in public:
+        pool.open(feed)
+    for _ in range(100):
+        pool.deliver([feed.upstream_id for feed in public], made(kind=2), A, set())
+    assert len(private.seen) == 450
+    assert 400 < sum(len(feed.seen) for feed in public) <= 500
+    assert pool.seen_total == 450 + sum(len(feed.seen) for feed in public)
+    for feed in [*public, private]:
+        pool.close(feed.upstream_id)
+    assert pool.seen_total == 0
+
+
 def test_d2_threads_that_bring_the_same_events_deliver_each_once_and_in_order() -> None:
     pool = MessagePool(DEFAULTS)
     readers = [Reader(10**9) for _ in range(2)]
@@ -370,6 +391,20 @@ def test_b7_all_together_are_bounded_and_the_slowest_pays() -> None:
     for reader in (*slow, healthy):
         reader.mailbox.close()
     assert budget.used_bytes == 0
+
+
+def test_b7_public_clients_that_do_not_read_never_close_a_private_one() -> None:
+    pool = MessagePool(replace(DEFAULTS, mailboxes_total_bytes=200 * SIZE))
+    public = [Reader(100 * SIZE, pool.public_budget) for _ in range(10)]
+    private = Reader(100 * SIZE, pool.budget)
+    private.put(50)
+    for reader in public:
+        reader.put(30)
+    private.put(50)
+    assert not overflowed(private)
+    assert any(map(overflowed, public))
+    assert len(private.mailbox.take_all()) == 100
+    assert pool.public_budget.used_bytes <= 100 * SIZE
 
 
 def test_b7_who_took_a_lot_and_does_not_send_it_pays_too() -> None:

@@ -55,6 +55,31 @@ def test_d1_a_subscription_is_sent_when_connected_and_later_when_not() -> None:
     ]
 
 
+def test_f2_private_clients_do_not_queue_behind_thousands_of_public_ones() -> None:
+    link = Link(settings=DEFAULTS)
+    for number in range(5000):
+        link.subscribe(f"public{number}", {"kinds": [number]}, is_public=True)
+    link.subscribe("private", {"kinds": [1]})
+    link.connect()
+    sent = [req[0] for req in reqs(link.flush())]
+    assert sent[0] == "private"
+    assert len(sent) == DEFAULTS.burst_requests
+    link.subscribe("another", {"kinds": [2]})
+    link.wait(1)
+    link.session.tick(link.now, link.wall)
+    assert reqs(link.flush())[0][0] == "another"
+
+
+def test_b5_a_count_that_a_relay_does_not_take_is_not_sent_to_it() -> None:
+    link = opened()
+    link.session.set_limits(RelayLimits(max_message_length=5000, max_filters=2))
+    assert not link.session.count("c", [{"#t": ["x" * 5000]}])
+    assert not link.session.count("c", [{}, {}, {}])
+    assert link.flush() == []
+    assert link.session.count("c", [{"#t": ["x" * 4000]}, {}])
+    assert json.loads(link.flush()[0])[:2] == ["COUNT", "c"]
+
+
 def test_b4_a_closed_subscription_is_closed_on_the_relay_and_forgotten() -> None:
     link = opened()
     link.unsubscribe("a")
