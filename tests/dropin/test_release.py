@@ -16,6 +16,7 @@ from dev import release
 from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
 from dev.paths import CHECKOUT
+from nostrclient.nostr.settings import DEFAULTS
 from tests.e2e.clients import SECONDS, Author, Client, wait_until
 from tests.e2e.conftest import PROBE, connected_urls
 
@@ -24,6 +25,7 @@ from .databases import Sqlite
 
 PUBLISHERS = 3
 IN_FLIGHT = 10
+FULL = DEFAULTS.outbox_events
 
 NEWER = b'''
 
@@ -116,6 +118,7 @@ class Publisher:
     def __init__(self, server: LnbitsServer) -> None:
         self.author = Author()
         self.answered_true: set[str] = set()
+        self.refusals: set[str] = set()
         self.connections = 0
         self._server = server
         self._stopping = threading.Event()
@@ -148,9 +151,11 @@ class Publisher:
                     text = connection.recv()
                     if not text:  # it was closed
                         return
-                    _, event_id, accepted, _ = json.loads(text)
+                    _, event_id, accepted, message = json.loads(text)
                     if accepted:
                         self.answered_true.add(event_id)
+                    else:
+                        self.refusals.add(message)
 
 
 def missing(relay: LocalRelay, event_ids: set[str]) -> set[str]:
@@ -196,6 +201,7 @@ def test_install_and_upgrades_at_run_time_under_load(
             _upgrade_under_load(server, catalogue, relay)
             wait_until(lambda: running(server) == before, "the old version is gone")
             _upgrade_with_a_full_outbox(server, catalogue, relay)
+            _upgrade_while_events_are_queued(server, catalogue, relay)
             wait_until(lambda: running(server) == before, "the old versions are gone")
             assert "Everything arrived." in demo(server, "--notes", "5")
 
@@ -250,21 +256,57 @@ def _upgrade_with_a_full_outbox(
     wait_until(lambda: not connected_urls(server), "the relay is gone")
     author = Author()
     client = Client(server.private_url(), "publisher")
-    waiting = [author.event(f"<b>{number}</b> &amp;") for number in range(50)]
+    waiting = [author.event(f"<b>{number}</b> &amp;") for number in range(FULL)]
     for event in waiting:
         accepted, message = client.publish(event)
         assert accepted
         assert message.startswith("queued:")
+    assert client.publish(author.event("one too many"))[0] is False
+    # Settings take effect when nostrclient starts: in the version that comes.
+    server.api("PUT", "/config", {"settings": {"outbox_events": 100_000}})
 
     archive = newer(server.folder, "1.0.2", NEWER)
     catalogue.install(server, catalogue.offer(archive))
     wait_until(client.is_closed, "the old version's connections are closed")
-    wait_until(lambda: len(server.api("GET", "/outbox")) == 50, "all still wait")
+    wait_until(lambda: len(server.api("GET", "/outbox")) == FULL, "all still wait")
 
     relay.start()
     wait_until(
         lambda: not missing(relay, {event["id"] for event in waiting}),
         "what waited is sent",
         seconds=70,
+    )
+    wait_until(lambda: server.api("GET", "/outbox") == [], "nothing waits any more")
+
+
+def _upgrade_while_events_are_queued(
+    server: LnbitsServer, catalogue: Catalogue, relay: LocalRelay
+) -> None:
+    """Upgrade while no relay is there and every answer is a promise to send later."""
+    relay.stop()
+    wait_until(lambda: not connected_urls(server), "the relay is gone")
+    publishers = [Publisher(server) for _ in range(PUBLISHERS)]
+
+    def promises() -> int:
+        return sum(len(publisher.answered_true) for publisher in publishers)
+
+    wait_until(lambda: promises() > 50, "events are queued")
+    archive = newer(server.folder, "1.0.3", NEWER)
+    catalogue.install(server, catalogue.offer(archive))
+    before = promises()
+    wait_until(
+        lambda: all(publisher.connections > 1 for publisher in publishers)
+        and promises() > before + 50,
+        "the new version queues events, too",
+    )
+    for publisher in publishers:
+        publisher.stop()
+        # There is room for all, in either version; a fast machine may be too fast.
+        assert all(text.startswith("rate-limited:") for text in publisher.refusals)
+    promised = set[str]().union(*(publisher.answered_true for publisher in publishers))
+
+    relay.start()
+    wait_until(
+        lambda: not missing(relay, promised), "every promise is kept", seconds=120
     )
     wait_until(lambda: server.api("GET", "/outbox") == [], "nothing waits any more")
