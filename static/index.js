@@ -11,20 +11,29 @@ window.PageNostrclient = (async () => {
   if (!window.i18n.global.te('nostrclient.intro', 'en')) {
     await LNbits.utils.loadScript(`${folder}/i18n/en.js`)
   }
-  const TEMPLATES = ['outbox'] // besides those in index.vue
-  const [rest, state, relays, endpoints, settings, testPanel, outbox] =
-    await Promise.all([
-      load('rest'),
-      load('state'),
-      load('relays'),
-      load('endpoints'),
-      load('settings'),
-      load('test-panel'),
-      load('outbox'),
-      ...TEMPLATES.map(name =>
-        LNbits.utils.loadTemplate(`${folder}/vue/${name}.vue`)
-      )
-    ])
+  const TEMPLATES = ['relay-details', 'outbox', 'identity'] // besides those in index.vue
+  const [
+    rest,
+    state,
+    relays,
+    endpoints,
+    settings,
+    testPanel,
+    outbox,
+    identity
+  ] = await Promise.all([
+    load('rest'),
+    load('state'),
+    load('relays'),
+    load('endpoints'),
+    load('settings'),
+    load('test-panel'),
+    load('outbox'),
+    load('identity'),
+    ...TEMPLATES.map(name =>
+      LNbits.utils.loadTemplate(`${folder}/vue/${name}.vue`)
+    )
+  ])
   const now = () => Date.now() / 1000
   const isVisible = () => document.visibilityState === 'visible'
   const clock = Vue.reactive({now: now()}) // for "5 minutes ago"
@@ -37,7 +46,8 @@ window.PageNostrclient = (async () => {
       NostrclientEndpoints: endpoints.default,
       NostrclientSettings: settings.default,
       NostrclientTestPanel: testPanel.default,
-      NostrclientOutbox: outbox.default
+      NostrclientOutbox: outbox.default,
+      NostrclientIdentity: identity.default
     },
     provide: {rest, clock, visible},
     data() {

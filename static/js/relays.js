@@ -1,5 +1,6 @@
 // The relays: adding, watching, switching and removing them.
 
+import Details from './relay-details.js'
 import {number} from './words.js'
 
 const NUMBER_COLUMNS = ['ping', 'received', 'sent', 'errorCount']
@@ -10,9 +11,6 @@ const LogButton = {
   props: {modelValue: Boolean, relay: Object},
   emits: ['update:modelValue']
 }
-
-// What went wrong and what the relay said: strangers' words, shown as text only.
-const Log = {template: '#nostrclient-log', props: {relay: Object}}
 
 // Whether a relay is used at all, to read and to write.
 const Switches = {
@@ -28,7 +26,7 @@ export default {
   components: {
     NostrclientState: State,
     NostrclientSwitches: Switches,
-    NostrclientLog: Log,
+    NostrclientRelayDetails: Details,
     NostrclientLogButton: LogButton
   },
   inject: ['rest'],
@@ -41,7 +39,7 @@ export default {
       adding: false,
       switching: [], // the URLs of the relays that are being changed
       filter: '',
-      open: [], // the URLs of the rows that show their errors and notices
+      open: [], // the URLs of the rows that show their details
       pagination: {rowsPerPage: 20}
     }
   },

@@ -18,7 +18,8 @@ export function describe(relay) {
       ? DISABLED
       : STATES[relay.connected_string] || STATES.stopped
   const isWaiting = ['retrying', 'penalised'].includes(state.name)
-  const errors = status.error_list || []
+  const said = (items, texts) => items || (texts || []).map(text => ({text}))
+  const errors = said(status.errors, status.error_list)
   return {
     url: relay.url,
     active: relay.active !== false,
@@ -31,9 +32,20 @@ export function describe(relay) {
     retrySeconds: isWaiting ? Math.ceil(status.retry_in_seconds || 0) : 0,
     errorCount: status.error_counter || 0,
     errors,
-    notices: status.notice_list || [],
+    notices: said(status.notices, status.notice_list),
+    since: status.since || null, // Unix seconds: when this state began
+    roundTrips: status.round_trips_ms || [],
+    information: status.information || null, // NIP-11
+    asksWhoWeAre: Boolean(status.asks_who_we_are), // NIP-42
+    connections: status.connections || 0,
+    subscriptions: status.num_subscriptions || 0,
+    owed: status.num_owed_events || 0,
+    dropped: status.num_dropped_events || 0,
+    duplicates: status.num_duplicate_events || 0,
+    unasked: status.num_unasked_events || 0,
+    invalid: status.num_invalid_messages || 0,
     // Why it is not connected, as far as anybody knows.
-    trouble: isWaiting ? errors[0] : null
+    trouble: isWaiting ? errors[0]?.text : null
   }
 }
 

@@ -163,9 +163,9 @@ def test_f4_what_a_relay_says_is_text(
     admin.add(url)
     admin.relay(url).get_by_role("button", name="Errors (0) and notices (1)").click()
     log = admin.page.get_by_test_id("log")
-    expect(log.get_by_role("listitem")).to_have_text([talkative_relay.notice])
+    expect(log.get_by_role("listitem")).to_contain_text([talkative_relay.notice])
     admin.page.wait_for_timeout(2_500)  # the row stays open when figures come in
-    expect(log.get_by_role("listitem")).to_have_text([talkative_relay.notice])
+    expect(log.get_by_role("listitem")).to_contain_text([talkative_relay.notice])
     assert log.locator("img").count() == 0
     assert not admin.page.evaluate("window.harmed")
 

@@ -3,9 +3,11 @@
 Where a state is hard to bring about, the browser is given the server's answer.
 """
 
+import re
 import time
 from typing import Any
 
+import nostr_sdk
 from playwright.sync_api import Locator, Route, expect
 
 from dev.lnbits_server import LnbitsServer
@@ -16,6 +18,7 @@ from .conftest import SECONDS, AdminPage
 expect.set_options(timeout=SECONDS * 1000)
 
 API = "**/nostrclient/api/v1"
+HARM = "<img src=x onerror=window.harmed=true>"
 
 
 def waiting_event(number: int) -> dict[str, Any]:
@@ -135,3 +138,113 @@ def test_a_thousand_waiting_events_are_usable(admin: AdminPage) -> None:
     outbox.get_by_label("Search").fill(wanted)
     expect(rows).to_have_count(1)
     expect(rows).to_have_attribute("data-event", wanted)
+
+
+# Identity key
+
+
+def test_an_identity_key_is_generated_pasted_and_forgotten(admin: AdminPage) -> None:
+    card = admin.page.get_by_test_id("identity")
+    dialog = admin.page.get_by_role("dialog")
+    expect(card).to_contain_text("No key")
+    card.get_by_role("button", name="Generate").click()
+    npub = card.get_by_test_id("npub")
+    expect(npub).to_contain_text(re.compile("^npub1[0-9a-z]{58}$"))
+
+    card.get_by_role("button", name="Paste a key").click()
+    dialog.get_by_label("Private key").fill("nsec1nonsense")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    admin.forgive_refused_request()
+    keys = nostr_sdk.Keys.generate()
+    dialog.get_by_label("Private key").fill(keys.secret_key().to_bech32())
+    dialog.get_by_role("button", name="Save").click()
+    expect(npub).to_have_text(keys.public_key().to_bech32())
+
+    card.get_by_role("button", name="Forget").click()
+    expect(dialog).to_contain_text(keys.public_key().to_bech32())
+    dialog.get_by_role("button", name="Forget").click()
+    expect(card).to_contain_text("No key")
+
+
+# Relay details
+
+
+RELAY: dict[str, Any] = {
+    "id": "one",
+    "url": "wss://one.example",
+    "active": True,
+    "read": True,
+    "write": True,
+    "connected": True,
+    "connected_string": "connected",
+    "ping": 42,
+}
+
+
+def relay_item(url: str = "wss://one.example", **status: Any) -> dict[str, Any]:
+    """An item of GET /relays."""
+    said = {
+        "num_received_events": 12,
+        "num_sent_events": 3,
+        "error_counter": 1,
+        "errors": [{"text": "connection refused", "at": time.time() - 120}],
+        "notices": [{"text": HARM, "at": time.time() - 3600}],
+        "since": time.time() - 300,
+        "num_duplicate_events": 1234,
+        "num_invalid_messages": 5,
+        "num_owed_events": 6,
+        "round_trips_ms": [40, 60, 45, 42],
+        "information": {
+            "name": HARM,
+            "icon": "",
+            "software": "git+https://software.example",
+            "version": "1.2.3",
+            "description": HARM,
+            "contact": HARM,
+            "limitation": {"max_message_length": 65536, "auth_required": True},
+        },
+        "asks_who_we_are": True,
+    }
+    return {**RELAY, "id": url, "url": url, "status": {**said, **status}}
+
+
+def test_f4_a_relays_details_are_text(admin: AdminPage) -> None:
+    item = relay_item()
+    admin.page.route(f"{API}/relays", lambda route: route.fulfill(json=[item]))
+    admin.page.reload()
+    admin.relay(item["url"]).get_by_role("button", name="Errors").click()
+    details = admin.page.get_by_test_id("details")
+    expect(details.get_by_test_id("since")).to_have_text(
+        "connected, since 5 minutes ago"
+    )
+    expect(details.get_by_role("img")).to_have_attribute(
+        "aria-label", "Ping 42 ms, lowest 40 ms, highest 60 ms"
+    )
+    expect(details.get_by_test_id("counters")).to_contain_text("1,234")
+    limits = details.get_by_test_id("limits")
+    expect(limits).to_contain_text("max_message_length64 KiB")
+    expect(limits).to_contain_text("auth_requiredyes")
+    expect(details).to_contain_text("git+https://software.example 1.2.3")
+    expect(details).to_contain_text("It asks clients who they are")
+    expect(details.get_by_role("listitem")).to_have_text(
+        ["connection refused 2 minutes ago", f"{HARM} 1 hour ago"]
+    )
+    assert details.inner_text().count(HARM) == 4
+    assert details.locator("img").count() == 0
+    assert not admin.page.evaluate("window.harmed")
+
+
+def test_an_icon_that_does_not_load_is_replaced(admin: AdminPage) -> None:
+    item = relay_item()
+    item["status"]["information"]["icon"] = "https://icon.example/icon.png"
+    admin.page.route("https://icon.example/*", lambda route: route.fulfill(status=404))
+    admin.page.route(f"{API}/relays", lambda route: route.fulfill(json=[item]))
+    admin.page.reload()
+    with admin.page.expect_request("https://icon.example/icon.png") as asked:
+        admin.relay(item["url"]).get_by_role("button", name="Errors").click()
+    assert "referer" not in asked.value.headers
+    details = admin.page.get_by_test_id("details")
+    expect(details.get_by_text("dns", exact=True)).to_be_visible()
+    assert details.locator("img").count() == 0
+    admin.forgive_refused_request()

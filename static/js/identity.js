@@ -1,0 +1,67 @@
+// The key with which we authenticate at relays that ask who we are (NIP-42).
+
+export default {
+  template: '#nostrclient-identity',
+  inject: ['rest'],
+  data() {
+    return {
+      npub: undefined, // null: there is none
+      trouble: null,
+      busy: false,
+      pasting: false,
+      nsec: ''
+    }
+  },
+  created() {
+    this.carryOut(this.rest.getIdentity())
+  },
+  methods: {
+    // Whether it succeeded.
+    async carryOut(answer) {
+      this.busy = true
+      this.trouble = null
+      try {
+        this.npub = (await answer).npub
+      } catch (error) {
+        this.trouble = error.message
+      }
+      this.busy = false
+      return !this.trouble
+    },
+    copy() {
+      LNbits.utils.copyText(this.npub, this.$t('nostrclient.copied'))
+    },
+    confirm(name, done) {
+      this.$q
+        .dialog({
+          title: this.$t(`nostrclient.${name}_title`),
+          message: this.$t('nostrclient.key_lost', {npub: this.npub}),
+          focus: 'cancel',
+          ok: {
+            label: this.$t(`nostrclient.${name}`),
+            color: 'negative',
+            unelevated: true
+          },
+          cancel: {label: this.$t('nostrclient.cancel'), flat: true}
+        })
+        .onOk(done)
+    },
+    generate() {
+      const generate = () => this.carryOut(this.rest.generateIdentity())
+      if (this.npub) this.confirm('generate', generate)
+      else generate()
+    },
+    forget() {
+      this.confirm('forget', () => this.carryOut(this.rest.forgetIdentity()))
+    },
+    openPaste() {
+      this.nsec = ''
+      this.trouble = null
+      this.pasting = true
+    },
+    async paste() {
+      const nsec = this.nsec.trim()
+      if (await this.carryOut(this.rest.setIdentity(nsec))) this.pasting = false
+    }
+  }
+}

@@ -1,0 +1,84 @@
+// What else is known of a relay. What it says of itself is a stranger's words: text only.
+
+import {Time, number, size} from './words.js'
+
+const GRAPH = {width: 180, height: 36, margin: 2}
+
+// Names of limits of NIP-11 that are sizes in bytes.
+const BYTES = ['max_message_length', 'max_content_length']
+
+// The last round trips as a line: how long the relay took to answer pings.
+const RoundTrips = {
+  template: '#nostrclient-round-trips',
+  props: {values: Array},
+  data: () => ({...GRAPH}),
+  computed: {
+    numbers() {
+      return {
+        latest: Math.round(this.values.at(-1)),
+        lowest: Math.round(Math.min(...this.values)),
+        highest: Math.round(Math.max(...this.values))
+      }
+    },
+    points() {
+      const {width, height, margin} = GRAPH
+      const step = (width - 2 * margin) / Math.max(1, this.values.length - 1)
+      const scale = (height - 2 * margin) / (Math.max(...this.values) || 1)
+      return this.values
+        .map((value, index) => {
+          const y = height - margin - value * scale
+          return `${(margin + index * step).toFixed(1)},${y.toFixed(1)}`
+        })
+        .join(' ')
+    }
+  }
+}
+
+// Its icon, from wherever the relay says; where that fails, one of ours.
+const Icon = {
+  template: '#nostrclient-relay-icon',
+  props: {url: String},
+  data: () => ({failed: null}) // the URL that could not be shown
+}
+
+export default {
+  template: '#nostrclient-relay-details',
+  components: {
+    NostrclientTime: Time,
+    NostrclientRoundTrips: RoundTrips,
+    NostrclientRelayIcon: Icon
+  },
+  props: {relay: Object},
+  computed: {
+    counters() {
+      return [
+        'connections',
+        'subscriptions',
+        'owed',
+        'dropped',
+        'duplicates',
+        'unasked',
+        'invalid'
+      ].map(name => ({name, value: number(this.relay[name])}))
+    },
+    limits() {
+      const limits = this.relay.information?.limitation || {}
+      return Object.entries(limits).map(([name, value]) => ({
+        name,
+        value: BYTES.includes(name) ? size(value) : this.plain(value)
+      }))
+    },
+    software() {
+      const {software, version} = this.relay.information || {}
+      return [software, version].filter(Boolean).join(' ')
+    }
+  },
+  methods: {
+    plain(value) {
+      if (typeof value === 'boolean') {
+        return this.$t(`nostrclient.${value ? 'yes' : 'no'}`)
+      }
+      return typeof value === 'number' ? number(value) : String(value)
+    }
+  }
+}
