@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from .event import SignedEvent
-from .filter import Filter, matches_any, parse_filter
+from .filter import Filter, TagValues, matches_any, parse_filter
 
 
 class Fetch:
@@ -45,14 +45,15 @@ class Fetch:
         In an answer to several filters only what a single one of them can have brought
         shows how far back that one was answered.
         """
+        tags = TagValues(event)
         matching = [
             end
             for filter_, end in zip(self._filters, self._ends, strict=True)
-            if filter_.matches(event)
+            if filter_.matches(event, tags)
         ]
         if matching:
             self._received += 1
-        if len(matching) == 1 and not matches_any(self._others, event):
+        if len(matching) == 1 and not matches_any(self._others, event, tags):
             matching[0].note(event.created_at)
 
     def next_page(self) -> Filter | None:

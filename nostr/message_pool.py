@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from .delivery import Consumer, Delivered, Delivery, Eose, Notice, Reply
 from .event import SignedEvent
-from .filter import Filter, matches_any
+from .filter import Filter, TagValues, matches_any
 from .settings import MIB, Settings
 
 ITEM_BYTES = 200  # of an item in a mailbox, its event's text apart
@@ -387,11 +387,12 @@ class MessagePool:
         Mailboxes are not woken but added to `touched`. Tells whether anybody got it.
         """
         given = False
+        tags = TagValues(event)
         for upstream_id in upstream_ids:
             feed = self._feeds.get(upstream_id)
             if feed is None or event.id in feed.seen:
                 continue
-            if not matches_any(feed.filters, event):
+            if not matches_any(feed.filters, event, tags):
                 continue
             # Putting under the lock keeps what a close promises: nothing comes after.
             with self._lock:

@@ -1,6 +1,7 @@
 """Filters: what is malformed goes nowhere, what matches is what NIP-01 says."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import nostr_sdk
@@ -139,6 +140,36 @@ def test_d3_all_fields_of_a_filter_and_any_filter_of_a_req_must_match() -> None:
 def test_d3_the_limit_plays_no_part_in_matching() -> None:
     (filter_,) = filters({"limit": 0})
     assert filter_.matches(made())
+
+
+class CountedTags(list[list[str]]):
+    """Tags that count how often somebody goes through all of them."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[list[str]]:
+        self.walks += 1
+        return super().__iter__()
+
+
+def test_b7_thousands_of_tags_are_walked_once_for_all_filters() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".replace("e", "")
+    letters = letters.replace("p", "")
+    tags = CountedTags([["a"]] * 10_000 + [[letter, "x"] for letter in letters])
+    event = made(tags=tags)
+    wanted = {f"#{letter}": ["x"] for letter in letters}
+    some = parse_filters([{**wanted, "#e": ["0" * 64]}] * 10)
+    assert not matches_any(some, event)
+    assert tags.walks == 1
+    assert matches_any([*some, *parse_filters([wanted])], event)
+
+
+def test_d3_few_tags_and_many_are_matched_alike() -> None:
+    (wanted,) = parse_filters([{"#t": ["a", "b"], "#x": ["c"]}])
+    for rest in ([["y", "z"]], [["y", "z"]] * 1000):
+        assert wanted.matches(made(tags=[*rest, ["t", "b"], ["x", "c", "d"]]))
+        for tags in ([["t", "b"]], [["t"], ["x", "c"]], [["t", "c"], ["x", "a"]]):
+            assert not wanted.matches(made(tags=[*rest, *tags]))
 
 
 def test_a_changed_filter_leaves_the_client_s_own_alone() -> None:
