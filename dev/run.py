@@ -30,7 +30,8 @@ def main() -> int:
         "--extension", type=Path, default=CHECKOUT, help="default: this checkout"
     )
     arguments = parser.parse_args()
-    for stopping in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT, too: what is started in the background inherits that it is ignored.
+    for stopping in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(stopping, _interrupt)
     try:
         with ExitStack() as running:

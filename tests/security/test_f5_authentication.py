@@ -27,7 +27,9 @@ def connected(url: str, identity: PrivateKey | None) -> Iterator[RelayManager]:
     relay = manager.add_relay(url)
     manager.start()
     try:
-        wait_until(lambda: relay.connected, "it is connected")
+        # The outbox hears of it a moment after the relay says so itself.
+        outbox = manager.outbox.relays
+        wait_until(lambda: outbox[relay.url].connected, "it is connected")
         yield manager
     finally:
         manager.stop()
