@@ -251,41 +251,20 @@ class Feed:
 
 
 class VerifiedCache:
-    """Verified events by their exact text, so that copies need no parsing at all.
-
-    Relays send copies at the same time, from a thread each; one thread checks them.
-    """
+    """Verified events by their exact text, so that copies need no parsing at all."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._events: OrderedDict[str, SignedEvent] = OrderedDict()
-        self._under_way: dict[str, Lock] = {}
         self._lock = Lock()
 
-    def verify(self, text: str, *, wait: bool) -> SignedEvent | None:
+    def verify(self, text: str) -> SignedEvent:
         """Give the event with exactly this text, checked now or lately.
 
-        None where another thread is checking it and this one is not to `wait`. Raises
-        `InvalidEvent`.
+        Raises `InvalidEvent`.
         """
-        while (event := self._events.get(text)) is None:
-            mine = Lock()
-            with mine:
-                other = self._under_way.setdefault(text, mine)
-                if other is mine:
-                    try:
-                        return self._check(text)
-                    finally:
-                        del self._under_way[text]
-            if not wait:
-                return None
-            with other:
-                pass  # it has ended; if it failed, so will this thread's check
-        return event
-
-    def _check(self, text: str) -> SignedEvent:
-        event = self._events.get(text)  # another thread may have ended just before
+        event = self._events.get(text)
         if event is None:
             event = SignedEvent.parse(text)
             self.add(text, event)
@@ -314,7 +293,13 @@ def _cached_bytes(text: str, event: SignedEvent) -> int:
 
 
 class MessagePool:
-    """The feeds of all open subscriptions, and the queues of those in this process."""
+    """The feeds of all open subscriptions, and the queues of those in this process.
+
+    Relays' threads take `turn`s at what they have read, some messages each. Side by
+    side they would fight for the interpreter at every signature, and check the same
+    event several times; in turn, all but the first find it checked. It is the outermost
+    lock: nobody waits for it who holds another one, or for anything else within it.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.verified = VerifiedCache(settings.verified_cache_bytes)
@@ -322,6 +307,7 @@ class MessagePool:
         self.budget = Budget(0)
         self.public_budget = Budget(0)
         self.in_process = InProcessQueues()
+        self.turn = Lock()
         self._settings = settings
         self._feeds: dict[str, Feed] = {}
         self._seen_total = 0

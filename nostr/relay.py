@@ -34,6 +34,7 @@ AUTH_KIND = 22242
 PROGRESS_SECONDS = 0.25
 MAX_REASON_CHARACTERS = 500
 EVENTS_AT_ONCE = 100
+MESSAGES_A_TURN = 16
 MOST_REFUSED = 1000  # events whose refusal may turn out otherwise after AUTH
 
 
@@ -69,12 +70,11 @@ class Noted(NamedTuple):
 
 @dataclass
 class Burst:
-    """What arrived at once: when, whom to wake at its end, what to come back to."""
+    """What arrived at once: when, and whom to wake at its end."""
 
     now: float
     wall: float
     touched: set[Mailbox]
-    deferred: list[tuple[str, str]]
 
 
 class RelayOwner(Protocol):
@@ -506,17 +506,21 @@ class Relay:
 
     def _read(self, connection: Connection) -> bool:
         """Take what has arrived; tells whether too much of it was garbage."""
-        burst = Burst(clock.now(), clock.wall(), set(), [])
+        burst = Burst(clock.now(), clock.wall(), set())
         started = burst.now
+        received = connection.receive()
+        turn = self._owner.message_pool.turn
         try:
-            for data in connection.receive():
-                burst.now = clock.now()
-                if self._message(data, burst):
-                    return True
+            for first in range(0, len(received), MESSAGES_A_TURN):
+                with turn:
+                    for data in received[first : first + MESSAGES_A_TURN]:
+                        burst.now = clock.now()
+                        if self._message(data, burst):
+                            return True
                 if burst.now - started > self._settings.wake_seconds:
                     started = burst.now
                     _flush(burst.touched)
-            return self._finish(burst)
+            return False
         finally:
             _flush(burst.touched)
 
@@ -530,9 +534,7 @@ class Relay:
         except (UnicodeDecodeError, InvalidMessage) as error:
             return self._bad(error, burst)
         if isinstance(heard, message.RelayEvent):
-            return self._event(heard.upstream_id, heard.text, burst, wait=False)
-        if self._finish(burst):  # nothing is to overtake an event
-            return True
+            return self._event(heard.upstream_id, heard.text, burst)
         self._garbage.good()
         self._heard(heard, burst.now, burst.wall)
         return False
@@ -546,32 +548,19 @@ class Relay:
             return True
         return False
 
-    def _finish(self, burst: Burst) -> bool:
-        """Take the events that other threads were checking when they came here."""
-        deferred, burst.deferred = burst.deferred, []
-        for upstream_id, text in deferred:
-            if self._event(upstream_id, text, burst, wait=True):
-                return True
-        return False
-
-    def _event(self, upstream_id: str, text: str, burst: Burst, *, wait: bool) -> bool:
+    def _event(self, upstream_id: str, text: str, burst: Burst) -> bool:
         """Take an event; tells whether there was too much garbage."""
+        self.num_received_events += 1
         ask = self._session.asked(upstream_id)
         if ask is None:
-            self.num_received_events += 1
             self.num_unasked_events += 1
             self._garbage.good()
             return False
         pool = self._owner.message_pool
         try:
-            event = pool.verified.verify(text, wait=wait)
+            event = pool.verified.verify(text)
         except InvalidEvent as error:
-            self.num_received_events += 1
             return self._bad(error, burst)
-        if event is None:
-            burst.deferred.append((upstream_id, text))
-            return False
-        self.num_received_events += 1
         self._garbage.good()
         ask.event(event, burst.now, burst.wall)
         if not event.is_expired(burst.wall) and not pool.deliver(

@@ -214,7 +214,7 @@ def test_d3_a_copy_is_recognised_by_its_exact_text_only(
 ) -> None:
     cache = VerifiedCache(10**6)
     event = signed()
-    first = cache.verify(event.text, wait=False)
+    first = cache.verify(event.text)
     assert first == event
     checked: list[str] = []
 
@@ -223,10 +223,10 @@ def test_d3_a_copy_is_recognised_by_its_exact_text_only(
         return event
 
     monkeypatch.setattr(SignedEvent, "parse", parse)
-    assert cache.verify(event.text, wait=False) is first
+    assert cache.verify(event.text) is first
     assert checked == []
     other = event.text.replace(": ", ":  ", 1)
-    cache.verify(other, wait=False)
+    cache.verify(other)
     assert checked == [other]
 
 
@@ -236,41 +236,8 @@ def test_d3_a_bad_copy_hides_nothing() -> None:
     forged = event.text.replace("hello", "hallo")
     for _ in range(2):
         with pytest.raises(InvalidEvent):
-            cache.verify(forged, wait=True)
-    assert cache.verify(event.text, wait=False) == event
-
-
-def test_d3_while_one_thread_checks_another_comes_back_or_waits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cache = VerifiedCache(10**6)
-    event = signed()
-    begun, go_on = threading.Event(), threading.Event()
-    checks: list[str] = []
-
-    def slowly(text: str) -> SignedEvent:
-        checks.append(text)
-        begun.set()
-        assert go_on.wait(10)
-        return event
-
-    monkeypatch.setattr(SignedEvent, "parse", slowly)
-    found: list[SignedEvent | None] = []
-
-    def verify() -> None:
-        found.append(cache.verify(event.text, wait=True))
-
-    threads = [threading.Thread(target=verify) for _ in range(3)]
-    threads[0].start()
-    assert begun.wait(10)
-    assert cache.verify(event.text, wait=False) is None
-    for thread in threads[1:]:
-        thread.start()
-    go_on.set()
-    for thread in threads:
-        thread.join()
-    assert found == [event] * 3
-    assert len(checks) == 1
+            cache.verify(forged)
+    assert cache.verify(event.text) == event
 
 
 def test_d8_verified_copies_are_bounded_in_bytes(
@@ -286,9 +253,9 @@ def test_d8_verified_copies_are_bounded_in_bytes(
     cache = VerifiedCache(10 * (100 + EVENT_OVERHEAD_BYTES))
     texts = [f"{number:0100}" for number in range(50)]
     for text in (*texts, *texts[-10:]):
-        cache.verify(text, wait=False)
+        cache.verify(text)
     assert checked == texts
-    cache.verify(texts[39], wait=False)
+    cache.verify(texts[39])
     assert checked == [*texts, texts[39]]
 
 

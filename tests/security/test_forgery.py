@@ -7,11 +7,13 @@ one bad relay can then mute anybody. Here the forger always speaks first.
 import json
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from websockets.sync.server import ServerConnection
 
+from nostrclient.nostr import event as event_module
 from nostrclient.nostr.key import PrivateKey
 
 from .relays import HostileRelay, Reader, managed, say, signed, wait_until
@@ -185,3 +187,35 @@ def test_d3_what_was_not_asked_for_is_not_delivered() -> None:
         reader.wait_for_events(1)
         assert [json.loads(text) for text in reader.settle()] == [wanted]
         assert manager.relays[relay.url].num_unasked_events == 1
+
+
+def test_d3_of_many_copies_only_one_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five relays send the same 100 events, all at once."""
+    checked: list[str] = []
+    verify = event_module.verify_signature
+
+    def counted(public_key: bytes, message: bytes, signature: bytes) -> bool:
+        checked.append(message.hex())
+        return verify(public_key, message, signature)
+
+    key = PrivateKey()
+    true = [signed(f"event {number}", key=key) for number in range(100)]
+    monkeypatch.setattr(event_module, "verify_signature", counted)
+    stage = Stage()
+    with ExitStack() as stack:
+        relays = [
+            stack.enter_context(stage.relay(f"{number}", true)) for number in range(5)
+        ]
+        manager = stack.enter_context(managed(*relays))
+        reader = Reader(manager, {"kinds": [1]})
+        for turn in stage.turns.values():
+            turn.set()
+        wait_until(
+            lambda: all(
+                manager.relays[relay.url].num_received_events == len(true)
+                for relay in relays
+            ),
+            "all copies were met",
+        )
+        assert len(reader.events) == len(true)
+    assert sorted(checked) == sorted(event["id"] for event in true)

@@ -55,7 +55,7 @@ def test_d8_the_cache_of_verified_events_keeps_its_bound() -> None:
     cache = VerifiedCache(4 * MIB)
     tracemalloc.start()
     for text in texts:
-        cache.verify(text, wait=True)
+        cache.verify(text)
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used < 8 * MIB
