@@ -82,7 +82,7 @@ class World:
     def hear(self, data: bytes) -> list[list[Any]]:
         """Let the relay say something; gives the checked replies to the client."""
         self.now += 0.1
-        self.relay._message(data, Burst(self.now, 1_700_000_000.0, set(), []))
+        self.relay._message(data, Burst(self.now, 1_700_000_000.0, set()))
         self.relay._session.tick(self.now, 1_700_000_000.0)
         self.take_output()
         replies: list[list[Any]] = []
