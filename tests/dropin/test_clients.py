@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dev import matrix
 from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
 from dev.paths import CHECKOUT
@@ -134,3 +135,14 @@ def test_the_table_in_the_readme_names_the_versions_tested() -> None:
     for name, version in table:
         tested = packages.get(name) or importlib.metadata.version(name.lower())
         assert version == tested, name
+
+
+def test_the_readme_and_config_name_what_the_matrix_tests() -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    rows = re.findall(r"^\| LNbits (\d\S+) +\|", readme, re.MULTILINE)
+    assert rows == matrix.LNBITS
+    for python in matrix.PYTHONS:
+        assert f"| Python {python} " in readme
+    config = json.loads((CHECKOUT / "config.json").read_text())
+    assert config["min_lnbits_version"] == matrix.LNBITS[0]
+    assert importlib.metadata.version("lnbits") == matrix.LNBITS[-1]
