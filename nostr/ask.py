@@ -46,6 +46,8 @@ class Ask:
 
     `wires` are the subscription ids in use for it on the connection, its own and others
     for what does not fit one REQ; True marks those that are closed after their EOSE.
+    Where a relay refuses a shared one, members are `held` back, half by half, until it
+    is known whom it refuses; `cleared` are those it turned out to serve.
     `awaiting` are those whose EOSE is still to come. `heard_on` is the one the relay
     speaks of at the moment, `page_wire` the one a page is fetched on. Instants are
     those of `clock.now`.
@@ -56,6 +58,8 @@ class Ask:
         self.state = AskState.QUEUED
         self.members: dict[str, Request] = {}
         self.answered: set[str] = set()
+        self.held: set[str] = set()
+        self.cleared: set[str] = set()
         self.awaiting: set[str] = set()
         self.wires: dict[str, bool] = {}
         self.heard_on: str | None = None
@@ -86,6 +90,8 @@ class Ask:
         live: list[Filter] = []
         gap: list[Filter] = []
         for upstream_id, request in self.members.items():
+            if upstream_id in self.held:
+                continue
             if upstream_id not in self.answered or self.confirmation is None:
                 live += request.filters
                 continue
@@ -148,10 +154,43 @@ class Ask:
         new = [
             upstream_id
             for upstream_id in self.members
-            if upstream_id not in self.answered
+            if upstream_id not in self.answered and upstream_id not in self.held
         ]
         self.answered.update(new)
         return new
+
+    def leave(self, upstream_id: str) -> None:
+        """Forget a member."""
+        self.members.pop(upstream_id, None)
+        for known in (self.answered, self.held, self.cleared):
+            known.discard(upstream_id)
+        if self.held and self.held >= self.members.keys():
+            self.held.clear()
+
+    def release(self) -> bool:
+        """The relay served what was asked; tells whether more was held back."""
+        if not self.held:
+            self.cleared.clear()
+            return False
+        self.cleared.update(self.members.keys() - self.held)
+        self.held.clear()
+        return True
+
+    def suspects(self) -> list[str]:
+        """The relay refused what was asked: give the members it may have meant.
+
+        Where they are several, half of them are held back from now on.
+        """
+        suspects = [
+            upstream_id
+            for upstream_id in self.members
+            if upstream_id not in self.held and upstream_id not in self.cleared
+        ]
+        if len(suspects) > 1:
+            self.held.update(suspects[len(suspects) // 2 :])
+        else:
+            self.held.clear()
+        return suspects
 
 
 class AskQueue:

@@ -84,8 +84,7 @@ class RelaySession:
         ask = self._ask_of.pop(upstream_id, None)
         if ask is None:
             return
-        ask.members.pop(upstream_id, None)
-        ask.answered.discard(upstream_id)
+        ask.leave(upstream_id)
         if not ask.members:
             self._forget(ask)
         elif ask.state in (AskState.SENT, AskState.LIVE):
@@ -93,14 +92,17 @@ class RelaySession:
 
     def _ask_for(self, upstream_id: str) -> Ask:
         allowed = self._allowed_asks
-        if allowed is None or len(self._asks) < allowed:
-            ask = Ask(upstream_id, self._settings)
-            self._asks[upstream_id] = ask
-            return ask
-        ask = min(self._asks.values(), key=_filter_count)
-        if ask.state is AskState.CLOSED:
-            ask.state = AskState.QUEUED
+        if allowed is not None:
+            served = self._served()
+            if len(served) >= allowed:
+                return min(served, key=_filter_count)
+        ask = Ask(upstream_id, self._settings)
+        self._asks[upstream_id] = ask
         return ask
+
+    def _served(self) -> list[Ask]:
+        """Give those that take a place on the relay."""
+        return [ask for ask in self._asks.values() if ask.state is not AskState.CLOSED]
 
     @property
     def _allowed_asks(self) -> int | None:
@@ -140,8 +142,8 @@ class RelaySession:
         allowed = self._allowed_asks
         if allowed is None:
             return
-        while len(self._asks) > allowed:
-            ask = self._asks[next(reversed(self._asks))]
+        while len(served := self._served()) > allowed:
+            ask = served[-1]
             members = list(ask.members.values())
             self._forget(ask)
             for request in members:
@@ -175,6 +177,8 @@ class RelaySession:
         self._probe_id = None
         for ask in self._asks.values():
             ask.asked_authenticated = False
+            ask.held.clear()
+            ask.cleared.clear()
             ask.wires.clear()
             ask.awaiting.clear()
             ask.fetch = None
@@ -235,7 +239,7 @@ class RelaySession:
             return ()
         page = ask.fetch.next_page() if ask.fetch is not None else None
         if page is None:
-            return ask.complete(now, wall)
+            return self._complete(ask, now, wall)
         ask.heard_at = now
         if ask.answer_due is not None:
             ask.answer_due = now + self._settings.refresh_answer_seconds
@@ -267,10 +271,37 @@ class RelaySession:
             return None
         # A relay that refuses a page does not refuse the subscription.
         if message.is_final(reason) and not is_part:
-            ask.state = AskState.CLOSED
-            return ClosedForGood(tuple(ask.members), reason)
+            return self._refused(ask, reason)
         self._back_off(ask, now)
         return None
+
+    def _complete(self, ask: Ask, now: float, wall: float) -> Iterable[str]:
+        finished = ask.complete(now, wall)
+        if ask.release():
+            self._enqueue(ask)
+        return finished
+
+    def _refused(self, ask: Ask, reason: str) -> ClosedForGood | None:
+        # Of those who share a subscription one is not to have the others closed.
+        if len(ask.members) > 1:
+            suspects = ask.suspects()
+            if len(suspects) > 1:
+                self._enqueue(ask)
+                return None
+            if suspects:
+                self._set_apart(ask, suspects[0])
+                self._enqueue(ask)
+                return ClosedForGood(tuple(suspects), reason)
+        ask.state = AskState.CLOSED
+        return ClosedForGood(tuple(ask.members), reason)
+
+    def _set_apart(self, ask: Ask, upstream_id: str) -> None:
+        """Give a member that the relay refuses an `Ask` of its own, never sent."""
+        alone = Ask(self._new_id(), self._settings)
+        alone.state = AskState.CLOSED
+        alone.members[upstream_id] = ask.members[upstream_id]
+        ask.leave(upstream_id)
+        self._asks[alone.wire_id] = self._ask_of[upstream_id] = alone
 
     def _back_off(self, ask: Ask, now: float) -> None:
         self._dequeue(ask)
@@ -391,7 +422,7 @@ class RelaySession:
             wire_id = ask.extra_wire_id()
         self._close_wires(ask, keep=wire_id)
         if not live and not gap:  # nothing new can match: not asked again
-            ask.complete(now, wall)
+            self._complete(ask, now, wall)
             return
         chunks = self._chunks([*live, *gap])
         if len(chunks) == 1:

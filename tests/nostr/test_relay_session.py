@@ -604,6 +604,64 @@ def test_e9_limits_that_become_known_later_are_gone_by() -> None:
     assert all(len(given) == 1 for given in link.delivered.values())
 
 
+def refusing(link: Link, word: str) -> list[str]:
+    """Have the relay refuse each REQ with this word; gives who is closed for good."""
+    closed: list[str] = []
+    for _ in range(1000):
+        texts = link.flush()
+        refused = [req[0] for req in reqs(texts) if word in json.dumps(req[1:])]
+        link.answers = [item for item in link.answers if item.wire_id not in refused]
+        for wire_id in refused:
+            link.relay.open.pop(wire_id, None)
+            found = link.session.closed(wire_id, f"unsupported: {word}", link.now)
+            closed += found.upstream_ids if found is not None else ()
+        if not link.answer() and not texts:
+            return closed
+    raise AssertionError("they talk for ever")
+
+
+@pytest.mark.parametrize("most", [3, 5])
+def test_e9_a_filter_that_is_refused_closes_none_of_those_that_share(most: int) -> None:
+    link = Link()
+    link.session.set_limits(RelayLimits(max_subscriptions=most))
+    for number in range(20):
+        link.subscribe(f"s{number}", {"kinds": [number]})
+        if number in (0, 7, 19):
+            link.subscribe(f"bad{number}", {"search": "x"})
+    link.connect()
+    assert sorted(refusing(link, "search")) == ["bad0", "bad19", "bad7"]
+    assert sum(link.finished.values()) == len(link.finished) == 20
+    assert len(link.relay.open) <= most - 2
+    link.publish([made(kind=number) for number in range(20)])
+    assert all(len(link.delivered[f"s{number}"]) == 1 for number in range(20))
+    link.lose()
+    link.connect()
+    assert refusing(link, "search") == []
+    link.subscribe("later", {"kinds": [3]})
+    link.subscribe("bad", {"search": "y"})
+    assert refusing(link, "search") == ["bad"]
+    for name in list(link.requests):
+        link.unsubscribe(name)
+    link.flush()
+    assert link.relay.open == {}
+    assert link.session.subscription_count == 0
+
+
+def test_e9_who_leaves_while_a_refusal_is_looked_into_holds_up_nobody() -> None:
+    link = Link()
+    link.session.set_limits(RelayLimits(max_subscriptions=3))
+    for name in ("a", "b"):
+        link.subscribe(name, {"kinds": [1]})
+    link.connect()
+    (req,) = reqs(link.flush())
+    link.answers.clear()
+    link.relay.open.clear()
+    assert link.session.closed(req[0], "blocked: too broad", link.now) is None
+    link.unsubscribe("a")
+    link.settle()
+    assert link.finished == {"b": 1}
+
+
 def test_e9_who_joins_a_shared_subscription_gets_its_whole_history() -> None:
     history = [made(NOW - 5000 + number, number % 3) for number in range(30)]
     link = Link(StoringRelay(history))
