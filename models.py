@@ -1,8 +1,29 @@
 """What is stored and what the REST interface speaks of."""
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+
+class Said(BaseModel):
+    """What a relay said, or what went wrong with it, and when."""
+
+    text: str
+    at: int = Field(description="Unix seconds")
+
+
+class RelayInformation(BaseModel):
+    """What a relay says of itself (NIP-11): text, never HTML."""
+
+    name: str
+    icon: str = Field(description="URL of an image, http or https; may be empty")
+    software: str
+    version: str
+    description: str
+    contact: str
+    limitation: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = Field(
+        description="What the relay announced, as it did"
+    )
 
 
 class RelayStatus(BaseModel):
@@ -21,6 +42,14 @@ class RelayStatus(BaseModel):
     num_subscriptions: int = 0
     connections: int = 0
     retry_in_seconds: float | None = None
+    errors: list[Said] = Field([], description="The latest, newest first")
+    notices: list[Said] = Field([], description="Its NOTICEs, newest first")
+    since: int = Field(0, description="Unix seconds at which this state began")
+    round_trips_ms: list[float] = Field(
+        [], description="The latest round trips in milliseconds, oldest first"
+    )
+    information: RelayInformation | None = None
+    asks_who_we_are: bool = Field(False, description="It sent AUTH (NIP-42)")
 
 
 class Relay(BaseModel):
@@ -69,8 +98,51 @@ class WaitingEvent(BaseModel):
     kind: int
     size: int
     waiting_seconds: float
+    since: int
+    expires_in_seconds: float
     owed: list[str]
     refusals: dict[str, str]
+
+
+class UndeliverableEvent(BaseModel):
+    """An event that was vouched for and that no relay took.
+
+    `reason` is a relay's, or ours; `at` is in Unix seconds.
+    """
+
+    event_id: str
+    pubkey: str
+    kind: int
+    reason: str
+    at: int
+
+
+class Client(BaseModel):
+    """A client of an endpoint; `since` is in Unix seconds, the others are counts.
+
+    `dropped` are messages refused as too many or too large.
+    """
+
+    id: str
+    endpoint: Literal["public", "private"]
+    address: str
+    since: int
+    subscriptions: int
+    received: int
+    sent: int
+    dropped: int
+    waiting_bytes: int
+
+
+class Setting(BaseModel):
+    """A number nostrclient goes by; `value` is used from its next start on."""
+
+    name: str
+    group: str
+    value: float
+    default: float
+    unit: str
+    integer: bool
 
 
 class TestMessage(BaseModel):

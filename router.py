@@ -61,6 +61,7 @@ class NostrRouter:
         self.connected = False
         self.started_at = clock.wall()
         self.sent_messages = 0
+        self.id = new_id()
         self.tasks: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
@@ -79,6 +80,26 @@ class NostrRouter:
     def subscriptions(self) -> list[str]:
         """The ids under which this client's subscriptions are open on the relays."""
         return self._session.upstream_ids
+
+    @property
+    def num_subscriptions(self) -> int:
+        """How many subscriptions the client has open."""
+        return self._session.subscription_count
+
+    @property
+    def received_messages(self) -> int:
+        """How many messages the client has sent."""
+        return self._session.received
+
+    @property
+    def dropped_messages(self) -> int:
+        """How many of them were refused as too many or too large."""
+        return self._session.dropped
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits for the client to read it."""
+        return self._mailbox.waiting_bytes
 
     def start(self) -> None:
         """Begin to serve the client once its socket is accepted."""

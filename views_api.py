@@ -11,6 +11,7 @@ from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import urlsafe_short_hash
 from loguru import logger
 
+from . import shown
 from .crud import (
     add_relay,
     delete_relay,
@@ -29,29 +30,31 @@ from .helpers import (
     normalize_public_key,
 )
 from .models import (
+    Client,
     Config,
     ConfigUpdate,
     Identity,
     IdentityUpdate,
     Relay,
-    RelayStatus,
     RelayUpdate,
+    Setting,
     Status,
     TestMessage,
     TestMessageResponse,
+    UndeliverableEvent,
     WaitingEvent,
 )
-from .nostr import clock
-from .nostr import relay as nostr_relay
 from .nostr.errors import NostrError
 from .nostr.event import EncryptedDirectMessage
 from .nostr.information import own_document
 from .nostr.information_request import fetch_information
 from .nostr.key import PrivateKey
 from .nostr.relay_url import normalize_relay_url
-from .nostr.settings import DEFAULTS
+from .nostr.settings import differing
 from .router import NostrRouter, all_routers, nostr_client
+from .shown import known_url
 
+NO_SUCH_EVENT = "No such event waits."
 OWN_ENDPOINT = "This is nostrclient's own endpoint."
 RECOGNISE_SECONDS = 2.0
 HUMAN_PAGE = """<!doctype html>
@@ -76,14 +79,7 @@ nostrclient_api_router = APIRouter()
 @nostrclient_api_router.get("/api/v1/relays", dependencies=[Depends(check_admin)])
 async def api_get_relays() -> list[Relay]:
     """List all relays, those that other extensions added included."""
-    stored = {_known_url(relay.url or ""): relay for relay in await get_relays()}
-    manager = nostr_client.relay_manager
-    shown = [
-        _shown(relay, stored.get(url), manager.is_active(url))
-        for url, relay in list(manager.relays.items())
-    ]
-    missing = [relay for url, relay in stored.items() if url not in manager.relays]
-    return shown + missing
+    return await shown.relays()
 
 
 @nostrclient_api_router.post(
@@ -94,7 +90,7 @@ async def api_add_relay(relay: Relay, request: Request) -> list[Relay]:
     url = _valid_url(relay.url)
     if _is_own_endpoint(url, request):
         raise HTTPException(HTTPStatus.BAD_REQUEST, OWN_ENDPOINT)
-    stored = {_known_url(known.url or "") for known in await get_relays()}
+    stored = {known_url(known.url or "") for known in await get_relays()}
     if url in stored:
         raise HTTPException(HTTPStatus.BAD_REQUEST, f"Relay: {url} already exists.")
     if await _is_this_instance(url):
@@ -111,10 +107,10 @@ async def api_delete_relay(relay: Relay) -> None:
     """Remove a relay."""
     if not relay.url:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Relay url not provided.")
-    url = _known_url(relay.url)
+    url = known_url(relay.url)
     nostr_client.relay_manager.remove_relay(url)
     for stored in await get_relays():
-        if _known_url(stored.url or "") == url:
+        if known_url(stored.url or "") == url:
             await delete_relay(stored)
 
 
@@ -123,7 +119,7 @@ async def api_update_relay(update: RelayUpdate) -> list[Relay]:
     """Switch a relay on or off, or use it only for reading or only for writing."""
     url = _valid_url(update.url)
     manager = nostr_client.relay_manager
-    stored = [item for item in await get_relays() if _known_url(item.url or "") == url]
+    stored = [item for item in await get_relays() if known_url(item.url or "") == url]
     if not stored and url not in manager.relays:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"Relay: {url} is not known.")
     changes = update.dict(exclude={"url"}, exclude_none=True)
@@ -135,37 +131,6 @@ async def api_update_relay(update: RelayUpdate) -> list[Relay]:
     return await api_get_relays()
 
 
-def _shown(relay: nostr_relay.Relay, stored: Relay | None, active: bool) -> Relay:
-    owed, dropped = nostr_client.relay_manager.relay_numbers(relay.url)
-    retry_at = relay.retry_at
-    retry_in = None if retry_at is None else max(0.0, retry_at - clock.now())
-    return Relay(
-        id=stored.id if stored else relay.url,
-        url=relay.url,
-        active=active,
-        connected=relay.connected,
-        connected_string=relay.status.value,
-        read=relay.read,
-        write=relay.write,
-        status=RelayStatus(
-            num_sent_events=relay.num_sent_events,
-            num_received_events=relay.num_received_events,
-            error_counter=relay.error_counter,
-            error_list=relay.error_list,
-            notice_list=relay.notice_list,
-            num_duplicate_events=relay.num_duplicate_events,
-            num_invalid_messages=relay.num_invalid_messages,
-            num_unasked_events=relay.num_unasked_events,
-            num_owed_events=owed,
-            num_dropped_events=dropped,
-            num_subscriptions=relay.num_subscriptions,
-            connections=relay.connections,
-            retry_in_seconds=retry_in,
-        ),
-        ping=relay.ping,
-    )
-
-
 def _valid_url(url: str | None) -> str:
     if not url:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Relay url not provided.")
@@ -173,13 +138,6 @@ def _valid_url(url: str | None) -> str:
         return normalize_relay_url(url)
     except NostrError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
-
-
-def _known_url(url: str) -> str:
-    try:
-        return normalize_relay_url(url)
-    except NostrError:
-        return url
 
 
 def _is_own_endpoint(url: str, request: Request) -> bool:
@@ -201,33 +159,39 @@ async def _is_this_instance(url: str) -> bool:
 @nostrclient_api_router.get("/api/v1/status", dependencies=[Depends(check_user_exists)])
 async def api_get_status() -> Status:
     """Tell in a few numbers whether Nostr works."""
-    manager = nostr_client.relay_manager
-    return Status(
-        relays=len(manager.relays),
-        relays_connected=manager.connected_relays,
-        clients=len(all_routers),
-        subscriptions=manager.subscription_count,
-        outbox_waiting=len(manager.waiting_events()),
-        outbox_undeliverable=manager.undeliverable_count,
-    )
+    return shown.status()
 
 
 @nostrclient_api_router.get("/api/v1/outbox", dependencies=[Depends(check_admin)])
 async def api_get_outbox() -> list[WaitingEvent]:
     """List the events that wait for a relay to accept them."""
-    now = clock.now()
-    return [
-        WaitingEvent(
-            event_id=publication.event.id,
-            pubkey=publication.event.pubkey,
-            kind=publication.event.kind,
-            size=len(publication.event.text.encode()),
-            waiting_seconds=now - publication.published_at,
-            owed=list(publication.copies),
-            refusals=publication.refusals,
-        )
-        for publication in nostr_client.relay_manager.waiting_events()
-    ]
+    return shown.outbox()
+
+
+@nostrclient_api_router.put("/api/v1/outbox", dependencies=[Depends(check_admin)])
+async def api_retry_outbox() -> list[WaitingEvent]:
+    """Try all events that wait again now."""
+    nostr_client.relay_manager.outbox_retry()
+    return shown.outbox()
+
+
+@nostrclient_api_router.get(
+    "/api/v1/outbox/undeliverable", dependencies=[Depends(check_admin)]
+)
+async def api_get_undeliverable() -> list[UndeliverableEvent]:
+    """List the latest events that were queued and that no relay took, newest first."""
+    return shown.undeliverable()
+
+
+@nostrclient_api_router.put(
+    "/api/v1/outbox/{event_id}", dependencies=[Depends(check_admin)]
+)
+async def api_retry_event(event_id: str) -> None:
+    """Try an event again now, at all relays it is owed to."""
+    manager = nostr_client.relay_manager
+    if manager.outbox_publication(event_id) is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, NO_SUCH_EVENT)
+    manager.outbox_retry(event_id)
 
 
 @nostrclient_api_router.delete(
@@ -237,8 +201,14 @@ async def api_discard_event(event_id: str) -> None:
     """Give up an event that waits."""
     manager = nostr_client.relay_manager
     if manager.outbox_publication(event_id) is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "No such event waits.")
+        raise HTTPException(HTTPStatus.NOT_FOUND, NO_SUCH_EVENT)
     manager.outbox_discard(event_id)
+
+
+@nostrclient_api_router.get("/api/v1/clients", dependencies=[Depends(check_admin)])
+async def api_get_clients() -> list[Client]:
+    """List the clients of both endpoints, in the order they came."""
+    return shown.clients()
 
 
 # The test panel
@@ -277,13 +247,18 @@ async def api_get_config() -> Config:
 
 @nostrclient_api_router.put("/api/v1/config", dependencies=[Depends(check_admin)])
 async def api_update_config(data: ConfigUpdate) -> Config:
-    """Open or close endpoints; what is not named stays as it is."""
+    """Open or close endpoints, change numbers; what is not named stays as it is.
+
+    Numbers are used from the next start of nostrclient on; one that is put back to its
+    default is forgotten.
+    """
+    changes = data.dict(exclude_none=True, exclude={"settings"})
+    stored = await get_config()
     try:
-        DEFAULTS.changed(data.settings or {})
+        numbers = differing({**stored.settings, **(data.settings or {})})
     except ValueError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
-    stored = await get_config()
-    config = Config(**{**stored.dict(), **data.dict(exclude_none=True)})
+    config = Config(**{**stored.dict(), **changes, "settings": numbers})
     await update_config(config)
     closing = [
         router.stop()
@@ -292,6 +267,12 @@ async def api_update_config(data: ConfigUpdate) -> Config:
     ]
     await asyncio.gather(*closing)
     return config
+
+
+@nostrclient_api_router.get("/api/v1/settings", dependencies=[Depends(check_admin)])
+async def api_get_settings() -> list[Setting]:
+    """List every number nostrclient goes by, as it will from its next start on."""
+    return await shown.settings()
 
 
 # The identity key

@@ -131,7 +131,9 @@ class Connection:
         try:
             addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise ConnectionLostError(f"name does not resolve: {error}") from error
+            raise ConnectionLostError(
+                f"name does not resolve: {_reason(error)}"
+            ) from error
         self._check()
         failure = "name has no address"
         for family, kind, protocol, _, address in addresses:
@@ -139,7 +141,7 @@ class Connection:
             try:
                 sock = socket.socket(family, kind, protocol)
             except OSError as error:
-                failure = str(error)
+                failure = _reason(error)
                 continue
             try:
                 sock.setblocking(False)
@@ -150,7 +152,7 @@ class Connection:
                 if problem:
                     raise OSError(problem, os.strerror(problem))
             except (OSError, ConnectionLostError) as error:
-                failure = str(error)
+                failure = _reason(error)
                 sock.close()
             except BaseException:
                 sock.close()
@@ -167,7 +169,7 @@ class Connection:
                 self._socket, server_hostname=host, do_handshake_on_connect=False
             )
         except (OSError, ValueError) as error:
-            raise ConnectionLostError(f"TLS failed: {error}") from error
+            raise ConnectionLostError(f"TLS failed: {_reason(error)}") from error
         self._socket = secured
         while True:
             try:
@@ -177,7 +179,7 @@ class Connection:
             except ssl.SSLWantWriteError:
                 self._wait(secured, select.POLLOUT, deadline)
             except OSError as error:
-                raise ConnectionLostError(f"TLS failed: {error}") from error
+                raise ConnectionLostError(f"TLS failed: {_reason(error)}") from error
             else:
                 return secured
 
@@ -312,7 +314,7 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             pass
         except OSError as error:
-            raise ConnectionLostError(str(error)) from error
+            raise ConnectionLostError(_reason(error)) from error
         if len(self._buffer) > self._unsent_bytes:
             raise ConnectionLostError("it does not read what it is sent")
 
@@ -326,7 +328,7 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
         except OSError as error:
-            raise ConnectionLostError(str(error)) from error
+            raise ConnectionLostError(_reason(error)) from error
         if data:
             self._acknowledge()
         else:
@@ -372,3 +374,13 @@ def _handshake_failure(error: Exception) -> str:
     if isinstance(error, InvalidHandshake):
         return f"WebSocket handshake failed: {error}"
     return f"WebSocket handshake failed: {str(error) or type(error).__name__}"
+
+
+def _reason(error: Exception) -> str:
+    """Give what went wrong in words, without the system's numbers."""
+    text = str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        text = f"certificate verify failed: {error.verify_message}"
+    elif isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    return text[:1].lower() + text[1:]

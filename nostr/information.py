@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from .message import printable
 from .relay_session import RelayLimits
 from .settings import ClientLimits, Settings
 
@@ -13,6 +14,10 @@ COUNT_NIP = 45
 INSTANCE_KEY = "nostrclient_instance"
 SOFTWARE = "https://github.com/lnbits/nostrclient"
 MAX_TEXT_CHARACTERS = 200
+MAX_DESCRIPTION_CHARACTERS = 1000
+MAX_LIMITATIONS = 40
+MAX_NAME_CHARACTERS = 64
+EXACT = 2**53  # beyond it, JavaScript reads another number than was written
 LEAST = {
     "max_message_length": 4096,
     "max_subscriptions": 1,
@@ -21,15 +26,23 @@ LEAST = {
 }
 
 
+Limitation = bool | int | float | str
+
+
 class RelayInformation(NamedTuple):
     """A relay's NIP-11 document, as far as it is of use here.
 
-    Texts are the relay's own words: text to be shown, never HTML.
+    Texts are the relay's own words: text to be shown, never HTML. `icon` is the URL of
+    an image, or empty; `limitation` is what the relay announced, sane or not.
     """
 
     name: str = ""
     icon: str = ""
     software: str = ""
+    version: str = ""
+    description: str = ""
+    contact: str = ""
+    limitation: tuple[tuple[str, Limitation], ...] = ()
     instance_id: str = ""
     supported_nips: frozenset[int] = frozenset()
     limits: RelayLimits = RelayLimits()
@@ -79,8 +92,12 @@ def parse_information(data: bytes) -> RelayInformation | None:
         nips = []
     return RelayInformation(
         name=_text(document, "name"),
-        icon=_text(document, "icon"),
+        icon=_url(document, "icon"),
         software=_text(document, "software"),
+        version=_text(document, "version"),
+        description=_text(document, "description", MAX_DESCRIPTION_CHARACTERS),
+        contact=_text(document, "contact"),
+        limitation=_announced(limitation),
         instance_id=_text(document, INSTANCE_KEY),
         supported_nips=frozenset(nip for nip in nips if type(nip) is int),
         limits=RelayLimits(
@@ -89,9 +106,32 @@ def parse_information(data: bytes) -> RelayInformation | None:
     )
 
 
-def _text(document: dict[str, Any], key: str) -> str:
+def _text(
+    document: dict[str, Any], key: str, characters: int = MAX_TEXT_CHARACTERS
+) -> str:
     value = document.get(key)
-    return value[:MAX_TEXT_CHARACTERS] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return printable(" ".join(value[:characters].split()), characters)
+
+
+def _url(document: dict[str, Any], key: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str) or len(value) > MAX_TEXT_CHARACTERS:
+        return ""
+    is_web = value.lower().startswith(("https://", "http://"))
+    return value if is_web and value.isprintable() else ""
+
+
+def _announced(limitation: dict[str, Any]) -> tuple[tuple[str, Limitation], ...]:
+    found: list[tuple[str, Limitation]] = []
+    for name, value in limitation.items():
+        shown_name = printable(name, MAX_NAME_CHARACTERS)
+        if isinstance(value, str):
+            found.append((shown_name, printable(value, MAX_TEXT_CHARACTERS)))
+        elif isinstance(value, bool | int | float) and abs(value) <= EXACT:
+            found.append((shown_name, value))
+    return tuple(found[:MAX_LIMITATIONS])
 
 
 def _number(value: object, least: int) -> int | None:

@@ -32,6 +32,7 @@ FINAL_PREFIXES = frozenset(
 
 MAX_COUNT = 2**53
 MAX_CHALLENGE_CHARACTERS = 1000
+MAX_REASON_CHARACTERS = 500
 
 _PREFIX = re.compile(r"\s*([a-z][a-z0-9-]*):")
 _CLIENT_EVENT = re.compile(r'\s*\[\s*"EVENT"\s*,\s*(?=\{)')
@@ -238,6 +239,17 @@ def _is_challenge(text: str) -> bool:
 
 def _text(rest: Sequence[object]) -> str:
     return rest[0] if rest and isinstance(rest[0], str) else ""
+
+
+def printable(text: str, characters: int = MAX_REASON_CHARACTERS) -> str:
+    """Give what a relay said as one bounded line without control characters."""
+    shown = text[:characters]
+    if shown.isprintable():
+        return shown
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in shown
+    )
 
 
 def prefix(message: str) -> str:

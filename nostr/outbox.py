@@ -565,6 +565,22 @@ class Outbox:
         """How many events a relay has not answered for good."""
         return sum(relay_url in item.copies for item in self.publications.values())
 
+    def retry(self, event_id: str) -> None:
+        """Send an event to all relays it is owed to now, as the operator wishes.
+
+        Those that refused it for now, or have not answered, are asked at once; those
+        that are not connected as ever once they are.
+        """
+        publication = self.publications.get(event_id)
+        if publication is None:
+            return
+        for relay_url, copy in publication.copies.items():
+            relay = self.relays.get(relay_url)
+            if relay is not None and event_id not in relay.unsent:
+                relay.discard(event_id)
+                relay.unsent[event_id] = True
+                copy.sent = False
+
     def discard(self, event_id: str, now: float) -> list[Effect]:
         """Give an event up, as the operator wishes."""
         publication = self.publications.get(event_id)

@@ -25,6 +25,7 @@ from .garbage import GarbageMeter
 from .information import LEAST, RelayInformation
 from .information_request import request_information
 from .key import PrivateKey
+from .message import printable
 from .message_pool import Mailbox, MessagePool
 from .pace import TokenBucket
 from .relay_session import ClosedForGood, RelayLimits, RelaySession
@@ -32,9 +33,9 @@ from .settings import Settings
 
 AUTH_KIND = 22242
 PROGRESS_SECONDS = 0.25
-MAX_REASON_CHARACTERS = 500
 EVENTS_AT_ONCE = 100
 MESSAGES_A_TURN = 16
+ROUND_TRIPS_KEPT = 60
 MOST_REFUSED = 1000  # events whose refusal may turn out otherwise after AUTH
 
 
@@ -129,7 +130,8 @@ class RelayOwner(Protocol):
 class Relay:
     """One relay and the thread that keeps its connection.
 
-    Everything public may be read, and every method called, from any thread.
+    Everything public may be read, and every method called, from any thread. `since` is
+    when its present status began, in Unix seconds.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class Relay:
         self.read = True
         self.write = True
         self.status = RelayStatus.STOPPED
-        self.changed_at = clock.now()
+        self.since = clock.wall()
         self.retry_at: float | None = None
         self.lost_at: float | None = None
         self.attempts = 0
@@ -151,6 +153,7 @@ class Relay:
         self.num_invalid_messages = 0
         self.num_unasked_events = 0
         self.round_trip_seconds: float | None = None
+        self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS_KEPT)
         self.information: RelayInformation | None = None
         self.asks_who_we_are = False
         self._settings = settings or Settings()
@@ -194,6 +197,11 @@ class Relay:
         if not self.connected or self.round_trip_seconds is None:
             return 0
         return max(1, round(self.round_trip_seconds * 1000))
+
+    @property
+    def round_trips(self) -> list[float]:
+        """The latest round-trip times in seconds, oldest first."""
+        return list(self._round_trips.copy())
 
     @property
     def error_list(self) -> list[str]:
@@ -378,7 +386,7 @@ class Relay:
         if status not in _MOVES[self.status]:
             raise AssertionError(f"{self.status} does not become {status}")
         self.status = status
-        self.changed_at = clock.now()
+        self.since = clock.wall()
         if status is RelayStatus.CONNECTED:
             logger.info(f"relay {self.url}: connected")
         elif status is RelayStatus.PENALISED:
@@ -448,7 +456,7 @@ class Relay:
                 connection.send_ping()
                 ping_at = now + settings.ping_seconds
             connection.flush()
-            self.round_trip_seconds = connection.round_trip_seconds
+            self._measured(connection.round_trip_seconds)
             due = [
                 (
                     ping_at
@@ -458,6 +466,11 @@ class Relay:
             ]
             due += [at for at in (session.deadline(now), again) if at is not None]
             readable = connection.wait(min(due) - clock.now())
+
+    def _measured(self, seconds: float | None) -> None:
+        if seconds is not None and seconds != self.round_trip_seconds:
+            self._round_trips.append(seconds)
+        self.round_trip_seconds = seconds
 
     def _learn_longest(self, sent: int) -> None:
         # It said nothing of a limit, or a wrong one. Sent again on every connection,
@@ -665,17 +678,6 @@ def _flush(touched: set[Mailbox]) -> None:
     for mailbox in touched:
         mailbox.flush()
     touched.clear()
-
-
-def printable(text: str) -> str:
-    """Give what a relay said as one bounded line without control characters."""
-    shown = text[:MAX_REASON_CHARACTERS]
-    if shown.isprintable():
-        return shown
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        for character in shown
-    )
 
 
 def new_id() -> str:

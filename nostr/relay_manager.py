@@ -28,7 +28,7 @@ from .filter import Filter, parse_filters
 from .information import COUNT_NIP, RelayInformation
 from .key import PrivateKey
 from .message_pool import Feed, MessagePool
-from .outbox import Effect, Forget, Outbox, Report, Save, Tell
+from .outbox import Effect, Forget, Outbox, Report, Save, Tell, Undeliverable
 from .publication import Publication
 from .relay import Relay, RelayStatus, new_id
 from .relay_session import ClosedForGood
@@ -512,6 +512,20 @@ class RelayManager:
         """What a `Forget` of the ledger asked for was done."""
         with self._lock:
             self._carry_out(forget.tell)
+
+    def outbox_retry(self, event_id: str | None = None) -> None:
+        """Try an event that waits, or all of them, again now."""
+        with self._lock:
+            waiting = [item.event.id for item in self.outbox.waiting()]
+            for found in waiting if event_id is None else [event_id]:
+                self.outbox.retry(found)
+            for url in self._active:
+                self.relays[url].poke()
+
+    def undeliverable_events(self) -> list[Undeliverable]:
+        """Give the latest events that were vouched for in vain, newest first."""
+        with self._lock:
+            return list(reversed(self.outbox.undeliverable))
 
     def outbox_discard(self, event_id: str) -> None:
         """Give an event up."""

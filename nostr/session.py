@@ -70,6 +70,9 @@ class Session:
 
     `new_id` gives an unguessable id for each subscription on the relays; `wall` arrives
     with each message and is compared with expirations (NIP-40), in Unix seconds.
+
+    `received` counts the client's messages, `dropped` those of them that were refused
+    as too many or too large.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class Session:
         self._counts: dict[str, str] = {}
         self._publishing: dict[str, int] = {}
         self._noticed_no_relay = False
+        self.received = 0
+        self.dropped = 0
 
     @property
     def upstream_ids(self) -> list[str]:
@@ -106,6 +111,7 @@ class Session:
 
     def receive(self, text: str, now: float, wall: float) -> list[str | Command]:
         """Take a message of the client; give replies (text) and commands, in order."""
+        self.received += 1
         if len(text) > self._limits.message_bytes or (
             len(text) * 4 > self._limits.message_bytes
             and len(text.encode(errors="surrogatepass")) > self._limits.message_bytes
@@ -120,11 +126,13 @@ class Session:
             message = messages.parse_client_message(text)
         except InvalidMessage as error:
             if small and not self._bucket.take(now):
+                self.dropped += 1
                 return [self._notice(_TOO_FAST)]
             return [self._notice(f"invalid: {error}")]
         if isinstance(message, messages.ClientClose):
             return self._close(message.subscription_id)
         allowed = not small or self._bucket.take(now)
+        self.dropped += not allowed
         if isinstance(message, messages.ClientReq):
             if allowed:
                 size = len(text) + VALUE_BYTES * text.count(",")
@@ -139,6 +147,7 @@ class Session:
 
     def receive_binary(self) -> list[str | Command]:
         """Answer a binary frame, which Nostr does not know."""
+        self.received += 1
         return [self._notice("invalid: binary messages are not Nostr")]
 
     def _cost(self, text: str) -> int:
@@ -159,6 +168,7 @@ class Session:
         return self._refuse_unparsed(text, reason)
 
     def _refuse_unparsed(self, text: str, reason: str) -> list[str | Command]:
+        self.dropped += 1
         if event_id := messages.find_event_id(text):
             return [self._ok(event_id, False, reason)]
         if subscription_id := messages.find_subscription_id(text):

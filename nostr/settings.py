@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -166,24 +166,36 @@ class Settings:
     def changed(self, numbers: Mapping[str, float]) -> Settings:
         """Give these settings with some numbers changed, by name.
 
-        Raises `ValueError` for a name that is none, a number out of its range, and for
-        numbers that do not go together.
+        An endpoint's limits are called `public.…` and `private.…`. Raises `ValueError`
+        for a name that is none, a number out of its range, and for numbers that do not
+        go together.
         """
-        kinds = {item.name: item.type for item in fields(self)}
-        changes: dict[str, Any] = {}
+        changes: dict[str, dict[str, Any]] = {"": {}, "public": {}, "private": {}}
         for name, number in numbers.items():
-            kind = kinds.get(name)
-            if kind not in ("int", "float"):
+            setting = SETTINGS.get(name)
+            if setting is None:
                 raise ValueError(f"there is no setting {name!r}")
-            if not 0 <= number <= _largest(name):
+            endpoint, _, own_name = name.rpartition(".")
+            if not 0 <= number <= _largest(own_name):
                 raise ValueError(f"the setting {name!r} cannot be {number}")
-            value = int(number) if kind == "int" else float(number)
-            if not value and name not in _MAY_BE_ZERO:
+            value = int(number) if setting.integer else float(number)
+            if not value and own_name not in _MAY_BE_ZERO:
                 raise ValueError(f"the setting {name!r} must be above 0")
-            changes[name] = value
-        changed = replace(self, **changes)
+            changes[endpoint][own_name] = value
+        changed = replace(
+            self,
+            public=replace(self.public, **changes["public"]),
+            private=replace(self.private, **changes["private"]),
+            **changes[""],
+        )
         changed._check_together()
         return changed
+
+    def number(self, name: str) -> float:
+        """Give a number by the name that `changed` knows it by."""
+        endpoint, _, own_name = name.rpartition(".")
+        found: float = getattr(getattr(self, endpoint) if endpoint else self, own_name)
+        return found
 
     def _check_together(self) -> None:
         for smaller, larger in _AT_MOST:
@@ -205,4 +217,76 @@ def _largest(name: str) -> float:
     return _LARGEST_COUNT
 
 
+class Setting(NamedTuple):
+    """What is to be known of a number besides its value."""
+
+    name: str
+    group: str
+    default: float
+    unit: str
+    integer: bool
+
+
 DEFAULTS = Settings()
+
+# Where a group begins; it goes on to the next one, as in the class.
+_GROUPS = {
+    "public_share": "Clients",
+    "answer_seconds": "Publishing",
+    "eose_seconds": "Subscribing",
+    "connect_seconds": "Connections to relays",
+    "overlap_seconds": "Overlap windows and refreshes",
+    "information_seconds": "Relays' own limits",
+    "garbage_messages": "Garbage",
+}
+_UNITS = {
+    "seconds": "seconds",
+    "bytes": "bytes",
+    "per_second": "per second",
+    "events": "events",
+    "characters": "characters",
+    "messages": "messages",
+    "requests": "requests",
+    "connections": "connections",
+    "subscriptions": "subscriptions",
+    "filters": "filters",
+}
+
+
+def _unit(name: str) -> str:
+    if name.endswith("_per_address"):
+        name = name.removesuffix("_per_address")
+    if name.endswith("_per_second"):
+        return _UNITS["per_second"]
+    return _UNITS.get(name.rpartition("_")[2], "")
+
+
+def _describe() -> dict[str, Setting]:
+    found: dict[str, Setting] = {}
+    groups = {"public": "Public endpoint", "private": "Private endpoint"}
+    for endpoint, group in groups.items():
+        for item in fields(ClientLimits):
+            name, integer = f"{endpoint}.{item.name}", item.type == "int"
+            default = DEFAULTS.number(name)
+            found[name] = Setting(name, group, default, _unit(item.name), integer)
+    group = ""
+    for item in fields(DEFAULTS):
+        group = _GROUPS.get(item.name, group)
+        if item.name not in groups:
+            name, integer = item.name, item.type == "int"
+            default = DEFAULTS.number(name)
+            found[name] = Setting(name, group, default, _unit(name), integer)
+    return found
+
+
+SETTINGS = _describe()
+
+
+def differing(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Give those of the numbers that are not the defaults; `ValueError` as above."""
+    changed = DEFAULTS.changed(numbers)
+    return {
+        name: changed.number(name)
+        for name in numbers
+        if changed.number(name) != SETTINGS[name].default
+    }

@@ -51,3 +51,42 @@ def test_f4_texts_are_bounded_and_other_types_are_none() -> None:
     assert len(found.name) == 200
     assert found.icon == ""
     assert found.supported_nips == frozenset()
+
+
+def test_f4_an_icon_is_an_image_on_the_web_or_none() -> None:
+    for icon, shown in (
+        ("https://relay.example/icon.png", "https://relay.example/icon.png"),
+        ("javascript:alert(1)", ""),
+        ("data:image/svg+xml,<svg/>", ""),
+        ("https://relay.example/" + 1000 * "x", ""),
+        ("https://relay.example/\n", ""),
+    ):
+        found = parse_information(json.dumps({"icon": icon}).encode())
+        assert found is not None
+        assert found.icon == shown
+
+
+def test_what_a_relay_announces_is_kept_as_it_is_and_bounded() -> None:
+    limitation = {
+        "max_limit": -5,
+        "auth_required": True,
+        "fee": 0.5,
+        "text": "a" * 5000,
+        "absurd": 10**400,
+        "nested": {"a": 1},
+        "none": None,
+    }
+    document = {"limitation": limitation, "description": "two\nlines \ud800"}
+    found = parse_information(json.dumps(document).encode())
+    assert found is not None
+    assert dict(found.limitation) == {
+        "max_limit": -5,
+        "auth_required": True,
+        "fee": 0.5,
+        "text": "a" * 200,
+    }
+    assert found.description == "two lines \N{REPLACEMENT CHARACTER}"
+    many = {"limitation": {str(number): number for number in range(1000)}}
+    found = parse_information(json.dumps(many).encode())
+    assert found is not None
+    assert len(found.limitation) == 40

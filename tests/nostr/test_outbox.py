@@ -310,6 +310,29 @@ def test_c3_a_relay_may_still_accept_after_a_transient_refusal() -> None:
     assert desk.take(A) == []
 
 
+def test_the_operator_can_have_an_event_tried_again_at_once() -> None:
+    desk = Desk(A, B)
+    desk.add(C)
+    event, other = made(), made()
+    for published in (event, other):
+        desk.publish(published)
+    for url in (A, B):
+        assert desk.take(url) == [event, other]
+    desk.answer(A, event, False, "error: busy")
+    desk.answer(A, other, False, "error: busy")
+    assert desk.take(A) == []
+    desk.outbox.retry(event.id)
+    assert desk.take(A) == [event]  # refused for now
+    assert desk.take(B) == [event]  # not answered
+    assert desk.take(C) == []
+    desk.connect(C)
+    assert desk.take(C) == [event, other]  # each once
+    desk.answer(B, event)
+    desk.outbox.retry(event.id)
+    assert desk.take(B) == []  # it has answered
+    desk.outbox.retry("f" * 64)  # of no event
+
+
 def test_c3_answers_for_what_nobody_published_are_no_matter() -> None:
     desk = Desk(A)
     desk.answer(A, made())

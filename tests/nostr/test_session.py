@@ -532,8 +532,11 @@ def test_f2_who_is_too_fast_is_told_so_and_every_event_still_gets_its_ok() -> No
         assert reply[: len(expected)] == expected
         assert prefix(reply[-1]) == "rate-limited"
         assert not commands
+    assert client.session.dropped == len(refused)
     client.now += 1
     assert client.publish(EVENT.text) == ([], [Publish(EVENT)])
+    assert client.session.dropped == len(refused)
+    assert client.session.received == 100 + len(refused) + 1
 
 
 def test_f6_auth_is_answered_and_never_forwarded() -> None:

@@ -4,7 +4,13 @@ from dataclasses import fields
 
 import pytest
 
-from nostrclient.nostr.settings import DAY_SECONDS, DEFAULTS
+from nostrclient.nostr.settings import (
+    DAY_SECONDS,
+    DEFAULTS,
+    SETTINGS,
+    Setting,
+    differing,
+)
 
 
 def test_f2_the_private_endpoint_is_ten_times_as_generous() -> None:
@@ -122,3 +128,55 @@ def test_the_defaults_go_together() -> None:
         if item.type in ("int", "float")
     }
     assert DEFAULTS.changed(numbers) == DEFAULTS
+
+
+def test_every_number_can_be_described_and_changed() -> None:
+    endpoints = 2 * len(fields(DEFAULTS.public))
+    assert len(SETTINGS) == len(fields(DEFAULTS)) - 2 + endpoints
+    assert all(setting.group for setting in SETTINGS.values())
+    assert SETTINGS["ping_seconds"] == Setting(
+        "ping_seconds",
+        "Connections to relays",
+        20,
+        "seconds",
+        False,
+    )
+    assert SETTINGS["public.connections_per_address"].unit == "connections"
+    assert SETTINGS["refreshes_per_second"].unit == "per second"
+    defaults = {name: setting.default for name, setting in SETTINGS.items()}
+    assert DEFAULTS.changed(defaults) == DEFAULTS
+    assert differing(defaults) == {}
+
+
+def test_the_limits_of_an_endpoint_can_be_changed_apart() -> None:
+    changed = DEFAULTS.changed({"public.connections": 7, "ping_seconds": 3})
+    assert changed.public.connections == 7
+    assert changed.ping_seconds == 3
+    assert changed.private == DEFAULTS.private
+    numbers = {"public.connections": 7.0, "ping_seconds": 20.0}
+    assert differing(numbers) == {"public.connections": 7}
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("no_such", 1),
+        ("public", 1),
+        ("public.no_such", 1),
+        ("ping_seconds", -1),
+        ("ping_seconds", 0),
+        ("ping_seconds", float("nan")),
+        ("ping_seconds", float("inf")),
+        ("ping_seconds", 1e12),
+        ("refreshes_per_second", 0),
+        ("public.connections", 0),
+        ("mailbox_bytes", 2**50),
+    ],
+)
+def test_a_number_that_would_stop_or_break_it_is_refused(
+    name: str, number: float
+) -> None:
+    with pytest.raises(ValueError, match="setting"):
+        DEFAULTS.changed({name: number})
+    with pytest.raises(ValueError, match="setting"):
+        differing({name: number})
