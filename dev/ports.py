@@ -1,5 +1,6 @@
 """TCP ports on the loopback interface."""
 
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -7,12 +8,19 @@ from collections.abc import Callable
 HOST = "127.0.0.1"
 
 
+BELOW_EPHEMERAL = range(15_000, 30_000)
+
+
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on at this moment.
+
+    Not one that the system would give: until somebody listens there, seconds later, it
+    may have given it to an outgoing connection.
+    """
+    while True:
+        port = random.choice(BELOW_EPHEMERAL)  # noqa: S311  # no secret
+        if is_free(port):
+            return port
 
 
 def is_free(port: int) -> bool:
