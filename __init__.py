@@ -38,6 +38,7 @@ from .crud import db  # after its modules were put back
 from .tasks import start, stop
 from .views import nostrclient_generic_router
 from .views_api import nostrclient_api_router
+from .views_live import nostrclient_live_router
 
 _process["code"] = _code
 _process["modules"] = {
@@ -55,6 +56,7 @@ nostrclient_static_files = [
 
 nostrclient_ext: APIRouter = APIRouter(prefix="/nostrclient", tags=["nostrclient"])
 nostrclient_ext.include_router(nostrclient_generic_router)
+nostrclient_ext.include_router(nostrclient_live_router)  # before the endpoints' paths
 nostrclient_ext.include_router(nostrclient_api_router)
 
 

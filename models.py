@@ -233,3 +233,9 @@ class UserConfig(BaseModel):
 
     owner_id: str
     extra: StoredConfig = StoredConfig()
+
+
+class LivePath(BaseModel):
+    """Where to connect to in order to be told what changes; good once."""
+
+    path: str

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from loguru import logger
 from sqlalchemy.exc import SQLAlchemyError
 
+from . import live
 from .crud import (
     get_config,
     get_identity,
@@ -82,6 +83,7 @@ async def stop() -> None:
     routers = list(all_routers)
     await asyncio.gather(
         asyncio.to_thread(nostr_client.close),
+        live.stop(),
         *(router.stop("nostrclient was stopped") for router in routers),
     )
     await write_ledger()

@@ -1,0 +1,162 @@
+"""What changes, pushed to the admin's page while somebody looks at it.
+
+A listener is given everything once, and then what has changed. Nothing runs, and
+nothing is kept, while nobody listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from fastapi import WebSocket
+from loguru import logger
+
+from . import shown
+from .nostr import clock
+from .router import CLIENT_GONE, GOING_AWAY
+
+MOST_LISTENERS = 20
+MOST_TICKETS = 100
+TICKET_SECONDS = 30.0
+PERIOD_SECONDS = 0.5
+
+_tickets: dict[str, float] = {}
+listeners: set[Listener] = set()
+
+
+def issue_ticket() -> str:
+    """Give a random word that opens one connection, within `TICKET_SECONDS`."""
+    now = clock.now()
+    for ticket in [ticket for ticket, until in _tickets.items() if until <= now]:
+        del _tickets[ticket]
+    while len(_tickets) >= MOST_TICKETS:
+        del _tickets[next(iter(_tickets))]
+    ticket = secrets.token_urlsafe(32)
+    _tickets[ticket] = now + TICKET_SECONDS
+    return ticket
+
+
+def redeem_ticket(ticket: str) -> bool:
+    """Use a ticket up. Tells whether it was good."""
+    return _tickets.pop(ticket, 0) > clock.now()
+
+
+async def stop() -> None:
+    """End every listener's connection and forget all tickets."""
+    _tickets.clear()
+    await asyncio.gather(*(listener.stop() for listener in list(listeners)))
+
+
+class State(NamedTuple):
+    """Everything that is shown, at one instant; relays by URL."""
+
+    relays: dict[str, dict[str, Any]]
+    outbox: dict[str, int]
+    clients: list[dict[str, Any]]
+    status: dict[str, Any]
+
+
+async def present_state() -> State:
+    """Give everything that is shown."""
+    relays = [relay.dict() for relay in await shown.relays()]
+    status = shown.status()
+    return State(
+        relays={relay["url"]: relay for relay in relays},
+        outbox={
+            "count": status.outbox_waiting,
+            "undeliverable": status.outbox_undeliverable,
+        },
+        clients=[client.dict() for client in shown.clients()],
+        status=status.dict(),
+    )
+
+
+def changes(before: State | None, after: State) -> dict[str, Any]:
+    """Give what is to be sent: everything at first, then what differs, maybe nothing.
+
+    A countdown that goes on is no change.
+    """
+    if before is None:
+        return {**after._asdict(), "relays": list(after.relays.values())}
+    found: dict[str, Any] = {}
+    relays = [
+        relay
+        for url, relay in after.relays.items()
+        if url not in before.relays or _steady(relay) != _steady(before.relays[url])
+    ]
+    if relays:
+        found["relays"] = relays
+    removed = [url for url in before.relays if url not in after.relays]
+    if removed:
+        found["removed"] = removed
+    for name in ("outbox", "clients", "status"):
+        if getattr(before, name) != getattr(after, name):
+            found[name] = getattr(after, name)
+    return found
+
+
+def _steady(relay: dict[str, Any]) -> dict[str, Any]:
+    status = relay["status"]
+    return {**relay, "status": status and {**status, "retry_in_seconds": None}}
+
+
+class Listener:
+    """One page that looks on, from the handshake to its end."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._ended = asyncio.Event()
+        self._finished = asyncio.Event()
+
+    async def run(self) -> None:
+        """Accept the page and tell it of changes until it goes away or is stopped."""
+        listeners.add(self)
+        parts = (self._until_ended(), self._read(), self._write())
+        work: list[asyncio.Task[None]] = []
+        try:
+            with suppress(*CLIENT_GONE):
+                await self._websocket.accept()
+            work += [
+                asyncio.create_task(part, name="nostrclient live") for part in parts
+            ]
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            listeners.discard(self)
+            for task in work:
+                task.cancel()
+            for outcome in await asyncio.gather(*work, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    text = "a page is told nothing more, for a bug"
+                    logger.opt(exception=outcome).error(text)
+            try:
+                with suppress(*CLIENT_GONE):
+                    await self._websocket.close(GOING_AWAY)
+            finally:
+                self._finished.set()
+
+    async def stop(self) -> None:
+        """End the connection and wait until nothing of it is left."""
+        self._ended.set()
+        await self._finished.wait()
+
+    async def _until_ended(self) -> None:
+        await self._ended.wait()
+
+    async def _read(self) -> None:
+        # Nothing is expected; but only who reads learns that the page has gone.
+        with suppress(*CLIENT_GONE):
+            while (await self._websocket.receive())["type"] == "websocket.receive":
+                pass
+
+    async def _write(self) -> None:
+        before: State | None = None
+        with suppress(*CLIENT_GONE):
+            while True:
+                after = await present_state()
+                if found := changes(before, after):
+                    await self._websocket.send_json(found)
+                before = after
+                await asyncio.sleep(PERIOD_SECONDS)

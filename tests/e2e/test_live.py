@@ -1,0 +1,106 @@
+"""The page is told what changes, while it looks and no longer."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from dev.lnbits_server import LnbitsServer
+from dev.local_relay import LocalRelay
+
+from .clients import handshake_status, wait_until
+
+
+def ticket_url(server: LnbitsServer) -> str:
+    path = server.api("POST", "/live")["path"]
+    assert path.startswith("/nostrclient/api/v1/live/")
+    return f"ws://127.0.0.1:{server.port}{path}"
+
+
+def receive(live: ClientConnection) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(live.recv(timeout=15))
+    return told
+
+
+def receive_for_ever(live: ClientConnection) -> None:
+    while True:
+        receive(live)
+
+
+@pytest.fixture
+def live(lnbits: LnbitsServer) -> Iterator[ClientConnection]:
+    with connect(ticket_url(lnbits), max_size=None) as connection:
+        assert isinstance(connection, ClientConnection)
+        yield connection
+
+
+def test_so_many_may_look_on_and_leave_nothing_behind(lnbits: LnbitsServer) -> None:
+    opened = [connect(ticket_url(lnbits), max_size=None) for _ in range(20)]
+    try:
+        answer = lnbits.http.post("/nostrclient/api/v1/live")
+        assert answer.status_code == 409
+        assert "20" in answer.json()["detail"]
+    finally:
+        for connection in opened:
+            connection.close()
+    wait_until(
+        lambda: lnbits.http.post("/nostrclient/api/v1/live").is_success,
+        "there is room again",
+    )
+
+
+def test_everything_first_then_what_changed(
+    lnbits: LnbitsServer, relays: list[LocalRelay], live: ClientConnection
+) -> None:
+    first = receive(live)
+    assert set(first) == {"relays", "outbox", "clients", "status"}
+    assert {item["url"] for item in first["relays"]} == {item.url for item in relays}
+    assert set(first["outbox"]) == {"count", "undeliverable"}
+
+    relays[0].stop()
+    took = None
+    begun = time.monotonic()
+    while took is None:
+        for item in receive(live).get("relays", []):
+            if item["url"] == relays[0].url and not item["connected"]:
+                took = time.monotonic() - begun
+    assert took < 10  # half a second is due
+
+
+def test_a_relay_that_was_removed_is_named(
+    lnbits: LnbitsServer, extra_relay: LocalRelay, live: ClientConnection
+) -> None:
+    receive(live)
+    lnbits.api("POST", "/relay", {"url": extra_relay.url})
+    while not any(
+        item["url"] == extra_relay.url for item in receive(live).get("relays", [])
+    ):
+        pass
+    lnbits.api("DELETE", "/relay", {"url": extra_relay.url})
+    while extra_relay.url not in receive(live).get("removed", []):
+        pass
+
+
+def test_a_ticket_is_good_once_and_nobody_comes_without(lnbits: LnbitsServer) -> None:
+    url = ticket_url(lnbits)
+    with connect(url, max_size=None):
+        assert handshake_status(url) == 403
+    assert handshake_status(url) == 403
+    assert handshake_status(url.rpartition("/")[0] + "/guessed") == 403
+    assert lnbits.http.get("/nostrclient/api/v1/live/guessed").status_code == 404
+
+
+def test_it_ends_when_nostrclient_stops(
+    lnbits: LnbitsServer, live: ClientConnection
+) -> None:
+    receive(live)
+    lnbits.deactivate()
+    try:
+        with pytest.raises(ConnectionClosed):
+            receive_for_ever(live)
+    finally:
+        lnbits.activate()

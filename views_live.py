@@ -1,0 +1,35 @@
+"""The push of what changes to the admin's page: a ticket, then a WebSocket."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Depends, HTTPException, WebSocket
+from lnbits.decorators import check_admin
+
+from . import live
+from .models import LivePath
+
+nostrclient_live_router = APIRouter()
+
+
+@nostrclient_live_router.post("/api/v1/live", dependencies=[Depends(check_admin)])
+async def api_open_live() -> LivePath:
+    """Give the path of a WebSocket that tells what changes; good once, for 30 seconds.
+
+    A browser cannot send the session along with a WebSocket's handshake.
+    """
+    if len(live.listeners) >= live.MOST_LISTENERS:
+        reason = f"{live.MOST_LISTENERS} pages are being told already."
+        raise HTTPException(HTTPStatus.CONFLICT, reason)
+    return LivePath(path=f"/nostrclient/api/v1/live/{live.issue_ticket()}")
+
+
+@nostrclient_live_router.websocket("/api/v1/live/{ticket}")
+async def ws_live(ticket: str, websocket: WebSocket) -> None:
+    """Tell what changes; a refused page gets HTTP 403 before the upgrade."""
+    good = live.redeem_ticket(ticket)
+    if not good or len(live.listeners) >= live.MOST_LISTENERS:
+        await websocket.close()
+        return
+    await live.Listener(websocket).run()
