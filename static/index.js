@@ -4,14 +4,18 @@
 window.PageNostrclient = (async () => {
   const folder = '/nostrclient/static'
   const REFRESH_MILLISECONDS = 2000
+  const CLOCK_MILLISECONDS = 10000
   const load = name => import(LNbits.utils.url_for(`${folder}/js/${name}.js`))
 
   // Up to LNbits 1.5 nobody has loaded our texts; later, maybe not the English ones,
   // which stand in for those that a language lacks.
-  if (!window.i18n.global.te('nostrclient.intro', 'en')) {
-    await LNbits.utils.loadScript(`${folder}/i18n/en.js`)
+  for (const language of ['en', 'de']) {
+    const isWanted = ['en', window.i18n.global.locale].includes(language)
+    if (isWanted && !window.i18n.global.te('nostrclient.intro', language)) {
+      await LNbits.utils.loadScript(`${folder}/i18n/${language}.js`)
+    }
   }
-  const TEMPLATES = ['relay-details', 'outbox', 'identity'] // besides those in index.vue
+  const TEMPLATES = ['relay-details', 'outbox', 'clients', 'identity'] // besides those in index.vue
   const [
     rest,
     state,
@@ -20,7 +24,8 @@ window.PageNostrclient = (async () => {
     settings,
     testPanel,
     outbox,
-    identity
+    identity,
+    clients
   ] = await Promise.all([
     load('rest'),
     load('state'),
@@ -30,6 +35,7 @@ window.PageNostrclient = (async () => {
     load('test-panel'),
     load('outbox'),
     load('identity'),
+    load('clients'),
     ...TEMPLATES.map(name =>
       LNbits.utils.loadTemplate(`${folder}/vue/${name}.vue`)
     )
@@ -47,18 +53,18 @@ window.PageNostrclient = (async () => {
       NostrclientSettings: settings.default,
       NostrclientTestPanel: testPanel.default,
       NostrclientOutbox: outbox.default,
-      NostrclientIdentity: identity.default
+      NostrclientIdentity: identity.default,
+      NostrclientClients: clients.default
     },
     provide: {rest, clock, visible},
     data() {
       return {
         relays: null, // until they are known
+        clients: null,
         config: null,
         urls: null,
         showSettings: false,
-        outboxVersion: 0,
         trouble: null, // why the figures are not fresh
-        timer: null,
         asked: 0,
         left: false // for another page
       }
@@ -74,26 +80,45 @@ window.PageNostrclient = (async () => {
         const number = ++this.asked
         try {
           const relays = await answer
-          if (number !== this.asked) return
-          clock.now = now()
-          this.relays = relays.map(state.describe)
-          this.trouble = null
+          if (number === this.asked) this.take(relays)
         } catch (error) {
           if (number === this.asked) this.trouble = error.message
         }
       },
+      take(relays) {
+        clock.now = now()
+        this.relays = relays.map(state.describe)
+        this.trouble = null
+      },
       async refresh() {
         clearTimeout(this.timer)
-        await this.show(rest.getRelays())
-        if (isVisible() && !this.left) {
-          clearTimeout(this.timer)
+        await Promise.all([
+          this.show(rest.getRelays()),
+          rest.getClients().then(
+            clients => (this.clients = clients),
+            () => {} // the relays' answer says what is wrong
+          )
+        ])
+        clearTimeout(this.timer)
+        if (visible.now && !this.left) {
           this.timer = setTimeout(this.refresh, REFRESH_MILLISECONDS)
         }
       },
-      onVisibilityChange() {
+      wake() {
+        this.refresh()
+        this.clockTimer = setInterval(() => {
+          clock.now = now()
+        }, CLOCK_MILLISECONDS)
+      },
+      sleep() {
         clearTimeout(this.timer)
+        clearInterval(this.clockTimer)
+      },
+      onVisibilityChange() {
+        if (visible.now === isVisible()) return
         visible.now = isVisible()
-        if (visible.now) this.refresh()
+        if (visible.now) this.wake()
+        else this.sleep()
       },
       async getEndpoints() {
         try {
@@ -105,13 +130,14 @@ window.PageNostrclient = (async () => {
       }
     },
     created() {
-      this.refresh()
+      visible.now = isVisible()
+      if (visible.now) this.wake()
       this.getEndpoints()
       document.addEventListener('visibilitychange', this.onVisibilityChange)
     },
     unmounted() {
       this.left = true
-      clearTimeout(this.timer)
+      this.sleep()
       document.removeEventListener('visibilitychange', this.onVisibilityChange)
     }
   }

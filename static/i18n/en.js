@@ -86,6 +86,8 @@ window.i18n.global.mergeLocaleMessage('en', {
     column_owed: 'Waiting for',
     owed_relays: 'relays: {n}',
     event_id: 'Event {id}',
+    event_brief: 'Kind {kind}, event {id},',
+    undeliverable: 'Taken by no relay and given up: {n}',
     event_author: 'Author {id}',
     retry: 'Retry now',
     retry_all: 'Retry all now',
@@ -110,10 +112,28 @@ window.i18n.global.mergeLocaleMessage('en', {
     public_hint: 'For everybody who can reach this server.',
     public_setting:
       'A WebSocket for everybody, with narrower limits, to be used like any relay.',
+    qr: 'QR code',
+    qr_private: 'QR code of the private endpoint',
+    qr_public: 'QR code of the public endpoint',
+    close: 'Close',
     copy: 'Copy',
     copy_private: 'Copy the URL of the private endpoint',
     copy_public: 'Copy the URL of the public endpoint',
     copied: 'Copied',
+
+    clients: 'Clients',
+    clients_intro: 'Who is connected to the endpoints now.',
+    no_client: 'Nobody is connected.',
+    column_endpoint: 'Endpoint',
+    column_address: 'Address',
+    column_connected: 'Connected',
+    private_client: 'private',
+    public_client: 'public',
+    clients_subscriptions: 'Subscriptions',
+    clients_received: 'From it',
+    clients_sent: 'To it',
+    clients_dropped: 'Refused',
+    clients_waiting: 'Waiting for it',
 
     identity: 'Identity key',
     identity_intro:
@@ -130,6 +150,15 @@ window.i18n.global.mergeLocaleMessage('en', {
     key_lost: 'The private key of {npub} cannot be brought back from here.',
 
     settings: 'Settings',
+    settings_intro:
+      'All other numbers. They take effect when nostrclient starts again.',
+    settings_later:
+      'The new numbers take effect when nostrclient starts again.',
+    setting_default: 'Default: {value} {unit}',
+    setting_wrong: 'This cannot be the value: {name}',
+    reset_setting: 'Put back to its default: {name}',
+    reset_all: 'All defaults',
+    no_setting: 'No setting has such a name.',
     closing: 'Closing an endpoint disconnects its clients at once.',
 
     test: 'Test an endpoint',

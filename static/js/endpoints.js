@@ -4,6 +4,7 @@ export default {
   template: '#nostrclient-endpoints',
   props: {config: Object, urls: Object},
   emits: ['settings'],
+  data: () => ({shown: null}), // the endpoint whose QR code is shown
   computed: {
     endpoints() {
       if (!this.config || !this.urls) return []

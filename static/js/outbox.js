@@ -8,8 +8,6 @@ export default {
   template: '#nostrclient-outbox',
   components: {NostrclientTime: Time},
   inject: ['rest', 'visible'],
-  // `version` changes when the outbox is known to have changed.
-  props: {version: Number},
   data() {
     return {
       events: null, // until they are known
@@ -36,14 +34,10 @@ export default {
         column('size', 'size', 'right'),
         column('owed', event => event.owed.join(' '))
       ]
-    },
-    // A signal to look again, and whether anybody would see it.
-    signal() {
-      return [this.version, this.visible.now]
     }
   },
   watch: {
-    signal() {
+    'visible.now'() {
       this.refresh()
     }
   },
@@ -75,13 +69,12 @@ export default {
       if (!this.visible.now || this.left) return
       this.looking = true
       try {
-        const events = await this.rest.getOutbox()
-        const now = Date.now() / 1000
-        // LNbits has restarted or the page is newer than it: no `since` yet.
-        this.events = events.map(event => ({
-          ...event,
-          since: event.since ?? now - event.waiting_seconds
-        }))
+        const [events, undeliverable] = await Promise.all([
+          this.rest.getOutbox(),
+          this.rest.getUndeliverable()
+        ])
+        this.events = events
+        this.undeliverable = undeliverable
         this.trouble = null
       } catch (error) {
         this.trouble = error.message

@@ -1,5 +1,6 @@
 // The relays: adding, watching, switching and removing them.
 
+import KNOWN_RELAYS from './known-relays.js'
 import Details from './relay-details.js'
 import {number} from './words.js'
 
@@ -44,6 +45,10 @@ export default {
     }
   },
   computed: {
+    suggestions() {
+      const known = new Set((this.relays || []).map(relay => relay.url))
+      return KNOWN_RELAYS.filter(url => !known.has(url))
+    },
     columns() {
       const column = (name, field = name) => ({
         name,
@@ -62,6 +67,12 @@ export default {
   },
   methods: {
     number,
+    // While one types: what is only begun is no mistake yet.
+    onInput(text) {
+      const begun = text.trim().toLowerCase()
+      const isBegun = ['wss://', 'ws://'].some(it => it.startsWith(begun))
+      this.refusal = isBegun ? null : this.objection(text.trim())
+    },
     // What can be said without asking the server, which has the last word.
     objection(text) {
       if (!text) return this.$t('nostrclient.url_missing')

@@ -1,6 +1,7 @@
 """The admin page as an operator uses it, in a real browser."""
 
 import re
+from pathlib import Path
 
 import nostr_sdk
 import pytest
@@ -145,6 +146,20 @@ def test_an_invalid_url_is_refused_with_a_reason(
     expect(admin.refusal).to_have_count(0)
 
 
+def test_a_url_is_checked_while_one_types_and_known_ones_are_offered(
+    admin: AdminPage,
+) -> None:
+    url = admin.page.get_by_label("Relay URL")
+    url.fill("wss:")
+    expect(admin.refusal).to_have_count(0)
+    url.fill("https://relay.example")
+    expect(admin.refusal).to_contain_text("starts with wss:// or ws://")
+    offered = url.evaluate("it => [...it.list.options].map(it => it.value)")
+    assert "wss://nos.lol" in offered
+    url.fill(offered[0])
+    expect(admin.refusal).to_have_count(0)
+
+
 def test_what_the_server_refuses_is_shown_with_its_reason(
     admin: AdminPage, relays: list[LocalRelay]
 ) -> None:
@@ -171,6 +186,14 @@ def test_f4_what_a_relay_says_is_text(
 
 
 # Endpoints
+
+
+def test_an_endpoints_url_is_shown_as_a_qr_code(admin: AdminPage) -> None:
+    admin.button("QR code of the private endpoint").click()
+    dialog = admin.page.get_by_role("dialog")
+    expect(dialog.locator(".qrcode__image, svg").first).to_be_visible()
+    shown = admin.endpoint("private").get_by_test_id("url").inner_text()
+    expect(dialog).to_contain_text(shown)
 
 
 def test_the_public_endpoint_is_opened_and_closed(
@@ -313,20 +336,31 @@ def test_everything_can_be_named_and_reached_by_keyboard(
     expect(admin.relay(url)).to_have_count(0)
 
 
-def test_every_text_exists(admin: AdminPage) -> None:
+def test_every_text_exists_in_both_languages(admin: AdminPage) -> None:
     expect(admin.summary).to_contain_text("Nostr works")
-    missing = admin.page.evaluate("""async () => {
-          const files = ['index.vue', 'index.js', ...[
-            'relays', 'endpoints', 'settings', 'state', 'test-panel'
-          ].map(name => `js/${name}.js`)]
-          const texts = await Promise.all(files.map(async file =>
-            (await fetch(`/nostrclient/static/${file}`)).text()
-          ))
-          const keys = texts.join().matchAll(/'nostrclient\\.(\\w+)'/g)
-          return [...keys].map(match => `nostrclient.${match[1]}`)
-            .filter(key => !window.i18n.global.te(key, 'en'))
+    static = Path(__file__).parents[2] / "static"
+    sources = [*static.glob("*.vue"), *static.glob("vue/*.vue"), *static.glob("js/*")]
+    used = set(
+        re.findall(
+            r"'nostrclient\.(\w+)'", "".join(file.read_text() for file in sources)
+        )
+    )
+    keys: dict[str, list[str]] = admin.page.evaluate("""async () => {
+          await LNbits.utils.loadScript('/nostrclient/static/i18n/de.js')
+          const keys = language => Object.keys(
+            window.i18n.global.getLocaleMessage(language).nostrclient
+          )
+          return {en: keys('en'), de: keys('de')}
         }""")
-    assert missing == []
+    assert len(used) > 50
+    assert used <= set(keys["en"])
+    assert keys["de"] == keys["en"]
+
+
+def test_the_page_speaks_german(admin: AdminPage, server: LnbitsServer) -> None:
+    admin.page.evaluate("localStorage['lnbits.lang'] = '__q_strn|de'")
+    admin.page.goto(f"{server.extension_url}/")
+    expect(admin.summary).to_contain_text("Nostr funktioniert: 2 von 2")
 
 
 def test_a_language_that_is_missing_falls_back_to_english(

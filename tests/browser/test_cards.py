@@ -90,7 +90,7 @@ def serve_outbox(admin: AdminPage, events: list[dict[str, Any]]) -> list[str]:
         route.fulfill(json=events if request.method == "GET" else None)
 
     admin.page.route(f"{API}/outbox", answer)
-    admin.page.route(f"{API}/outbox/*", answer)
+    admin.page.route(re.compile("/api/v1/outbox/[0-9a-f]{64}$"), answer)
     admin.page.reload()
     return asked
 
@@ -138,6 +138,84 @@ def test_a_thousand_waiting_events_are_usable(admin: AdminPage) -> None:
     outbox.get_by_label("Search").fill(wanted)
     expect(rows).to_have_count(1)
     expect(rows).to_have_attribute("data-event", wanted)
+
+
+def test_what_no_relay_took_is_listed(admin: AdminPage) -> None:
+    event = {
+        "event_id": "e" * 64,
+        "pubkey": "b" * 64,
+        "kind": 1,
+        "reason": HARM,
+        "at": int(time.time()) - 7200,
+    }
+    admin.page.route(
+        f"{API}/outbox/undeliverable", lambda route: route.fulfill(json=[event])
+    )
+    admin.page.reload()
+    admin.page.get_by_text("given up: 1").click()
+    listed = admin.page.get_by_test_id("undeliverable")
+    expect(listed).to_contain_text(HARM)
+    expect(listed).to_contain_text("2 hours ago")
+
+
+# Clients
+
+
+def test_clients_are_listed(admin: AdminPage) -> None:
+    client = {
+        "id": "one",
+        "endpoint": "public",
+        "address": "192.0.2.7",
+        "since": int(time.time()) - 3 * 86400,
+        "subscriptions": 5,
+        "received": 1234,
+        "sent": 6,
+        "dropped": 7,
+        "waiting_bytes": 2048,
+    }
+    admin.page.route(f"{API}/clients", lambda route: route.fulfill(json=[client]))
+    admin.page.reload()
+    row = admin.page.get_by_test_id("clients").locator("[data-client]")
+    expect(row.get_by_role("cell")).to_have_text(
+        ["public", "192.0.2.7", "3 days ago", "5", "1,234", "6", "7", "2 KiB"]
+    )
+
+
+# Settings
+
+
+def test_a_setting_is_found_changed_and_put_back(
+    admin: AdminPage, server: LnbitsServer
+) -> None:
+    dialog = admin.page.get_by_role("dialog")
+    field = dialog.locator('[data-setting="ping_seconds"]')
+
+    def look() -> None:
+        admin.endpoints.get_by_role("button", name="Settings").click()
+        dialog.get_by_label("Search").fill("connections ping")
+        expect(dialog.locator("[data-setting]")).to_have_count(1)
+
+    def stored() -> dict[str, float]:
+        settings: dict[str, float] = server.api("GET", "/config").get("settings", {})
+        return settings
+
+    look()
+    expect(field).to_contain_text("Default: 20 seconds")
+    field.get_by_role("spinbutton").fill("-1")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert").last).to_contain_text("ping seconds")
+    field.get_by_role("spinbutton").fill("30")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    expect(admin.page.get_by_text("when nostrclient starts again").last).to_be_visible()
+    assert stored() == {"ping_seconds": 30}
+
+    look()
+    expect(field.get_by_role("spinbutton")).to_have_value("30")
+    field.get_by_role("button", name="Put back").click()
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    assert stored() == {}
 
 
 # Identity key

@@ -1,0 +1,33 @@
+// Who is connected to the endpoints.
+
+import {Time, number, size} from './words.js'
+
+const COUNTS = ['subscriptions', 'received', 'sent', 'dropped']
+
+export default {
+  template: '#nostrclient-clients',
+  components: {NostrclientTime: Time},
+  props: {clients: Array},
+  data() {
+    return {filter: '', pagination: {rowsPerPage: 10, sortBy: 'since'}}
+  },
+  computed: {
+    columns() {
+      const column = (name, label, align = 'left') => ({
+        name,
+        field: name,
+        align,
+        label: this.$t(`nostrclient.${label}`),
+        sortable: true
+      })
+      return [
+        column('endpoint', 'column_endpoint'),
+        column('address', 'column_address'),
+        column('since', 'column_connected'),
+        ...COUNTS.map(name => column(name, `clients_${name}`, 'right')),
+        column('waiting_bytes', 'clients_waiting', 'right')
+      ]
+    }
+  },
+  methods: {number, size}
+}

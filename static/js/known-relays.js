@@ -1,0 +1,12 @@
+// Public relays to choose from: large ones that have been there for years.
+
+export default [
+  'wss://relay.damus.io',
+  'wss://nos.lol',
+  'wss://relay.primal.net',
+  'wss://relay.nostr.band',
+  'wss://nostr.wine',
+  'wss://relay.snort.social',
+  'wss://offchain.pub',
+  'wss://nostr.mom'
+]
