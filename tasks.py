@@ -200,11 +200,17 @@ async def check_outbox() -> None:
             manager.step()
             await write_ledger()
             due = manager.step()
-            timeout = None if due is None else max(0.0, due - clock.now()) + 0.001
+            timer = None
+            if due is not None:
+                delay = max(0.0, due - clock.now()) + 0.001
+                timer = loop.call_later(delay, changed.set)
+            # Not wait_for: before Python 3.12 it drops a cancellation that comes in
+            # the moment in which the wait ends, and `stop` would wait for ever.
             try:
-                await asyncio.wait_for(changed.wait(), timeout)
-            except asyncio.TimeoutError:
-                continue
+                await changed.wait()
+            finally:
+                if timer:
+                    timer.cancel()
     finally:
         manager.on_change = None
 

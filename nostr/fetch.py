@@ -7,7 +7,6 @@ short.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import deque
 from collections.abc import Sequence
 
@@ -85,22 +84,22 @@ class Fetch:
 class _End:
     """Where an answer ended.
 
-    Not its very oldest event tells: a live event that was dated back may have come in
-    between, and what lies behind the true end would be taken for known.
+    Not its very oldest event tells: live events that were dated back may have come in
+    between, and what lies behind the true end would be taken for known. So the older
+    half of an answer is asked for again; live ones would have to be the majority.
     """
 
     def __init__(self, page_events: int) -> None:
-        self._most = max(1, page_events // 2)
-        self._oldest: list[int] = []
+        self._fewest = max(1, page_events // 2)
+        self._instants: list[int] = []
 
     def note(self, created_at: int) -> None:
-        insort(self._oldest, created_at)
-        del self._oldest[self._most :]
+        self._instants.append(created_at)
 
     def next_until(self, until: int | None) -> int | None:
         # The second in which it ended is asked for again, as the cut may have gone
         # through it; but only once.
-        if not self._oldest or len(self._oldest) < self._most:
+        if len(self._instants) < self._fewest:
             return until
-        end = self._oldest[-1]
+        end = sorted(self._instants)[len(self._instants) // 2]
         return end if until is None or end < until else until - 1

@@ -1,5 +1,6 @@
 """Rules G1 to G4: nostrclient as other extensions in the same process use it."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -123,3 +124,30 @@ def test_g2_what_nobody_takes_is_bounded() -> None:
         assert kept[0].event_id == "5"
     finally:
         del NostrRouter.received_subscription_events["bounded"]
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_f7_the_outbox_s_task_ends_whenever_it_is_cancelled(turns: int) -> None:
+    """Also in the moment in which its wait ends, while something is to be done later."""
+    from nostrclient.nostr import clock
+    from nostrclient.router import nostr_client
+    from nostrclient.tasks import check_outbox
+
+    async def cancelled_after_a_wake() -> bool:
+        task = asyncio.create_task(check_outbox())
+        while manager.on_change is None:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        manager.on_change()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        ended, _ = await asyncio.wait([task], timeout=1)
+        if not ended:
+            task.cancel()
+        return bool(ended)
+
+    manager = nostr_client.relay_manager
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manager, "step", lambda: clock.now() + 60)
+        assert asyncio.run(cancelled_after_a_wake())
