@@ -15,6 +15,7 @@ IDLE_SECONDS = 60.0
 FLOOD_EVENTS = 1_000_000
 FLOOD_STEP = 20_000
 FLOOD_PER_SECOND = 6000.0
+LAST_SECONDS = 3.0  # for the last events to arrive
 NOTHING_STORED = '{"kinds":[1],"limit":0}'
 MIB = 1024 * 1024
 
@@ -89,6 +90,7 @@ def flood(
         resident.append(stage.resident_bytes())
         if passed % (10 * step) == 0:
             print(f"{passed:8} events, {resident[-1] / MIB:.1f} MiB", flush=True)
+    time.sleep(LAST_SECONDS)
     received = stage.finish()
     delivered = len(set(received[0].ids))
     growth = (resident[-1] - resident[0]) / MIB
