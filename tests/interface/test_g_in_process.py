@@ -135,9 +135,8 @@ def test_f7_the_outbox_s_task_ends_whenever_it_is_cancelled(turns: int) -> None:
 
     async def cancelled_after_a_wake() -> bool:
         task = asyncio.create_task(check_outbox())
-        while manager.on_change is None:
-            await asyncio.sleep(0)
         await asyncio.sleep(0.05)
+        assert manager.on_change is not None
         manager.on_change()
         for _ in range(turns):
             await asyncio.sleep(0)
