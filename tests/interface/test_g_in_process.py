@@ -128,7 +128,7 @@ def test_g2_what_nobody_takes_is_bounded() -> None:
 
 @pytest.mark.parametrize("turns", range(6))
 def test_f7_the_outbox_s_task_ends_whenever_it_is_cancelled(turns: int) -> None:
-    """Also in the moment in which its wait ends, while something is to be done later."""
+    """Also in the moment in which its wait ends, with more to be done later."""
     from nostrclient.nostr import clock
     from nostrclient.router import nostr_client
     from nostrclient.tasks import check_outbox
