@@ -408,7 +408,7 @@ class Relay:
                 self._session.unsubscribe(value)
             elif verb == "count" and self._session.connected:
                 upstream_id, filters = value
-                if not self._session.count(upstream_id, filters):
+                if not self._session.count(upstream_id, filters, clock.now()):
                     self._owner.relay_counted(self, upstream_id, None)
             elif verb == "information":
                 self.information = value

@@ -58,6 +58,9 @@ class RelaySession:
         self._authenticated = False
         self._refused_unauthenticated: dict[str, Ask] = {}
         self._bucket = self._new_bucket(0)
+        self._count_bucket = TokenBucket(
+            settings.counts_per_second, settings.burst_counts, 0
+        )
         self._refresh_bucket = TokenBucket(settings.refreshes_per_second, 1, 0)
         self._scan_at = 0.0
         self._probe_id: str | None = None
@@ -322,8 +325,10 @@ class RelaySession:
             self._close_wires(ask)
             self._back_off(ask, now)
 
-    def count(self, upstream_id: str, filters: Sequence[dict[str, Any]]) -> bool:
-        """Ask to count (NIP-45); False where that is more than the relay takes.
+    def count(
+        self, upstream_id: str, filters: Sequence[dict[str, Any]], now: float
+    ) -> bool:
+        """Ask to count (NIP-45); False where that is more, or faster, than it takes.
 
         Sent all the same, it would cost every client the connection.
         """
@@ -332,6 +337,8 @@ class RelaySession:
         if longest is not None and len(text) > longest:
             return False
         if most is not None and len(filters) > most:
+            return False
+        if not self._count_bucket.take(now):
             return False
         self.output.append(text)
         return True

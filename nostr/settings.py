@@ -149,6 +149,8 @@ class Settings:
     refreshes_per_second: float = 2
     requests_per_second: float = 50
     burst_requests: int = 100
+    counts_per_second: float = 10
+    burst_counts: int = 20
     subscription_retry_seconds: float = 5
     subscription_retry_max_seconds: float = 300
 

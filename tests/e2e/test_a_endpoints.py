@@ -138,6 +138,19 @@ REST = [
     ("PUT", "/relay/test", {"reciever_public_key": "0" * 64, "message": "x"}),
     ("GET", "/config", None),
     ("PUT", "/config", {"public_ws": True}),
+    ("PUT", "/relay", {"url": "ws://127.0.0.1:9", "active": False}),
+    ("GET", "/outbox", None),
+    ("PUT", "/outbox", None),
+    ("GET", "/outbox/undeliverable", None),
+    ("PUT", f"/outbox/{'0' * 64}", None),
+    ("DELETE", f"/outbox/{'0' * 64}", None),
+    ("GET", "/clients", None),
+    ("GET", "/settings", None),
+    ("GET", "/identity", None),
+    ("PUT", "/identity", {"generate": True}),
+    ("DELETE", "/identity", None),
+    ("POST", "/live", None),
+    ("GET", "/endpoints", None),
 ]
 
 

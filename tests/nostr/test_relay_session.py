@@ -73,11 +73,24 @@ def test_f2_private_clients_do_not_queue_behind_thousands_of_public_ones() -> No
 def test_b5_a_count_that_a_relay_does_not_take_is_not_sent_to_it() -> None:
     link = opened()
     link.session.set_limits(RelayLimits(max_message_length=5000, max_filters=2))
-    assert not link.session.count("c", [{"#t": ["x" * 5000]}])
-    assert not link.session.count("c", [{}, {}, {}])
+    assert not link.session.count("c", [{"#t": ["x" * 5000]}], link.now)
+    assert not link.session.count("c", [{}, {}, {}], link.now)
     assert link.flush() == []
-    assert link.session.count("c", [{"#t": ["x" * 4000]}, {}])
+    assert link.session.count("c", [{"#t": ["x" * 4000]}, {}], link.now)
     assert json.loads(link.flush()[0])[:2] == ["COUNT", "c"]
+
+
+def test_b5_counts_reach_a_relay_at_a_pace_of_their_own() -> None:
+    link = opened()
+    sent = [link.session.count("c", [{}], link.now) for _ in range(1000)]
+    assert sum(sent) == DEFAULTS.burst_counts
+    link.wait(1)
+    sent = [link.session.count("c", [{}], link.now) for _ in range(1000)]
+    assert sum(sent) == DEFAULTS.counts_per_second
+    link.flush()
+    link.subscribe("s", {"kinds": [1]})
+    link.session.tick(link.now, link.wall)
+    assert reqs(link.flush()) != []
 
 
 def test_b4_a_closed_subscription_is_closed_on_the_relay_and_forgotten() -> None:
