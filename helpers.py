@@ -1,11 +1,16 @@
 """Small things between LNbits and the rest."""
 
+import asyncio
+from collections.abc import Coroutine
 from ipaddress import IPv6Address, ip_address
+from typing import Any, TypeVar
 
 from lnbits.helpers import decrypt_internal_message, encrypt_internal_message
 
 from .nostr.errors import InvalidKey
 from .nostr.key import PrivateKey, PublicKey
+
+Result = TypeVar("Result")
 
 PUBLIC_ENDPOINT = "relay"
 INFORMATION_TYPE = "application/nostr+json"
@@ -95,3 +100,17 @@ def accepts_information(accept: list[str]) -> bool:
     """Whether Accept headers ask for a relay's information document (NIP-11)."""
     types = (item.split(";")[0] for header in accept for item in header.split(","))
     return any(item.strip().lower() == INFORMATION_TYPE for item in types)
+
+
+async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do something to its end, also where whoever waits for it is cancelled meanwhile.
+
+    The cancellation comes through afterwards. A task that is cancelled within a
+    transaction leaves SQLite locked, for everybody and for good.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -21,7 +21,7 @@ from .crud import (
     get_relays,
     write_outbox,
 )
-from .helpers import decrypt_identity
+from .helpers import decrypt_identity, uninterrupted
 from .models import OutboxEvent
 from .nostr import clock
 from .nostr.errors import InvalidEvent, InvalidKey
@@ -40,6 +40,7 @@ MOST_PER_SUBSCRIPTION = 10_000
 MOST_NOTICES = 1_000
 MICROSECONDS = 1_000_000
 STORE_RETRY_SECONDS = 1.0
+STORE_SECONDS = 5.0
 
 _running: dict[str, asyncio.Task[None]] = {}
 _bounds: dict[str, Bound] = {}
@@ -86,7 +87,10 @@ async def stop() -> None:
         live.stop(),
         *(router.stop("nostrclient was stopped") for router in routers),
     )
-    await write_ledger()
+    try:
+        await asyncio.wait_for(write_ledger(), STORE_SECONDS)
+    except asyncio.TimeoutError:
+        logger.error("the outbox could not be stored before the end")
 
 
 def hand_over(successor: Any) -> dict[str, Any]:
@@ -249,7 +253,8 @@ async def write_ledger() -> None:
         ]
         kept = {event.id for event in saved}
         try:
-            await write_outbox(saved, [key for key in latest if key not in kept])
+            gone = [key for key in latest if key not in kept]
+            await uninterrupted(write_outbox(saved, gone))
         except (SQLAlchemyError, OSError, asyncio.TimeoutError) as error:
             logger.error(f"the outbox could not be stored: {error}")
             await _not_stored(entries)

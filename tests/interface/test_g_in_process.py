@@ -150,3 +150,25 @@ def test_f7_the_outbox_s_task_ends_whenever_it_is_cancelled(turns: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manager, "step", lambda: clock.now() + 60)
         assert asyncio.run(cancelled_after_a_wake())
+
+
+def test_f7_what_is_being_written_is_written_to_its_end() -> None:
+    """A task cancelled within a transaction would leave SQLite locked for good."""
+    from nostrclient.helpers import uninterrupted
+
+    written: list[str] = []
+
+    async def write() -> None:
+        written.append("begun")
+        await asyncio.sleep(0.05)
+        written.append("done")
+
+    async def cancelled_meanwhile() -> None:
+        task = asyncio.create_task(uninterrupted(write()))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert written == ["begun", "done"]
+
+    asyncio.run(cancelled_meanwhile())
