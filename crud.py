@@ -1,8 +1,9 @@
-"""Reading and writing the extension's tables."""
+"""Reading and writing the extension's tables, each time to the end."""
 
 from lnbits.db import Database, insert_query, model_to_dict
 from sqlalchemy.sql import text
 
+from .helpers import uninterrupted
 from .models import Config, OutboxEvent, Relay, StoredConfig, UserConfig
 
 OWNER = "admin"
@@ -10,6 +11,7 @@ OWNER = "admin"
 db = Database("ext_nostrclient")
 
 
+@uninterrupted
 async def get_relays() -> list[Relay]:
     """Give all stored relays."""
     relays: list[Relay] = await db.fetchall(
@@ -18,18 +20,21 @@ async def get_relays() -> list[Relay]:
     return relays
 
 
+@uninterrupted
 async def add_relay(relay: Relay) -> Relay:
     """Store a relay."""
     await db.insert("nostrclient.relays", relay)
     return relay
 
 
+@uninterrupted
 async def update_relay(relay: Relay) -> Relay:
     """Store what changed of a relay, by its id."""
     await db.update("nostrclient.relays", relay)
     return relay
 
 
+@uninterrupted
 async def delete_relay(relay: Relay) -> None:
     """Delete a relay by its id, or else by its URL."""
     if relay.id:
@@ -42,11 +47,13 @@ async def delete_relay(relay: Relay) -> None:
         )
 
 
+@uninterrupted
 async def get_config(owner_id: str = OWNER) -> Config:
     """Give the stored configuration; where none is stored, the default one."""
     return _without_secrets(await _get_stored(owner_id))
 
 
+@uninterrupted
 async def create_config(owner_id: str = OWNER) -> Config:
     """Store the default configuration."""
     created = UserConfig(owner_id=owner_id)
@@ -54,6 +61,7 @@ async def create_config(owner_id: str = OWNER) -> Config:
     return _without_secrets(created.extra)
 
 
+@uninterrupted
 async def update_config(config: Config, owner_id: str = OWNER) -> Config:
     """Store a configuration, whether there was one or not."""
     stored = await _get_stored(owner_id)
@@ -62,11 +70,13 @@ async def update_config(config: Config, owner_id: str = OWNER) -> Config:
     return config
 
 
+@uninterrupted
 async def get_identity(owner_id: str = OWNER) -> str | None:
     """Give the stored identity key as it is stored: encrypted."""
     return (await _get_stored(owner_id)).identity
 
 
+@uninterrupted
 async def update_identity(identity: str | None, owner_id: str = OWNER) -> None:
     """Store an encrypted identity key; None forgets it."""
     stored = await _get_stored(owner_id)
@@ -98,6 +108,7 @@ async def _write_stored(config: StoredConfig, owner_id: str) -> None:
         await db.insert("nostrclient.config", changed)
 
 
+@uninterrupted
 async def get_outbox() -> list[OutboxEvent]:
     """Give the stored events of the outbox, in the order they were published."""
     events: list[OutboxEvent] = await db.fetchall(
@@ -106,6 +117,7 @@ async def get_outbox() -> list[OutboxEvent]:
     return events
 
 
+@uninterrupted
 async def write_outbox(saved: list[OutboxEvent], forgotten: list[str]) -> None:
     """Store and delete events of the outbox, all or nothing, in one transaction.
 

@@ -1,15 +1,17 @@
 """Small things between LNbits and the rest."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import wraps
 from ipaddress import IPv6Address, ip_address
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from lnbits.helpers import decrypt_internal_message, encrypt_internal_message
 
 from .nostr.errors import InvalidKey
 from .nostr.key import PrivateKey, PublicKey
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 PUBLIC_ENDPOINT = "relay"
@@ -102,15 +104,22 @@ def accepts_information(accept: list[str]) -> bool:
     return any(item.strip().lower() == INFORMATION_TYPE for item in types)
 
 
-async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
-    """Do something to its end, also where whoever waits for it is cancelled meanwhile.
+def uninterrupted(
+    work: Callable[Parameters, Coroutine[Any, Any, Result]],
+) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
+    """Make a coroutine function work to its end, also where its caller is cancelled.
 
-    The cancellation comes through afterwards. A task that is cancelled within a
-    transaction leaves SQLite locked, for everybody and for good.
+    The cancellation comes through afterwards. What is cancelled within a transaction
+    leaves SQLite locked, for everybody and for good.
     """
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+
+    @wraps(work)
+    async def whole(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        task = asyncio.ensure_future(work(*args, **kwargs))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
+
+    return whole

@@ -15,7 +15,6 @@ from fastapi import WebSocket
 from loguru import logger
 
 from . import shown
-from .helpers import uninterrupted
 from .nostr import clock
 from .router import CLIENT_GONE, GOING_AWAY
 
@@ -62,7 +61,7 @@ class State(NamedTuple):
 
 async def present_state() -> State:
     """Give everything that is shown."""
-    relays = [relay.dict() for relay in await uninterrupted(shown.relays())]
+    relays = [relay.dict() for relay in await shown.relays()]
     status = shown.status()
     return State(
         relays={relay["url"]: relay for relay in relays},

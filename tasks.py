@@ -21,7 +21,7 @@ from .crud import (
     get_relays,
     write_outbox,
 )
-from .helpers import decrypt_identity, uninterrupted
+from .helpers import decrypt_identity
 from .models import OutboxEvent
 from .nostr import clock
 from .nostr.errors import InvalidEvent, InvalidKey
@@ -254,7 +254,7 @@ async def write_ledger() -> None:
         kept = {event.id for event in saved}
         try:
             gone = [key for key in latest if key not in kept]
-            await uninterrupted(write_outbox(saved, gone))
+            await write_outbox(saved, gone)
         except (SQLAlchemyError, OSError, asyncio.TimeoutError) as error:
             logger.error(f"the outbox could not be stored: {error}")
             await _not_stored(entries)

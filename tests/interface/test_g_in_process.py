@@ -154,21 +154,25 @@ def test_f7_the_outbox_s_task_ends_whenever_it_is_cancelled(turns: int) -> None:
 
 def test_f7_what_is_being_written_is_written_to_its_end() -> None:
     """A task cancelled within a transaction would leave SQLite locked for good."""
-    from nostrclient.helpers import uninterrupted
+    from nostrclient import crud
 
     written: list[str] = []
 
-    async def write() -> None:
-        written.append("begun")
-        await asyncio.sleep(0.05)
-        written.append("done")
+    class SlowDatabase:
+        async def fetchall(self, *_: object, **__: object) -> list[object]:
+            written.append("begun")
+            await asyncio.sleep(0.05)
+            written.append("done")
+            return []
 
     async def cancelled_meanwhile() -> None:
-        task = asyncio.create_task(uninterrupted(write()))
+        task = asyncio.create_task(crud.get_relays())
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert written == ["begun", "done"]
 
-    asyncio.run(cancelled_meanwhile())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crud, "db", SlowDatabase())
+        asyncio.run(cancelled_meanwhile())
