@@ -16,24 +16,15 @@ from .models import (
 )
 from .nostr import clock
 from .nostr import relay as nostr_relay
-from .nostr.errors import NostrError
 from .nostr.information import RelayInformation as ToldInformation
-from .nostr.relay_url import normalize_relay_url
+from .nostr.relay_url import known_relay_url
 from .nostr.settings import SETTINGS
 from .router import all_routers, nostr_client
 
 
-def known_url(url: str) -> str:
-    """Give a stored URL as the relay manager spells it, whatever its spelling."""
-    try:
-        return normalize_relay_url(url)
-    except NostrError:
-        return url
-
-
 async def relays() -> list[Relay]:
     """Give all relays, those that other extensions added included."""
-    stored = {known_url(relay.url or ""): relay for relay in await get_relays()}
+    stored = {known_relay_url(relay.url or ""): relay for relay in await get_relays()}
     manager = nostr_client.relay_manager
     shown = [
         _relay(relay, stored.get(url), manager.is_active(url))

@@ -49,10 +49,9 @@ from .nostr.event import EncryptedDirectMessage
 from .nostr.information import own_document
 from .nostr.information_request import fetch_information
 from .nostr.key import PrivateKey
-from .nostr.relay_url import normalize_relay_url
+from .nostr.relay_url import known_relay_url, normalize_relay_url
 from .nostr.settings import differing
 from .router import NostrRouter, all_routers, nostr_client
-from .shown import known_url
 
 NO_SUCH_EVENT = "No such event waits."
 OWN_ENDPOINT = "This is nostrclient's own endpoint."
@@ -90,7 +89,7 @@ async def api_add_relay(relay: Relay, request: Request) -> list[Relay]:
     url = _valid_url(relay.url)
     if _is_own_endpoint(url, request):
         raise HTTPException(HTTPStatus.BAD_REQUEST, OWN_ENDPOINT)
-    stored = {known_url(known.url or "") for known in await get_relays()}
+    stored = {known_relay_url(known.url or "") for known in await get_relays()}
     if url in stored:
         raise HTTPException(HTTPStatus.BAD_REQUEST, f"Relay: {url} already exists.")
     if await _is_this_instance(url):
@@ -107,10 +106,10 @@ async def api_delete_relay(relay: Relay) -> None:
     """Remove a relay."""
     if not relay.url:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Relay url not provided.")
-    url = known_url(relay.url)
+    url = known_relay_url(relay.url)
     nostr_client.relay_manager.remove_relay(url)
     for stored in await get_relays():
-        if known_url(stored.url or "") == url:
+        if known_relay_url(stored.url or "") == url:
             await delete_relay(stored)
 
 
@@ -119,7 +118,9 @@ async def api_update_relay(update: RelayUpdate) -> list[Relay]:
     """Switch a relay on or off, or use it only for reading or only for writing."""
     url = _valid_url(update.url)
     manager = nostr_client.relay_manager
-    stored = [item for item in await get_relays() if known_url(item.url or "") == url]
+    stored = [
+        item for item in await get_relays() if known_relay_url(item.url or "") == url
+    ]
     if not stored and url not in manager.relays:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"Relay: {url} is not known.")
     changes = update.dict(exclude={"url"}, exclude_none=True)

@@ -270,10 +270,6 @@ class VerifiedCache:
             self.add(text, event)
         return event
 
-    def get(self, text: str) -> SignedEvent | None:
-        """Give the event with exactly this text, if it was verified lately."""
-        return self._events.get(text)
-
     def add(self, text: str, event: SignedEvent) -> None:
         """Remember a verified event by the text in which it came."""
         with self._lock:

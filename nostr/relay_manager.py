@@ -32,7 +32,7 @@ from .outbox import Effect, Forget, Outbox, Report, Save, Tell, Undeliverable
 from .publication import Publication
 from .relay import Relay, RelayStatus, new_id
 from .relay_session import ClosedForGood
-from .relay_url import normalize_relay_url
+from .relay_url import known_relay_url, normalize_relay_url
 from .settings import Settings
 
 
@@ -134,7 +134,7 @@ class RelayManager:
     def remove_relay(self, url: str) -> None:
         """Remove a relay; what it is owed is kept for its return."""
         with self._lock:
-            relay = self.relays.get(_normalized(url))
+            relay = self.relays.get(known_relay_url(url))
             if relay is not None:
                 self._deactivate(relay)
                 del self.relays[relay.url]
@@ -155,7 +155,7 @@ class RelayManager:
     ) -> Relay:
         """Change what a relay is used for. Raises `KeyError` for an unknown one."""
         with self._lock:
-            relay = self.relays[_normalized(url)]
+            relay = self.relays[known_relay_url(url)]
             wanted = relay.url in self._active if active is None else active
             if read is not None and read != relay.read:
                 self._deactivate(relay)
@@ -171,7 +171,7 @@ class RelayManager:
 
     def is_active(self, url: str) -> bool:
         """Whether a relay is switched on."""
-        return _normalized(url) in self._active
+        return known_relay_url(url) in self._active
 
     def _activate(self, relay: Relay) -> None:
         self.outbox.relay_asked(relay.url, relay.write, clock.now())
@@ -686,10 +686,3 @@ class RelayManager:
         return sum(
             relay.status is RelayStatus.CONNECTED for relay in self.relays.values()
         )
-
-
-def _normalized(url: str) -> str:
-    try:
-        return normalize_relay_url(url)
-    except InvalidMessage:
-        return url

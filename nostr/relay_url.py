@@ -53,6 +53,14 @@ def normalize_relay_url(url: str) -> str:
     return f"{scheme}://{host}{path}{query}"
 
 
+def known_relay_url(url: str) -> str:
+    """Give a stored URL as the relay manager spells it; what is none stays as it is."""
+    try:
+        return normalize_relay_url(url)
+    except InvalidMessage:
+        return url
+
+
 def _normalize_host(host: str) -> str:
     if ":" in host:
         return f"[{host}]"
