@@ -207,6 +207,9 @@ class AskQueue:
     def __bool__(self) -> bool:
         return bool(self._private or self._public)
 
+    def __contains__(self, ask: Ask) -> bool:
+        return ask.wire_id in self._private or ask.wire_id in self._public
+
     def add(self, ask: Ask) -> None:
         """Add at the end; what is in the queue already keeps its place."""
         if ask.is_public:

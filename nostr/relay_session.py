@@ -17,6 +17,7 @@ from .settings import Settings
 
 PROBE_FILTER = {"ids": ["0" * 64], "limit": 1}
 SPARE_SUBSCRIPTIONS = 2  # of those a relay allows: for a page and for a probe
+SCANS = 15  # for silent subscriptions, in the time that makes one silent
 
 
 class RelayLimits(NamedTuple):
@@ -166,7 +167,7 @@ class RelaySession:
         for ask in self._asks.values():
             if ask.state is not AskState.CLOSED:
                 self._enqueue(ask)
-        self._scan_at = now + self._settings.refresh_seconds / 60
+        self._scan_at = now
         self.tick(now, wall)
 
     def lose(self) -> None:
@@ -361,6 +362,7 @@ class RelaySession:
             self._send(ask, now, wall)
             if ask.awaiting:
                 ask.answer_due = now + self._settings.refresh_answer_seconds
+                self._scan_at = min(self._scan_at, ask.answer_due)
         if self._probe_id is not None and now >= self._probe_due:
             self.suspect = "it answers neither a subscription nor a probe"
 
@@ -378,20 +380,26 @@ class RelaySession:
         return min(due, default=None)
 
     def _scan(self, now: float) -> None:
-        self._scan_at = now + self._settings.refresh_seconds / 60
+        # Thousands are looked at here, for each relay: seldom, and for next to nothing.
+        self._scan_at = now + self._settings.refresh_seconds / SCANS
         quiet = now - self._settings.refresh_seconds
         for ask in self._asks.values():
-            if ask.state is AskState.RETRYING:
+            state = ask.state
+            if state is AskState.RETRYING:
                 if ask.retry_at <= now:
                     self._enqueue(ask)
-                else:
-                    self._scan_at = min(self._scan_at, ask.retry_at)
+                elif ask.retry_at < self._scan_at:
+                    self._scan_at = ask.retry_at
             elif ask.answer_due is not None:
                 if ask.answer_due <= now:
                     self._doubt(ask, now)
+                elif ask.answer_due < self._scan_at:
+                    self._scan_at = ask.answer_due
             elif (
-                ask.state in (AskState.LIVE, AskState.SENT)
-                and max(ask.heard_at, ask.sent_at) <= quiet
+                ask.heard_at <= quiet
+                and ask.sent_at <= quiet
+                and (state is AskState.LIVE or state is AskState.SENT)
+                and ask not in self._refreshes
             ):
                 self._refreshes.add(ask)
 
