@@ -33,6 +33,11 @@ def is_connected(client: Any) -> bool:
     return any(relay.connected for relay in client.relay_manager.relays.values())
 
 
+def threads_alive() -> list[str]:
+    """Give the names of nostrclient's threads."""
+    return [item.name for item in threading.enumerate() if "nostrclient" in item.name]
+
+
 def import_afresh(package: str) -> Any:
     """Import an extension as LNbits does when it activates one."""
     for name in list(sys.modules):
@@ -102,7 +107,12 @@ async def consume(package: str, relay_url: str) -> dict[str, Any]:
     seen_thread = await receive(1)
 
     await extension.nostrclient_stop()
-    alive = [item.name for item in threading.enumerate() if "nostrclient" in item.name]
+    alive = threads_alive()
+    # A relay may be on the point of saying what it is; five seconds are all it has.
+    deadline = time.monotonic() + 10
+    while any("information" in name for name in alive) and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+        alive = threads_alive()
     relays_while_stopped = list(manager.relays)
     while_stopped = note("while it is stopped")
     manager.publish_message(while_stopped.to_message())

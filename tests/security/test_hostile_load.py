@@ -1,10 +1,12 @@
 """Load with intent to harm, against a real LNbits; every attack is bounded.
 
 LNbits' own pages go on answering, other clients notice nothing, memory comes back.
-`ATTACK_TABLE=file` writes what each attack did to the host.
+`ATTACK_TABLE=file` writes what each attack did to the host; the longest attacks are as
+long as docs/attacks.md says only then.
 """
 
 import json
+import os
 import random
 import socket
 import threading
@@ -28,6 +30,9 @@ from tests.e2e.clients import Client
 from .relays import HostileRelay, polite, say, signed, wait_until
 from .watch import MIB, Table, Watch
 
+IN_FULL = "ATTACK_TABLE" in os.environ
+DEAF_CLIENTS = 100 if IN_FULL else 40
+STORM_SECONDS = 4 if IN_FULL else 2
 MAY_TAKE_MS = 3000
 """How long LNbits' health page may take in the worst moment, on two busy cores."""
 
@@ -135,25 +140,27 @@ class Flood:
         self.sent.set()
 
 
-def test_b7_a_hundred_that_never_read(lnbits: LnbitsServer, table: Table) -> None:
-    """Each is owed 16 MiB, all together 1.6 GiB; one honest client is owed the same."""
+def test_b7_many_that_never_read(lnbits: LnbitsServer, table: Table) -> None:
+    """Each is owed 16 MiB, more than may wait; one honest client is owed the same."""
     key = PrivateKey()
     events = [signed("x" * 65_000, key=key, tags=[["t", f"{n}"]]) for n in range(250)]
     wanted = {"authors": [events[0]["pubkey"]]}
     flood = Flood(events)
     with (
         HostileRelay(flood.script) as relay,
-        attacked(lnbits, table, "100 clients never read, 1.6 GiB owed") as watch,
+        attacked(lnbits, table, f"{DEAF_CLIENTS} clients never read") as watch,
     ):
         lnbits.api("POST", "/relay", {"url": relay.url})
         wait_until(lambda: bool(relay.connections), "the relay is connected")
-        deaf = [RawClient(lnbits.public_url) for _ in range(100)]
+        deaf = [RawClient(lnbits.public_url) for _ in range(DEAF_CLIENTS)]
         for client in deaf:
             client.send("REQ", "s", wanted)
-        wait_until(lambda: status(lnbits)["subscriptions"] == 100, "the deaf asked")
+        wait_until(
+            lambda: status(lnbits)["subscriptions"] == DEAF_CLIENTS, "the deaf asked"
+        )
         honest = Client(lnbits.private_url())
         honest.subscribe("s", wanted)
-        wait_until(lambda: len(flood.asked) == 101, "all asked")
+        wait_until(lambda: len(flood.asked) == DEAF_CLIENTS + 1, "all asked")
         flood.go.set()
         assert flood.sent.wait(90)
         wait_until(
@@ -161,13 +168,13 @@ def test_b7_a_hundred_that_never_read(lnbits: LnbitsServer, table: Table) -> Non
             "the honest client has everything",
         )
         assert honest.open
-        closed = 101 - status(lnbits)["clients"]
+        closed = DEAF_CLIENTS + 1 - status(lnbits)["clients"]
         for client in deaf:
             client.close()
         honest.close()
         lnbits.api("DELETE", "/relay", {"url": relay.url})
         watch.outcome = f"honest client got all; {closed} of the deaf were closed"
-        assert closed > 50
+        assert closed > DEAF_CLIENTS // 2
     assert watch.memory_peak - watch.memory_before < 400
 
 
@@ -284,8 +291,8 @@ STORMS: dict[str, Callable[[int], bytes]] = {
 def test_f2_a_storm_from_one_client(
     lnbits: LnbitsServer, table: Table, kind: str
 ) -> None:
-    with attacked(lnbits, table, f"storm for 4 s: {kind}") as watch:
-        sent, received = storm(lnbits, STORMS[kind], 4)
+    with attacked(lnbits, table, f"storm for {STORM_SECONDS} s: {kind}") as watch:
+        sent, received = storm(lnbits, STORMS[kind], STORM_SECONDS)
         watch.outcome = f"{sent} messages, {received / MIB:.1f} MiB of answers"
     assert watch.memory_peak - watch.memory_before < 150
 
