@@ -54,7 +54,7 @@ class State(NamedTuple):
     """Everything that is shown, at one instant; relays by URL."""
 
     relays: dict[str, dict[str, Any]]
-    outbox: dict[str, int]
+    outbox: dict[str, int | str]
     clients: list[dict[str, Any]]
     status: dict[str, Any]
 
@@ -68,6 +68,7 @@ async def present_state() -> State:
         outbox={
             "count": status.outbox_waiting,
             "undeliverable": status.outbox_undeliverable,
+            "revision": shown.outbox_revision(),
         },
         clients=[client.dict() for client in shown.clients()],
         status=status.dict(),

@@ -165,6 +165,22 @@ class TestMessageResponse(BaseModel):
     event_json: str
 
 
+class TestAnswer(BaseModel):
+    """How a relay answered the test panel's event; `accepted` None: not yet.
+
+    One that is still `owed` a refused event is asked again. `milliseconds` are those
+    after the event was published.
+    """
+
+    __test__ = False
+
+    url: str
+    accepted: bool | None
+    message: str
+    milliseconds: float | None
+    owed: bool
+
+
 class Config(BaseModel):
     """Which endpoints are open, and the numbers that differ from the defaults.
 

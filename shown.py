@@ -11,6 +11,7 @@ from .models import (
     Said,
     Setting,
     Status,
+    TestAnswer,
     UndeliverableEvent,
     WaitingEvent,
 )
@@ -107,6 +108,13 @@ def outbox() -> list[WaitingEvent]:
     ]
 
 
+def outbox_revision() -> str:
+    """Give a word that is another one after anything of what `outbox` gives changed."""
+    waiting = nostr_client.relay_manager.waiting_events()
+    parts = [(item.event.id, len(item.copies), len(item.refusals)) for item in waiting]
+    return f"{hash(tuple(parts)):x}"
+
+
 def undeliverable() -> list[UndeliverableEvent]:
     """Give the latest events that were vouched for in vain, newest first."""
     began = clock.wall() - clock.now()
@@ -119,6 +127,31 @@ def undeliverable() -> list[UndeliverableEvent]:
             at=int(began + item.at),
         )
         for item in nostr_client.relay_manager.undeliverable_events()
+    ]
+
+
+def test_answers(event_id: str) -> list[TestAnswer] | None:
+    """Give how each relay answered an event of the test panel; None: no such event."""
+    manager = nostr_client.relay_manager
+    publication = manager.outbox_publication(event_id)
+    owed = publication.copies if publication else {}
+    answers = manager.event_answers(event_id)
+    if answers is None:
+        return None
+    answered = [
+        TestAnswer(
+            url=url,
+            accepted=answer.accepted,
+            message=answer.message,
+            milliseconds=round(1000 * answer.seconds, 1),
+            owed=url in owed,
+        )
+        for url, answer in answers.items()
+    ]
+    return answered + [
+        TestAnswer(url=url, accepted=None, message="", milliseconds=None, owed=True)
+        for url in owed
+        if url not in answers
     ]
 
 

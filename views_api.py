@@ -39,6 +39,7 @@ from .models import (
     RelayUpdate,
     Setting,
     Status,
+    TestAnswer,
     TestMessage,
     TestMessageResponse,
     UndeliverableEvent,
@@ -230,11 +231,23 @@ async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
         private_key.sign_event(message)
     except ValueError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
+    nostr_client.relay_manager.follow_event(message.id)
     return TestMessageResponse(
         private_key=private_key.hex(),
         public_key=to_public_key,
         event_json=message.to_message(),
     )
+
+
+@nostrclient_api_router.get(
+    "/api/v1/relay/test/{event_id}", dependencies=[Depends(check_admin)]
+)
+async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
+    """Tell how each relay answered one of the latest test messages."""
+    answers = shown.test_answers(event_id)
+    if answers is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "No such test message is known.")
+    return answers
 
 
 # Configuration

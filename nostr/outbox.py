@@ -19,6 +19,7 @@ from .publication import Copy, Publication
 from .settings import Settings
 
 SWEEP_SECONDS = 5.0
+MOST_FOLLOWED = 20
 
 QUEUED = "queued: no relay has it yet, it is sent as soon as one takes it"
 QUEUED_IN_MEMORY = "queued: ephemeral, kept in memory for {seconds:.0f} seconds"
@@ -66,6 +67,14 @@ class Undeliverable(NamedTuple):
     at: float
 
 
+class Answer(NamedTuple):
+    """What a relay said to an event, and how long after it was published."""
+
+    accepted: bool
+    message: str
+    seconds: float
+
+
 @dataclass
 class OutboxRelay:
     """One relay as the outbox sees it.
@@ -109,6 +118,7 @@ class Outbox:
         self._restored = -(2**62)
         self._answer_due: deque[tuple[float, str, int]] = deque()
         self._storing: set[str] = set()
+        self._followed: dict[str, dict[str, Answer]] = {}
         self._sweep_at: float | None = None
 
     def configure(self, settings: Settings) -> None:
@@ -342,6 +352,11 @@ class Outbox:
         settled = publication.answer(
             relay_url, accepted, message, self._settings.publish_tries
         )
+        if event_id in self._followed:
+            refused = relay_url in publication.refusals or not settled
+            seconds = now - publication.published_at
+            answer = Answer(not refused, message, seconds)
+            self._followed[event_id][relay_url] = answer
         if not settled:
             copy = publication.copies.get(relay_url)
             if copy is not None:
@@ -564,6 +579,20 @@ class Outbox:
     def owed(self, relay_url: str) -> int:
         """How many events a relay has not answered for good."""
         return sum(relay_url in item.copies for item in self.publications.values())
+
+    def follow(self, event_id: str) -> None:
+        """Remember how each relay answers an event, also after all of them have.
+
+        The latest `MOST_FOLLOWED` events are followed.
+        """
+        self._followed[event_id] = {}
+        while len(self._followed) > MOST_FOLLOWED:
+            del self._followed[next(iter(self._followed))]
+
+    def answers(self, event_id: str) -> dict[str, Answer] | None:
+        """Give the relays' latest answers to an event, by URL; None: not followed."""
+        answers = self._followed.get(event_id)
+        return None if answers is None else dict(answers)
 
     def retry(self, event_id: str) -> None:
         """Send an event to all relays it is owed to now, as the operator wishes.

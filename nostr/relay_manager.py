@@ -28,7 +28,16 @@ from .filter import Filter, parse_filters
 from .information import COUNT_NIP, RelayInformation
 from .key import PrivateKey
 from .message_pool import Feed, MessagePool
-from .outbox import Effect, Forget, Outbox, Report, Save, Tell, Undeliverable
+from .outbox import (
+    Answer,
+    Effect,
+    Forget,
+    Outbox,
+    Report,
+    Save,
+    Tell,
+    Undeliverable,
+)
 from .publication import Publication
 from .relay import Relay, RelayStatus, new_id
 from .relay_session import ClosedForGood
@@ -521,6 +530,16 @@ class RelayManager:
                 self.outbox.retry(found)
             for url in self._active:
                 self.relays[url].poke()
+
+    def follow_event(self, event_id: str) -> None:
+        """Remember how each relay answers an event that is to be published."""
+        with self._lock:
+            self.outbox.follow(event_id)
+
+    def event_answers(self, event_id: str) -> dict[str, Answer] | None:
+        """Give the relays' answers to a followed event, by URL; None: not followed."""
+        with self._lock:
+            return self.outbox.answers(event_id)
 
     def undeliverable_events(self) -> list[Undeliverable]:
         """Give the latest events that were vouched for in vain, newest first."""

@@ -59,7 +59,7 @@ def test_everything_first_then_what_changed(
     first = receive(live)
     assert set(first) == {"relays", "outbox", "clients", "status"}
     assert {item["url"] for item in first["relays"]} == {item.url for item in relays}
-    assert set(first["outbox"]) == {"count", "undeliverable"}
+    assert set(first["outbox"]) == {"count", "undeliverable", "revision"}
 
     relays[0].stop()
     took = None

@@ -17,7 +17,15 @@ from hypothesis.stateful import (
 from nostrclient.nostr.delivery import Verdict
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.message import prefix
-from nostrclient.nostr.outbox import Effect, Forget, Outbox, Report, Save, Tell
+from nostrclient.nostr.outbox import (
+    MOST_FOLLOWED,
+    Effect,
+    Forget,
+    Outbox,
+    Report,
+    Save,
+    Tell,
+)
 from nostrclient.nostr.settings import DAY_SECONDS, DEFAULTS, Settings
 
 from .builders import ALICE, BOB, NOW, Inbox, made
@@ -1008,6 +1016,47 @@ def test_timeline_2_one_relay_which_never_sends_ok() -> None:
     desk.wait(7 * DAY_SECONDS)
     assert desk.outbox.undeliverable_count == 100
     assert desk.outbox.publications == {}
+
+
+# --- for the operator
+
+
+def test_a_followed_event_s_answers_are_known_relay_by_relay() -> None:
+    desk = Desk(A, B, C, D)
+    event, other = made(), made()
+    desk.outbox.follow(event.id)
+    assert desk.outbox.answers(event.id) == {}
+    for published in (event, other):
+        desk.publish(published)
+        for url in (A, B, C, D):
+            desk.take(url)
+    desk.now += 0.25
+    desk.answer(A, event, True, "")
+    desk.now += 0.25
+    desk.answer(B, event, False, "blocked: no")
+    desk.answer(C, event, False, "error: later")
+    desk.answer(D, event, False, "duplicate: had it")
+    desk.answer(A, other)
+    assert desk.outbox.answers(event.id) == {
+        A: (True, "", 0.25),
+        B: (False, "blocked: no", 0.5),
+        C: (False, "error: later", 0.5),
+        D: (True, "duplicate: had it", 0.5),
+    }
+    desk.answer(C, event, True, "")
+    assert event.id not in desk.outbox.publications
+    answers = desk.outbox.answers(event.id)
+    assert answers is not None
+    assert answers[C] == (True, "", 0.5)
+    assert desk.outbox.answers(other.id) is None
+
+
+def test_only_the_latest_events_are_followed() -> None:
+    outbox = Desk(A).outbox
+    for number in range(MOST_FOLLOWED + 1):
+        outbox.follow(f"{number}")
+    assert outbox.answers("0") is None
+    assert outbox.answers("1") == outbox.answers(f"{MOST_FOLLOWED}") == {}
 
 
 # --- whatever happens in whatever order
