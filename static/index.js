@@ -3,8 +3,7 @@
 // other: what they share is handed to them.
 window.PageNostrclient = (async () => {
   const folder = '/nostrclient/static'
-  const REFRESH_MILLISECONDS = 2000
-  const CLOCK_MILLISECONDS = 10000
+  const CLOCK_MILLISECONDS = 1000
   const load = name => import(LNbits.utils.url_for(`${folder}/js/${name}.js`))
 
   // Up to LNbits 1.5 nobody has loaded our texts; later, maybe not the English ones,
@@ -18,6 +17,7 @@ window.PageNostrclient = (async () => {
   const TEMPLATES = ['relay-details', 'outbox', 'clients', 'identity'] // besides those in index.vue
   const [
     rest,
+    {Live},
     state,
     relays,
     endpoints,
@@ -28,6 +28,7 @@ window.PageNostrclient = (async () => {
     clients
   ] = await Promise.all([
     load('rest'),
+    load('live'),
     load('state'),
     load('relays'),
     load('endpoints'),
@@ -41,9 +42,7 @@ window.PageNostrclient = (async () => {
     )
   ])
   const now = () => Date.now() / 1000
-  const isVisible = () => document.visibilityState === 'visible'
-  const clock = Vue.reactive({now: now()}) // for "5 minutes ago"
-  const visible = Vue.reactive({now: isVisible()})
+  const clock = Vue.reactive({now: now()}) // for "5 minutes ago" and "in 3 s"
 
   return {
     template: '#page-nostrclient',
@@ -56,17 +55,16 @@ window.PageNostrclient = (async () => {
       NostrclientIdentity: identity.default,
       NostrclientClients: clients.default
     },
-    provide: {rest, clock, visible},
+    provide: {rest, clock},
     data() {
       return {
         relays: null, // until they are known
         clients: null,
+        outbox: null, // how much waits; that card itself asks what
         config: null,
         urls: null,
         showSettings: false,
-        trouble: null, // why the figures are not fresh
-        asked: 0,
-        left: false // for another page
+        trouble: null // why the figures are not fresh
       }
     },
     computed: {
@@ -75,68 +73,69 @@ window.PageNostrclient = (async () => {
       }
     },
     methods: {
-      // Of answers that overtake each other only the one asked for last counts.
+      take(told, isAll) {
+        clock.now = now()
+        this.timesTold += 1
+        this.trouble = null
+        if (told.relays || told.removed) {
+          const rows = isAll ? [] : this.relays
+          this.relays = state.changed(rows, told, clock.now)
+        }
+        if (told.clients) this.clients = Object.freeze(told.clients)
+        if (told.outbox) this.outbox = told.outbox
+        if (isAll) this.getEndpoints() // maybe nobody answered before
+      },
+      // The answer to a change shows it at once; but what was told since it was asked
+      // for may be newer, and what is told next has the change.
       async show(answer) {
-        const number = ++this.asked
+        const {timesTold} = this
         try {
           const relays = await answer
-          if (number === this.asked) this.take(relays)
-        } catch (error) {
-          if (number === this.asked) this.trouble = error.message
+          if (timesTold === this.timesTold) {
+            this.relays = state.changed([], {relays}, now())
+          }
+        } catch {
+          // Whoever asked says why.
         }
       },
-      take(relays) {
-        clock.now = now()
-        this.relays = relays.map(state.describe)
-        this.trouble = null
-      },
-      async refresh() {
-        clearTimeout(this.timer)
-        await Promise.all([
-          this.show(rest.getRelays()),
-          rest.getClients().then(
-            clients => (this.clients = clients),
-            () => {} // the relays' answer says what is wrong
-          )
-        ])
-        clearTimeout(this.timer)
-        if (visible.now && !this.left) {
-          this.timer = setTimeout(this.refresh, REFRESH_MILLISECONDS)
-        }
+      complain(error) {
+        this.trouble = error?.message || this.$t('nostrclient.nothing_told')
       },
       wake() {
-        this.refresh()
+        this.sleep()
+        this.live.open()
         this.clockTimer = setInterval(() => {
           clock.now = now()
         }, CLOCK_MILLISECONDS)
       },
       sleep() {
-        clearTimeout(this.timer)
+        this.live.close()
         clearInterval(this.clockTimer)
       },
       onVisibilityChange() {
-        if (visible.now === isVisible()) return
-        visible.now = isVisible()
-        if (visible.now) this.wake()
+        if (document.visibilityState === 'visible') this.wake()
         else this.sleep()
       },
       async getEndpoints() {
+        if (this.urls || this.asking) return
+        this.asking = true
         try {
           this.config = await rest.getConfig()
           this.urls = await rest.getUrls()
         } catch (error) {
-          this.trouble = error.message
+          this.complain(error)
         }
+        this.asking = false
       }
     },
     created() {
-      visible.now = isVisible()
-      if (visible.now) this.wake()
+      this.timesTold = 0
+      this.live = new Live(rest.getLiveUrl, this.take, this.complain)
+      this.onVisibilityChange()
       this.getEndpoints()
       document.addEventListener('visibilitychange', this.onVisibilityChange)
     },
     unmounted() {
-      this.left = true
       this.sleep()
       document.removeEventListener('visibilitychange', this.onVisibilityChange)
     }

@@ -1,12 +1,17 @@
 // Who is connected to the endpoints.
 
+import {Card, Search} from './parts.js'
 import {Time, number, size} from './words.js'
 
 const COUNTS = ['subscriptions', 'received', 'sent', 'dropped']
 
 export default {
   template: '#nostrclient-clients',
-  components: {NostrclientTime: Time},
+  components: {
+    NostrclientCard: Card,
+    NostrclientSearch: Search,
+    NostrclientTime: Time
+  },
   props: {clients: Array},
   data() {
     return {filter: '', pagination: {rowsPerPage: 10, sortBy: 'since'}}

@@ -1,7 +1,10 @@
 // The two URLs at which clients find us.
 
+import {Card} from './parts.js'
+
 export default {
   template: '#nostrclient-endpoints',
+  components: {NostrclientCard: Card},
   props: {config: Object, urls: Object},
   emits: ['settings'],
   data: () => ({shown: null}), // the endpoint whose QR code is shown

@@ -1,7 +1,10 @@
 // The key with which we authenticate at relays that ask who we are (NIP-42).
 
+import {Card, confirm} from './parts.js'
+
 export default {
   template: '#nostrclient-identity',
+  components: {NostrclientCard: Card},
   inject: ['rest'],
   data() {
     return {
@@ -32,19 +35,12 @@ export default {
       LNbits.utils.copyText(this.npub, this.$t('nostrclient.copied'))
     },
     confirm(name, done) {
-      this.$q
-        .dialog({
-          title: this.$t(`nostrclient.${name}_title`),
-          message: this.$t('nostrclient.key_lost', {npub: this.npub}),
-          focus: 'cancel',
-          ok: {
-            label: this.$t(`nostrclient.${name}`),
-            color: 'negative',
-            unelevated: true
-          },
-          cancel: {label: this.$t('nostrclient.cancel'), flat: true}
-        })
-        .onOk(done)
+      const texts = {
+        title: this.$t(`nostrclient.${name}_title`),
+        message: this.$t('nostrclient.key_lost', {npub: this.npub}),
+        action: this.$t(`nostrclient.${name}`)
+      }
+      confirm(this, texts, done)
     },
     generate() {
       const generate = () => this.carryOut(this.rest.generateIdentity())

@@ -1,13 +1,19 @@
 // What waits for relays to take it, and what none of them took.
 
+import {Card, Search, confirm} from './parts.js'
 import {Time, number, size} from './words.js'
 
-const REFRESH_MILLISECONDS = 10000
+const PAUSE_MILLISECONDS = 1000 // between two looks, however much changes
 
 export default {
   template: '#nostrclient-outbox',
-  components: {NostrclientTime: Time},
-  inject: ['rest', 'visible'],
+  components: {
+    NostrclientCard: Card,
+    NostrclientSearch: Search,
+    NostrclientTime: Time
+  },
+  inject: ['rest'],
+  props: {told: Object}, // another one whenever the outbox has changed
   data() {
     return {
       events: null, // until they are known
@@ -37,12 +43,9 @@ export default {
     }
   },
   watch: {
-    'visible.now'() {
+    told() {
       this.refresh()
     }
-  },
-  created() {
-    this.refresh()
   },
   unmounted() {
     this.left = true
@@ -61,29 +64,26 @@ export default {
     brief: id => `${id.slice(0, 8)}…`,
     // One look at a time; who asks meanwhile gets another one afterwards.
     async refresh() {
-      clearTimeout(this.timer)
-      if (this.looking) {
-        this.again = true
-        return
-      }
-      if (!this.visible.now || this.left) return
+      this.again = true
+      if (this.looking || this.left) return
       this.looking = true
+      this.again = false
       try {
         const [events, undeliverable] = await Promise.all([
           this.rest.getOutbox(),
           this.rest.getUndeliverable()
         ])
-        this.events = events
-        this.undeliverable = undeliverable
+        this.events = Object.freeze(events) // so that Vue does not watch a thousand
+        this.undeliverable = Object.freeze(undeliverable)
         this.trouble = null
       } catch (error) {
         this.trouble = error.message
       }
-      this.looking = false
-      if (this.left || !this.visible.now) return
-      const pause = this.again ? 500 : REFRESH_MILLISECONDS
-      this.again = false
-      this.timer = setTimeout(this.refresh, pause)
+      if (this.left) return
+      this.timer = setTimeout(() => {
+        this.looking = false
+        if (this.again) this.refresh()
+      }, PAUSE_MILLISECONDS)
     },
     async carryOut(change, done) {
       this.busy = true
@@ -103,22 +103,17 @@ export default {
       this.carryOut(this.rest.retryAllEvents(), 'retrying_now')
     },
     confirmDiscard(event) {
-      this.$q
-        .dialog({
-          title: this.$t('nostrclient.discard_title'),
-          message: this.$t('nostrclient.discard_text', {
-            id: event.event_id,
-            kind: event.kind
-          }),
-          focus: 'cancel',
-          ok: {
-            label: this.$t('nostrclient.discard'),
-            color: 'negative',
-            unelevated: true
-          },
-          cancel: {label: this.$t('nostrclient.cancel'), flat: true}
-        })
-        .onOk(() => this.carryOut(this.rest.discardEvent(event.event_id)))
+      const texts = {
+        title: this.$t('nostrclient.discard_title'),
+        message: this.$t('nostrclient.discard_text', {
+          id: event.event_id,
+          kind: event.kind
+        }),
+        action: this.$t('nostrclient.discard')
+      }
+      confirm(this, texts, () =>
+        this.carryOut(this.rest.discardEvent(event.event_id))
+      )
     }
   }
 }

@@ -1,6 +1,7 @@
 // The relays: adding, watching, switching and removing them.
 
 import KNOWN_RELAYS from './known-relays.js'
+import {Search, confirm} from './parts.js'
 import Details from './relay-details.js'
 import {number} from './words.js'
 
@@ -20,11 +21,22 @@ const Switches = {
   emits: ['change'] // with what shall be different
 }
 
-const State = {template: '#nostrclient-state', props: {relay: Object}}
+const State = {
+  template: '#nostrclient-state',
+  inject: ['clock'],
+  props: {relay: Object},
+  computed: {
+    // Until the next try; 0 where none is due.
+    seconds() {
+      return Math.max(0, Math.ceil(this.relay.retryAt - this.clock.now))
+    }
+  }
+}
 
 export default {
   template: '#nostrclient-relays',
   components: {
+    NostrclientSearch: Search,
     NostrclientState: State,
     NostrclientSwitches: Switches,
     NostrclientRelayDetails: Details,
@@ -92,47 +104,41 @@ export default {
       this.refusal = this.objection(url)
       if (this.refusal) return
       this.adding = true
-      try {
-        const relays = await this.rest.addRelay(url)
-        this.$emit('answer', Promise.resolve(relays))
-        this.url = ''
-      } catch (error) {
-        this.refusal = error.message
-      }
+      await this.carryOut(this.rest.addRelay(url), {
+        done: () => (this.url = ''),
+        failed: reason => (this.refusal = reason)
+      })
       this.adding = false
     },
     async change(url, changes) {
       this.switching.push(url)
-      try {
-        const relays = await this.rest.updateRelay(url, changes)
-        this.$emit('answer', Promise.resolve(relays))
-      } catch (error) {
-        this.$q.notify({type: 'negative', message: error.message})
-      }
+      await this.carryOut(this.rest.updateRelay(url, changes))
       this.switching = this.switching.filter(other => other !== url)
     },
     confirmRemoval(url) {
-      this.$q
-        .dialog({
-          title: this.$t('nostrclient.remove_title'),
-          message: this.$t('nostrclient.remove_text', {url}),
-          focus: 'cancel',
-          ok: {
-            label: this.$t('nostrclient.remove'),
-            color: 'negative',
-            unelevated: true
-          },
-          cancel: {label: this.$t('nostrclient.cancel'), flat: true}
-        })
-        .onOk(() => this.remove(url))
+      const texts = {
+        title: this.$t('nostrclient.remove_title'),
+        message: this.$t('nostrclient.remove_text', {url}),
+        action: this.$t('nostrclient.remove')
+      }
+      confirm(this, texts, () => this.carryOut(this.remove(url)))
     },
     async remove(url) {
+      await this.rest.removeRelay(url)
+      return this.rest.getRelays()
+    },
+    // Waits for an answer, which is a new list of relays.
+    async carryOut(answer, {done = () => {}, failed = this.complain} = {}) {
+      this.$emit('answer', answer)
       try {
-        await this.rest.removeRelay(url)
+        await answer
+        done()
       } catch (error) {
-        this.$q.notify({type: 'negative', message: error.message})
+        failed(error.message)
       }
-      this.$emit('answer', this.rest.getRelays())
+    },
+    complain(message) {
+      this.$q.notify({type: 'negative', message})
     }
   }
 }

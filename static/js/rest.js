@@ -1,6 +1,6 @@
 // nostrclient's REST interface. The session authorises, not an API key.
 // This is fetch and not LNbits.api, because that lets a loading bar flash across the
-// page at every request, thus every two seconds.
+// page at every request, thus whenever something changes.
 
 async function request(method, path, body) {
   const response = await fetch(`/nostrclient/api/v1${path}`, {
@@ -20,6 +20,12 @@ function reason(detail) {
   return detail.map(item => `${item.loc?.at(-1)}: ${item.msg}`).join(', ')
 }
 
+// The URL of a path, as the page was reached.
+function webSocketUrl(path) {
+  const scheme = location.protocol === 'https:' ? 'wss' : 'ws'
+  return `${scheme}://${location.host}${path}`
+}
+
 export const getRelays = () => request('GET', '/relays')
 export const addRelay = url => request('POST', '/relay', {url})
 export const removeRelay = url => request('DELETE', '/relay', {url})
@@ -29,7 +35,6 @@ export const getOutbox = () => request('GET', '/outbox')
 export const retryEvent = id => request('PUT', `/outbox/${id}`)
 export const retryAllEvents = () => request('PUT', '/outbox')
 export const discardEvent = id => request('DELETE', `/outbox/${id}`)
-export const getClients = () => request('GET', '/clients')
 export const getSettings = () => request('GET', '/settings')
 export const getUndeliverable = () => request('GET', '/outbox/undeliverable')
 export const getIdentity = () => request('GET', '/identity')
@@ -40,11 +45,15 @@ export const forgetIdentity = () => request('DELETE', '/identity')
 export const getConfig = () => request('GET', '/config')
 export const updateConfig = config => request('PUT', '/config', config)
 export const makeTestEvent = message => request('PUT', '/relay/test', message)
+export const getTestAnswers = id => request('GET', `/relay/test/${id}`)
 
-// The URLs of both endpoints, with scheme and host as the page was reached.
+// The URL at which changes are told; good once, for half a minute.
+export async function getLiveUrl() {
+  return webSocketUrl((await request('POST', '/live')).path)
+}
+
+// The URLs of both endpoints.
 export async function getUrls() {
-  const scheme = location.protocol === 'https:' ? 'wss' : 'ws'
   const {private: secret, public: open} = await request('GET', '/endpoints')
-  const url = path => `${scheme}://${location.host}${path}`
-  return {private: url(secret), public: url(open)}
+  return {private: webSocketUrl(secret), public: webSocketUrl(open)}
 }

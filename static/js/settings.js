@@ -1,9 +1,11 @@
 // The dialog with the endpoints' switches and every number nostrclient goes by.
 
+import {Search} from './parts.js'
 import {number} from './words.js'
 
 export default {
   template: '#nostrclient-settings',
+  components: {NostrclientSearch: Search},
   inject: ['rest'],
   props: {modelValue: Boolean, config: Object},
   emits: ['update:modelValue', 'saved'],
@@ -17,15 +19,17 @@ export default {
     }
   },
   computed: {
-    // What the filter leaves, as [group, settings].
+    // What the filter leaves, as [group, settings]. The server's refusals call settings
+    // by their names, which are found, too.
     groups() {
       const words = this.filter.toLowerCase().split(/\s+/)
       const groups = new Map()
       for (const setting of this.settings) {
-        const text = `${setting.group} ${this.label(setting)} ${setting.name}`
+        const group = this.group(setting)
+        const text = `${group} ${this.label(setting)} ${setting.name}`
         if (!words.every(word => text.toLowerCase().includes(word))) continue
-        if (!groups.has(setting.group)) groups.set(setting.group, [])
-        groups.get(setting.group).push(setting)
+        if (!groups.has(group)) groups.set(group, [])
+        groups.get(group).push(setting)
       }
       return [...groups]
     },
@@ -37,7 +41,17 @@ export default {
   },
   methods: {
     number,
-    label: ({name}) => name.split('.').at(-1).replaceAll('_', ' '),
+    group({group}) {
+      const name = group.toLowerCase().replace(/[^a-z]+/g, '_')
+      return this.$t(`nostrclient.group_${name}`)
+    },
+    // Both endpoints' limits have the same words.
+    label({name}) {
+      return this.$t(`nostrclient.number_${name.split('.').at(-1)}`)
+    },
+    unit({unit}) {
+      return unit && this.$t(`nostrclient.unit_${unit.replace(' ', '_')}`)
+    },
     isDefault: setting => Number(setting.text) === setting.default,
     isValid: ({text, integer}) =>
       String(text ?? '').trim() !== '' &&

@@ -10,8 +10,8 @@ const STATES = {
 }
 const DISABLED = {name: 'disabled', icon: 'pause_circle', color: 'grey'}
 
-// A row of the table.
-export function describe(relay) {
+// A row of the table. `now` is in Unix seconds.
+function describe(relay, now) {
   const status = relay.status || {}
   const state =
     relay.active === false
@@ -29,7 +29,7 @@ export function describe(relay) {
     ping: relay.ping || null,
     received: status.num_received_events || 0,
     sent: status.num_sent_events || 0,
-    retrySeconds: isWaiting ? Math.ceil(status.retry_in_seconds || 0) : 0,
+    retryAt: isWaiting ? now + (status.retry_in_seconds || 0) : 0,
     errorCount: status.error_counter || 0,
     errors,
     notices: said(status.notices, status.notice_list),
@@ -47,6 +47,15 @@ export function describe(relay) {
     // Why it is not connected, as far as anybody knows.
     trouble: isWaiting ? errors[0]?.text : null
   }
+}
+
+// The rows after something was told of some relays; those of the others are the same
+// objects as before, so that only what has changed is drawn again.
+export function changed(rows, {relays = [], removed = []}, now) {
+  const found = new Map(rows.map(row => [row.url, row]))
+  removed.forEach(url => found.delete(url))
+  relays.forEach(relay => found.set(relay.url, describe(relay, now)))
+  return Object.freeze([...found.values()])
 }
 
 // Whether Nostr works, in one line: the text is nostrclient.summary_….

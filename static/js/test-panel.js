@@ -2,6 +2,7 @@
 
 const CONNECT_MILLISECONDS = 10000
 const ANSWER_MILLISECONDS = 20000 // a subscription may be answered after 15 s
+const LOOK_MILLISECONDS = 500 // between two looks at which relay has answered
 
 // A failure that has a text of its own: nostrclient.test_error_….
 class Failure extends Error {
@@ -135,6 +136,15 @@ const OUTCOMES = {
   failure: {icon: 'error', color: 'negative'}
 }
 
+// What a relay did with the message: nostrclient.answer_….
+function describeAnswer({accepted, message, milliseconds, owed}) {
+  const values = {milliseconds: Math.round(milliseconds), text: message}
+  if (accepted) return {...OUTCOMES.success, name: 'accepted', values}
+  if (accepted === null) return {...OUTCOMES.queued, name: 'none', values}
+  if (owed) return {...OUTCOMES.queued, name: 'later', values}
+  return {...OUTCOMES.failure, name: 'refused', values}
+}
+
 const Step = {template: '#nostrclient-step', props: {step: Object}}
 
 export default {
@@ -151,7 +161,8 @@ export default {
       message: this.$t('nostrclient.test_default_message'),
       running: false,
       steps: [],
-      outcome: null
+      outcome: null,
+      answers: [] // the relays', each with its URL
     }
   },
   created() {
@@ -159,6 +170,7 @@ export default {
   },
   unmounted() {
     this.hangUp()
+    this.stopWatching()
   },
   computed: {
     endpoints() {
@@ -176,10 +188,29 @@ export default {
       this.connections.forEach(connection => connection.close())
       this.connections = []
     },
+    stopWatching() {
+      clearTimeout(this.timer)
+      this.watched = null
+    },
+    // Looks which relay has answered, and how, until all have or it takes too long.
+    async watch(id, until = performance.now() + ANSWER_MILLISECONDS) {
+      this.watched = id
+      const answers = await this.rest.getTestAnswers(id).catch(() => null)
+      if (this.watched !== id || !answers) return
+      this.answers = answers.map(answer => ({
+        url: answer.url,
+        ...describeAnswer(answer)
+      }))
+      const isDone = answers.length && !answers.some(answer => answer.owed)
+      if (isDone || performance.now() > until) return
+      this.timer = setTimeout(() => this.watch(id, until), LOOK_MILLISECONDS)
+    },
     pretty: data => JSON.stringify(data, null, 2),
     async run() {
       this.hangUp()
+      this.stopWatching()
       this.running = true
+      this.answers = []
       this.steps = []
       this.outcome = null
       const start = performance.now()
@@ -197,6 +228,7 @@ export default {
         })
         const [, event] = JSON.parse(made.event_json)
         note('made', {sender: event.pubkey}, event)
+        this.watch(event.id)
         const outcome = await passThrough(
           this.urls[this.endpoint],
           event,

@@ -135,11 +135,12 @@ class AdminPage:
         if message.type == "error":
             self.complaints.append(message.text)
 
-    def forgive_refused_request(self) -> None:
-        """Take one HTTP error off the list, which Chromium notes by itself."""
+    def forgive_refused_requests(self, count: int = 1) -> None:
+        """Take HTTP errors off the list, which Chromium notes by itself."""
         refused = [text for text in self.complaints if HTTP_ERROR.match(text)]
-        assert len(refused) == 1, self.complaints
-        self.complaints.remove(refused[0])
+        assert len(refused) == count, self.complaints
+        for text in refused:
+            self.complaints.remove(text)
 
     # --- what is on it
 

@@ -4,37 +4,29 @@ Where a state is hard to bring about, the browser is given the server's answer.
 """
 
 import re
-import time
+from collections.abc import Sequence
 from typing import Any
 
 import nostr_sdk
-from playwright.sync_api import Locator, Route, expect
+from playwright.sync_api import Locator, expect
 
 from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
 
 from .conftest import SECONDS, AdminPage
+from .scenery import (
+    HARM,
+    Entry,
+    Scenery,
+    client_entry,
+    information,
+    lost_event,
+    relay_entry,
+    said,
+    waiting_event,
+)
 
 expect.set_options(timeout=SECONDS * 1000)
-
-API = "**/nostrclient/api/v1"
-HARM = "<img src=x onerror=window.harmed=true>"
-
-
-def waiting_event(number: int) -> dict[str, Any]:
-    """An entry of GET /outbox."""
-    return {
-        "event_id": f"{number:064x}",
-        "pubkey": "b" * 64,
-        "kind": 1059 if number % 2 else 4,
-        "size": 700 + number,
-        "waiting_seconds": 60.0 * number,
-        "since": time.time() - 60 * number,
-        "expires_in_seconds": 600_000,
-        "owed": ["wss://one.example", "wss://two.example"],
-        "refusals": {"wss://two.example": "error: <b>full</b>"},
-    }
-
 
 # Switches
 
@@ -76,23 +68,11 @@ def test_a_relay_is_switched_off_and_used_for_reading_only(
 # Outbox
 
 
-def serve_outbox(admin: AdminPage, events: list[dict[str, Any]]) -> list[str]:
-    """Answer for the outbox, discarding included; gives the list of what was asked."""
-    asked: list[str] = []
-
-    def answer(route: Route) -> None:
-        request = route.request
-        event_id = request.url.rpartition("/")[2]
-        if request.method == "DELETE":
-            events[:] = [event for event in events if event["event_id"] != event_id]
-        if request.method != "GET":
-            asked.append(f"{request.method} {event_id}")
-        route.fulfill(json=events if request.method == "GET" else None)
-
-    admin.page.route(f"{API}/outbox", answer)
-    admin.page.route(re.compile("/api/v1/outbox/[0-9a-f]{64}$"), answer)
+def stage(admin: AdminPage, **parts: Sequence[Entry]) -> Scenery:
+    """Open the page again with a server that says what it is told to."""
+    scenery = Scenery(admin.page, **parts)
     admin.page.reload()
-    return asked
+    return scenery
 
 
 def test_the_outbox_is_empty_and_says_so(admin: AdminPage) -> None:
@@ -102,7 +82,7 @@ def test_the_outbox_is_empty_and_says_so(admin: AdminPage) -> None:
 
 
 def test_what_waits_is_retried_and_discarded_when_confirmed(admin: AdminPage) -> None:
-    asked = serve_outbox(admin, [waiting_event(5), waiting_event(1)])
+    scenery = stage(admin, outbox=[waiting_event(5), waiting_event(1)])
     outbox = admin.page.get_by_test_id("outbox")
     row = outbox.locator(f'[data-event="{5:064x}"]')
     expect(row).to_contain_text("5 minutes ago")
@@ -124,11 +104,11 @@ def test_what_waits_is_retried_and_discarded_when_confirmed(admin: AdminPage) ->
     row.get_by_role("button", name="Discard").click()
     dialog.get_by_role("button", name="Discard").click()
     expect(row).to_have_count(0)
-    assert asked == [f"PUT {5:064x}", "PUT outbox", f"DELETE {5:064x}"]
+    assert scenery.changes == [f"PUT {5:064x}", "PUT outbox", f"DELETE {5:064x}"]
 
 
 def test_a_thousand_waiting_events_are_usable(admin: AdminPage) -> None:
-    serve_outbox(admin, [waiting_event(number) for number in range(1, 1001)])
+    stage(admin, outbox=[waiting_event(number) for number in range(1, 1001)])
     outbox = admin.page.get_by_test_id("outbox")
     rows = outbox.locator("[data-event]")
     expect(rows).to_have_count(10)
@@ -141,17 +121,7 @@ def test_a_thousand_waiting_events_are_usable(admin: AdminPage) -> None:
 
 
 def test_what_no_relay_took_is_listed(admin: AdminPage) -> None:
-    event = {
-        "event_id": "e" * 64,
-        "pubkey": "b" * 64,
-        "kind": 1,
-        "reason": HARM,
-        "at": int(time.time()) - 7200,
-    }
-    admin.page.route(
-        f"{API}/outbox/undeliverable", lambda route: route.fulfill(json=[event])
-    )
-    admin.page.reload()
+    stage(admin, undeliverable=[lost_event(HARM, 2)])
     admin.page.get_by_text("given up: 1").click()
     listed = admin.page.get_by_test_id("undeliverable")
     expect(listed).to_contain_text(HARM)
@@ -162,22 +132,10 @@ def test_what_no_relay_took_is_listed(admin: AdminPage) -> None:
 
 
 def test_clients_are_listed(admin: AdminPage) -> None:
-    client = {
-        "id": "one",
-        "endpoint": "public",
-        "address": "192.0.2.7",
-        "since": int(time.time()) - 3 * 86400,
-        "subscriptions": 5,
-        "received": 1234,
-        "sent": 6,
-        "dropped": 7,
-        "waiting_bytes": 2048,
-    }
-    admin.page.route(f"{API}/clients", lambda route: route.fulfill(json=[client]))
-    admin.page.reload()
+    stage(admin, clients=[client_entry(3)])
     row = admin.page.get_by_test_id("clients").locator("[data-client]")
     expect(row.get_by_role("cell")).to_have_text(
-        ["public", "192.0.2.7", "3 days ago", "5", "1,234", "6", "7", "2 KiB"]
+        ["public", "192.0.2.3", "3 days ago", "5", "1,234", "6", "7", "2 KiB"]
     )
 
 
@@ -192,7 +150,7 @@ def test_a_setting_is_found_changed_and_put_back(
 
     def look() -> None:
         admin.endpoints.get_by_role("button", name="Settings").click()
-        dialog.get_by_label("Search").fill("connections ping")
+        dialog.get_by_label("Search").fill("connections pause pings")
         expect(dialog.locator("[data-setting]")).to_have_count(1)
 
     def stored() -> dict[str, float]:
@@ -203,7 +161,7 @@ def test_a_setting_is_found_changed_and_put_back(
     expect(field).to_contain_text("Default: 20 seconds")
     field.get_by_role("spinbutton").fill("-1")
     dialog.get_by_role("button", name="Save").click()
-    expect(dialog.get_by_role("alert").last).to_contain_text("ping seconds")
+    expect(dialog.get_by_role("alert").last).to_contain_text("Pause between pings")
     field.get_by_role("spinbutton").fill("30")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_be_hidden()
@@ -233,7 +191,7 @@ def test_an_identity_key_is_generated_pasted_and_forgotten(admin: AdminPage) -> 
     dialog.get_by_label("Private key").fill("nsec1nonsense")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog.get_by_role("alert")).to_be_visible()
-    admin.forgive_refused_request()
+    admin.forgive_refused_requests()
     keys = nostr_sdk.Keys.generate()
     dialog.get_by_label("Private key").fill(keys.secret_key().to_bech32())
     dialog.get_by_role("button", name="Save").click()
@@ -248,49 +206,28 @@ def test_an_identity_key_is_generated_pasted_and_forgotten(admin: AdminPage) -> 
 # Relay details
 
 
-RELAY: dict[str, Any] = {
-    "id": "one",
-    "url": "wss://one.example",
-    "active": True,
-    "read": True,
-    "write": True,
-    "connected": True,
-    "connected_string": "connected",
-    "ping": 42,
-}
-
-
-def relay_item(url: str = "wss://one.example", **status: Any) -> dict[str, Any]:
-    """An item of GET /relays."""
-    said = {
-        "num_received_events": 12,
-        "num_sent_events": 3,
-        "error_counter": 1,
-        "errors": [{"text": "connection refused", "at": time.time() - 120}],
-        "notices": [{"text": HARM, "at": time.time() - 3600}],
-        "since": time.time() - 300,
-        "num_duplicate_events": 1234,
-        "num_invalid_messages": 5,
-        "num_owed_events": 6,
-        "round_trips_ms": [40, 60, 45, 42],
-        "information": {
-            "name": HARM,
-            "icon": "",
-            "software": "git+https://software.example",
-            "version": "1.2.3",
-            "description": HARM,
-            "contact": HARM,
-            "limitation": {"max_message_length": 65536, "auth_required": True},
-        },
-        "asks_who_we_are": True,
-    }
-    return {**RELAY, "id": url, "url": url, "status": {**said, **status}}
+def harmful_relay(icon: str = "") -> Entry:
+    return relay_entry(
+        errors=[said("connection refused", 2)],
+        notices=[said(HARM, 60)],
+        num_duplicate_events=1234,
+        round_trips_ms=[40, 60, 45, 42],
+        asks_who_we_are=True,
+        information=information(
+            HARM,
+            icon=icon,
+            software="git+https://software.example",
+            version="1.2.3",
+            description=HARM,
+            contact=HARM,
+            limitation={"max_message_length": 65536, "auth_required": True},
+        ),
+    )
 
 
 def test_f4_a_relays_details_are_text(admin: AdminPage) -> None:
-    item = relay_item()
-    admin.page.route(f"{API}/relays", lambda route: route.fulfill(json=[item]))
-    admin.page.reload()
+    item = harmful_relay()
+    stage(admin, relays=[item])
     admin.relay(item["url"]).get_by_role("button", name="Errors").click()
     details = admin.page.get_by_test_id("details")
     expect(details.get_by_test_id("since")).to_have_text(
@@ -314,15 +251,13 @@ def test_f4_a_relays_details_are_text(admin: AdminPage) -> None:
 
 
 def test_an_icon_that_does_not_load_is_replaced(admin: AdminPage) -> None:
-    item = relay_item()
-    item["status"]["information"]["icon"] = "https://icon.example/icon.png"
+    item = harmful_relay("https://icon.example/icon.png")
     admin.page.route("https://icon.example/*", lambda route: route.fulfill(status=404))
-    admin.page.route(f"{API}/relays", lambda route: route.fulfill(json=[item]))
-    admin.page.reload()
+    stage(admin, relays=[item])
     with admin.page.expect_request("https://icon.example/icon.png") as asked:
         admin.relay(item["url"]).get_by_role("button", name="Errors").click()
     assert "referer" not in asked.value.headers
     details = admin.page.get_by_test_id("details")
     expect(details.get_by_text("dns", exact=True)).to_be_visible()
     assert details.locator("img").count() == 0
-    admin.forgive_refused_request()
+    admin.forgive_refused_requests()

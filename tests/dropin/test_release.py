@@ -1,6 +1,7 @@
 """What `make release` builds is what LNbits installs, and upgrades while it works."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -86,6 +87,24 @@ def test_the_zip_is_small_and_holds_what_runs(archive: Path, tmp_path: Path) -> 
 
     # The same files make the same zip.
     assert release.build(tmp_path).read_bytes() == archive.read_bytes()
+
+
+def test_the_zip_holds_the_parts_of_the_page_and_no_others(archive: Path) -> None:
+    folder = f"{archive.stem}/static"
+    with zipfile.ZipFile(archive) as opened:
+        parts = {
+            name.removeprefix(f"{folder}/"): opened.read(name).decode()
+            for name in opened.namelist()
+            if name.startswith((f"{folder}/js/", f"{folder}/vue/"))
+        }
+        index = opened.read(f"{folder}/index.js").decode()
+    loaded = {f"js/{name}.js" for name in re.findall(r"load\('([\w-]+)'\)", index)}
+    imports = re.findall(r" from '\./([\w-]+\.js)'", "".join(parts.values()))
+    templates = re.findall(r"TEMPLATES = \[(.*)\]", index)[0]
+    wanted = loaded | {f"js/{name}" for name in imports}
+    wanted |= {f"vue/{name}.vue" for name in re.findall(r"'([\w-]+)'", templates)}
+    assert "js/live.js" in loaded
+    assert set(parts) == wanted
 
 
 def demo(server: LnbitsServer, *arguments: str) -> str:

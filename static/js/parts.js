@@ -1,0 +1,25 @@
+// What several cards are made of.
+
+export const Card = {
+  template: '#nostrclient-card',
+  props: {title: String, intro: String}
+}
+
+export const Search = {
+  template: '#nostrclient-search',
+  props: {modelValue: String},
+  emits: ['update:modelValue']
+}
+
+// Asks back before what cannot be undone. `action` is the text of the button.
+export function confirm(component, {title, message, action}, done) {
+  component.$q
+    .dialog({
+      title,
+      message,
+      focus: 'cancel',
+      ok: {label: action, color: 'negative', unelevated: true},
+      cancel: {label: component.$t('nostrclient.cancel'), flat: true}
+    })
+    .onOk(done)
+}
