@@ -4,8 +4,6 @@ import importlib.metadata
 import json
 import re
 import secrets
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,11 +16,9 @@ from dev.local_relay import LocalRelay
 from dev.paths import CHECKOUT
 from tests.e2e.clients import Author, Client, wait_until
 from tests.e2e.conftest import connected_urls
+from tests.programs import Program, needs_node, outcome
 
-from .programs import Program
 from .wallet import Wallet
-
-needs_node = pytest.mark.skipif(not shutil.which("node"), reason="there is no Node.js")
 
 
 @pytest.fixture(scope="module")
@@ -109,17 +105,7 @@ def test_d4_a_wallet_carries_out_every_payment_once(lnbits: LnbitsServer) -> Non
 @pytest.mark.parametrize("endpoint", ["public", "private"])
 def test_pynostr_publishes_and_reads(lnbits: LnbitsServer, endpoint: str) -> None:
     url = lnbits.public_url if endpoint == "public" else lnbits.private_url()
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.dropin.clients.pynostr_client", url],
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    seen = json.loads(run.stdout)
+    seen = outcome(sys.executable, "-m", "tests.dropin.clients.pynostr_client", url)
     assert seen["sessions"][1]["events"] == [seen["id"]]
     assert seen["sessions"][1]["eoses"] == 1
 

@@ -1,9 +1,6 @@
 """Other people's client libraries find one good relay behind the endpoint."""
 
 import asyncio
-import json
-import shutil
-import subprocess
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +8,7 @@ import nostr_sdk
 import pytest
 
 from dev.lnbits_server import LnbitsServer
-from dev.paths import CHECKOUT
+from tests.programs import needs_node, outcome
 
 from .clients import SECONDS, Author, Client, wait_until
 from .conftest import Connect
@@ -128,20 +125,11 @@ async def test_nostr_sdk_publishes_fetches_and_listens(
 # --- nostr-tools
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="there is no Node.js")
+@needs_node
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_nostr_tools_simple_pool(lnbits: LnbitsServer, endpoint: str) -> None:
-    run = subprocess.run(
-        ["node", "tests/e2e/nostr_tools.mjs", url_of(lnbits, endpoint)],
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    result = json.loads(run.stdout)
+    url = url_of(lnbits, endpoint)
+    result = outcome("node", "tests/e2e/nostr_tools.mjs", url)
     stored, live = result["stored"], result["live"]
     assert result["seen"] == [["EVENT", stored], ["EOSE"], ["EVENT", live]]
     assert sorted(result["found"]) == sorted([stored, live])

@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import json
 import queue
+import shutil
 import subprocess
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from dev.paths import CHECKOUT
 
-CLIENTS = Path(__file__).parent / "clients"
+CLIENTS = Path(__file__).parent / "dropin" / "clients"
 SECONDS = 40.0
+
+needs_node = pytest.mark.skipif(not shutil.which("node"), reason="there is no Node.js")
+
+
+def outcome(*command: str) -> Any:
+    """Run a program to its end; what it prints is one JSON text."""
+    run = subprocess.run(
+        command,
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
 
 
 class Program:
-    """A Node.js program of the folder `clients`."""
+    """A Node.js program of the folder `dropin/clients`."""
 
     def __init__(self, name: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
