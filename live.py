@@ -1,13 +1,14 @@
 """What changes, pushed to the admin's page while somebody looks at it.
 
-A listener is given everything once, and then what has changed. Nothing runs, and
-nothing is kept, while nobody listens.
+A listener is given everything once, and then what has changed. All of them share one
+look at it each period. Nothing runs, and nothing is kept, while nobody listens.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -15,7 +16,6 @@ from fastapi import WebSocket
 from loguru import logger
 
 from . import shown
-from .nostr import clock
 from .router import CLIENT_GONE, GOING_AWAY
 
 MOST_LISTENERS = 20
@@ -27,9 +27,8 @@ _tickets: dict[str, float] = {}
 listeners: set[Listener] = set()
 
 
-def issue_ticket() -> str:
+def issue_ticket(now: float) -> str:
     """Give a random word that opens one connection, within `TICKET_SECONDS`."""
-    now = clock.now()
     for ticket in [ticket for ticket, until in _tickets.items() if until <= now]:
         del _tickets[ticket]
     while len(_tickets) >= MOST_TICKETS:
@@ -39,9 +38,9 @@ def issue_ticket() -> str:
     return ticket
 
 
-def redeem_ticket(ticket: str) -> bool:
+def redeem_ticket(ticket: str, now: float) -> bool:
     """Use a ticket up. Tells whether it was good."""
-    return _tickets.pop(ticket, 0) > clock.now()
+    return _tickets.pop(ticket, now) > now
 
 
 async def stop() -> None:
@@ -73,6 +72,41 @@ async def present_state() -> State:
         clients=[client.dict() for client in shown.clients()],
         status=status.dict(),
     )
+
+
+class Snapshots:
+    """What is shown, taken once a period for all who ask, and only while they do."""
+
+    def __init__(self, take: Callable[[], Awaitable[State]]) -> None:
+        self._take = take
+        self._latest: State | None = None
+        self._next: asyncio.Task[State] | None = None
+
+    async def other_than(self, known: State | None) -> State:
+        """Give the latest state; where that is the one known, wait for the next."""
+        if self._latest is not None and self._latest is not known:
+            return self._latest
+        if self._next is None or self._next.done():
+            self._next = asyncio.create_task(
+                self._take_next(), name="nostrclient live state"
+            )
+        return await asyncio.shield(self._next)
+
+    async def forget(self) -> None:
+        """Take none any more, until somebody asks again."""
+        task, self._next, self._latest = self._next, None, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _take_next(self) -> State:
+        if self._latest is not None:
+            await asyncio.sleep(PERIOD_SECONDS)
+        self._latest = await self._take()
+        return self._latest
+
+
+_snapshots = Snapshots(present_state)
 
 
 def changes(before: State | None, after: State) -> dict[str, Any]:
@@ -133,6 +167,8 @@ class Listener:
                     text = "a page is told nothing more, for a bug"
                     logger.opt(exception=outcome).error(text)
             try:
+                if not listeners:
+                    await _snapshots.forget()
                 with suppress(*CLIENT_GONE):
                     await self._websocket.close(GOING_AWAY)
             finally:
@@ -156,8 +192,7 @@ class Listener:
         before: State | None = None
         with suppress(*CLIENT_GONE):
             while True:
-                after = await present_state()
+                after = await _snapshots.other_than(before)
                 if found := changes(before, after):
                     await self._websocket.send_json(found)
                 before = after
-                await asyncio.sleep(PERIOD_SECONDS)

@@ -1,196 +1,335 @@
 """What is stored and what the REST interface speaks of."""
 
+from sys import float_info
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    validator,
+)
+
+RELAY_URL = "wss://relay.example"
+EVENT_ID = "5c83da77af1dec6d7289834998ad7aafbd9e2191396d75ec3cc27f5a77226f36"
+PUBLIC_KEY = "f7234bd4c1394dda46d09f35bd384dd30cc552ad5541990f98844fb06676e9ca"
+NPUB = "npub17u35h4xp89xa53ksnu6m6wzd6vxv254d24qejrucs38mqenka89qvr2cqq"
+HEX_OR = "^([0-9a-fA-F]{{64}}|{}1[02-9ac-hj-np-z]{{58}})$"
+"""Said of a key, but not enforced here: what is wrong with one is said in words."""
 
 
-class Said(BaseModel):
+class Described(BaseModel):
+    """A model whose schema says what may be null; pydantic 1 leaves that out."""
+
+    class Config:
+        """pydantic's own."""
+
+        @staticmethod
+        def schema_extra(schema: dict[str, Any], model: type[BaseModel]) -> None:
+            """Add null to what a field may be."""
+            for field in model.__fields__.values():
+                if field.allow_none:
+                    known = schema["properties"].pop(field.alias)
+                    about = {
+                        key: known.pop(key)
+                        for key in ("title", "description", "default", "example")
+                        if key in known
+                    }
+                    either = {"anyOf": [known, {"type": "null"}]}
+                    schema["properties"][field.alias] = about | either
+
+
+class Problem(Described):
+    """Why a call was refused."""
+
+    detail: str = Field(description="The reason, in words")
+
+
+class Misuse(Described):
+    """Why a call was refused; what is wrong with its form may come as a list."""
+
+    detail: str | list[dict[str, Any]] = Field(
+        description="The reason in words, or each fault of the request's form"
+    )
+
+
+class Said(Described):
     """What a relay said, or what went wrong with it, and when."""
 
-    text: str
-    at: int = Field(description="Unix seconds")
+    text: str = Field(description="Text, never HTML", example="connection refused")
+    at: int = Field(description="Unix seconds", example=1_790_000_000)
 
 
-class RelayInformation(BaseModel):
+class RelayInformation(Described):
     """What a relay says of itself (NIP-11): text, never HTML."""
 
-    name: str
+    name: str = Field(example="relay.example")
     icon: str = Field(description="URL of an image, http or https; may be empty")
-    software: str
-    version: str
-    description: str
-    contact: str
+    software: str = Field(description="A name or a URL", example="strfry")
+    version: str = Field(example="1.0.4")
+    description: str = Field(description="In its operator's words; may be empty")
+    contact: str = Field(description="Of its operator; may be empty")
     limitation: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = Field(
-        description="What the relay announced, as it did"
+        description="What the relay announced, as it did",
+        example={"max_message_length": 131072, "max_subscriptions": 20},
     )
 
 
-class RelayStatus(BaseModel):
+class RelayStatus(Described):
     """What a relay's connection has seen since nostrclient started."""
 
-    num_sent_events: int | None = 0
-    num_received_events: int | None = 0
-    error_counter: int | None = 0
-    error_list: list[str] | None = []
-    notice_list: list[str] | None = []
-    num_duplicate_events: int = 0
-    num_invalid_messages: int = 0
-    num_unasked_events: int = 0
-    num_owed_events: int = 0
-    num_dropped_events: int = 0
-    num_subscriptions: int = 0
-    connections: int = 0
-    retry_in_seconds: float | None = None
-    errors: list[Said] = Field([], description="The latest, newest first")
-    notices: list[Said] = Field([], description="Its NOTICEs, newest first")
-    since: int = Field(0, description="Unix seconds at which this state began")
-    round_trips_ms: list[float] = Field(
-        [], description="The latest round trips in milliseconds, oldest first"
+    num_sent_events: int | None = Field(default=0, description="Events sent to it")
+    num_received_events: int | None = Field(
+        default=0, description="Events received from it, copies included"
     )
-    information: RelayInformation | None = None
-    asks_who_we_are: bool = Field(False, description="It sent AUTH (NIP-42)")
+    error_counter: int | None = Field(
+        default=0, description="How often something went wrong"
+    )
+    error_list: list[str] | None = Field(
+        default=[], description="`errors` without times"
+    )
+    notice_list: list[str] | None = Field(
+        default=[], description="`notices` without times"
+    )
+    num_duplicate_events: int = Field(
+        default=0, description="Events received that were known already"
+    )
+    num_invalid_messages: int = Field(
+        default=0, description="Messages received that are garbage or not verified"
+    )
+    num_unasked_events: int = Field(
+        default=0, description="Events received that nobody had asked for"
+    )
+    num_owed_events: int = Field(default=0, description="Events it is still to be sent")
+    num_dropped_events: int = Field(
+        default=0, description="Events it was owed and that were given up"
+    )
+    num_subscriptions: int = Field(default=0, description="Subscriptions open on it")
+    connections: int = Field(default=0, description="How often it was connected")
+    retry_in_seconds: float | None = Field(
+        default=None,
+        description="Seconds until it is tried again, null while it is not due",
+    )
+    errors: list[Said] = Field(default=[], description="The latest, newest first")
+    notices: list[Said] = Field(default=[], description="Its NOTICEs, newest first")
+    since: int = Field(default=0, description="Unix seconds at which this state began")
+    round_trips_ms: list[float] = Field(
+        default=[],
+        description="The latest round trips in milliseconds, oldest first",
+        example=[41.5, 39.87],
+    )
+    information: RelayInformation | None = Field(
+        default=None, description="What it says of itself (NIP-11), null until it did"
+    )
+    asks_who_we_are: bool = Field(default=False, description="It sent AUTH (NIP-42)")
 
 
-class Relay(BaseModel):
-    """A relay, as stored and as shown; `ping` is the round-trip time in ms."""
+class RelayUrl(Described):
+    """Which relay is meant."""
 
-    id: str | None = None
-    url: str | None = None
-    active: bool | None = None
-    read: bool | None = None
-    write: bool | None = None
-
-    connected: bool | None = Field(default=None, no_database=True)
-    connected_string: str | None = Field(default=None, no_database=True)
-    status: RelayStatus | None = Field(default=None, no_database=True)
-    ping: int | None = Field(default=None, no_database=True)
+    url: str | None = Field(
+        default=None,
+        description="ws:// or wss://, without credentials and fragment",
+        format="uri",
+        example=RELAY_URL,
+    )
 
 
-class RelayUpdate(BaseModel):
+class Relay(Described):
+    """A relay, as stored and as shown."""
+
+    id: str | None = Field(
+        default=None,
+        description="The row's; the URL where another extension added the relay",
+    )
+    url: str | None = Field(default=None, example=RELAY_URL)
+    active: bool | None = Field(default=None, description="Whether it is switched on")
+    read: bool | None = Field(
+        default=None, description="Whether events are asked of it"
+    )
+    write: bool | None = Field(
+        default=None, description="Whether events are published to it"
+    )
+
+    connected: bool | None = Field(
+        default=None, no_database=True, description="Whether its connection is open"
+    )
+    connected_string: str | None = Field(
+        default=None,
+        no_database=True,
+        description="stopped, connecting, connected, waiting or penalised",
+        example="connected",
+    )
+    status: RelayStatus | None = Field(
+        default=None,
+        no_database=True,
+        description="Null for a stored one that is not used",
+    )
+    ping: int | None = Field(
+        default=None,
+        no_database=True,
+        description="The latest round trip in milliseconds, 0 while unknown",
+        example=40,
+    )
+
+
+class RelayUpdate(Described):
     """What to change of a relay; what is not named stays."""
 
-    url: str
-    active: bool | None = None
-    read: bool | None = None
-    write: bool | None = None
+    url: str = Field(description="Which relay", format="uri", example=RELAY_URL)
+    active: bool | None = Field(default=None, description="Switch it on or off")
+    read: bool | None = Field(default=None, description="Whether to ask it for events")
+    write: bool | None = Field(
+        default=None, description="Whether to publish events to it"
+    )
 
 
-class Status(BaseModel):
+class Status(Described):
     """Whether Nostr works, in numbers that any user may see."""
 
-    relays: int
-    relays_connected: int
-    clients: int
-    subscriptions: int
-    outbox_waiting: int
-    outbox_undeliverable: int
+    relays: int = Field(description="Relays that are known", example=3)
+    relays_connected: int = Field(description="Those that are connected", example=3)
+    clients: int = Field(description="Clients of both endpoints", example=2)
+    subscriptions: int = Field(description="Those that are open", example=7)
+    outbox_waiting: int = Field(description="Events no relay has accepted yet")
+    outbox_undeliverable: int = Field(
+        description="Events that were queued and that no relay took, since the start"
+    )
 
 
-class WaitingEvent(BaseModel):
-    """An event of the outbox that no relay has accepted yet; never its text.
+class WaitingEvent(Described):
+    """An event of the outbox that no relay has accepted yet; never its text."""
 
-    `size` is in bytes; `refusals` gives what relays answered, by relay URL.
-    """
-
-    event_id: str
-    pubkey: str
-    kind: int
-    size: int
-    waiting_seconds: float
-    since: int
-    expires_in_seconds: float
-    owed: list[str]
-    refusals: dict[str, str]
-
-
-class UndeliverableEvent(BaseModel):
-    """An event that was vouched for and that no relay took.
-
-    `reason` is a relay's, or ours; `at` is in Unix seconds.
-    """
-
-    event_id: str
-    pubkey: str
-    kind: int
-    reason: str
-    at: int
+    event_id: str = Field(description="64 hex digits", example=EVENT_ID)
+    pubkey: str = Field(description="Its author's, 64 hex digits", example=PUBLIC_KEY)
+    kind: int = Field(example=1)
+    size: int = Field(description="Bytes", example=312)
+    waiting_seconds: float = Field(description="Seconds since it was published")
+    since: int = Field(description="When that was, in Unix seconds")
+    expires_in_seconds: float = Field(description="Seconds until it is given up")
+    owed: list[str] = Field(
+        description="URLs of the relays that may still take it", example=[RELAY_URL]
+    )
+    refusals: dict[str, str] = Field(
+        description="What relays answered, by their URLs",
+        example={RELAY_URL: "rate-limited: slow down"},
+    )
 
 
-class Client(BaseModel):
-    """A client of an endpoint; `since` is in Unix seconds, the others are counts.
+class UndeliverableEvent(Described):
+    """An event that was vouched for and that no relay took."""
 
-    `dropped` are messages refused as too many or too large.
-    """
+    event_id: str = Field(description="64 hex digits", example=EVENT_ID)
+    pubkey: str = Field(description="Its author's, 64 hex digits", example=PUBLIC_KEY)
+    kind: int = Field(example=1)
+    reason: str = Field(description="A relay's, or ours", example="blocked: not here")
+    at: int = Field(description="When it was given up, in Unix seconds")
 
-    id: str
+
+class Client(Described):
+    """A client of an endpoint."""
+
+    id: str = Field(description="Its connection's, another one each time")
     endpoint: Literal["public", "private"]
-    address: str
-    since: int
-    subscriptions: int
-    received: int
-    sent: int
-    dropped: int
-    waiting_bytes: int
+    address: str = Field(description="As LNbits knows it", example="127.0.0.1")
+    since: int = Field(description="When it came, in Unix seconds")
+    subscriptions: int = Field(description="Those it has open")
+    received: int = Field(description="Messages it sent")
+    sent: int = Field(description="Messages it was sent")
+    dropped: int = Field(
+        description="Messages it sent that were refused as too many or too large"
+    )
+    waiting_bytes: int = Field(description="Bytes that wait for it to read them")
 
 
-class Setting(BaseModel):
-    """A number nostrclient goes by; `value` is used from its next start on."""
+class Setting(Described):
+    """A number nostrclient goes by."""
 
-    name: str
-    group: str
-    value: float
-    default: float
-    unit: str
-    integer: bool
+    name: str = Field(
+        description="What `PUT /config` knows it by", example="ping_seconds"
+    )
+    group: str = Field(example="Connections to relays")
+    value: float = Field(description="Used from the next start on", example=20)
+    default: float = Field(example=20)
+    unit: str = Field(description="May be empty", example="seconds")
+    integer: bool = Field(description="Whether it is a whole number")
 
 
-class TestMessage(BaseModel):
+class TestMessage(Described):
     """What the test panel asks for: a direct message, from whom and to whom."""
 
     __test__ = False  # no test class, whatever pytest thinks of its name
 
-    sender_private_key: str | None
-    reciever_public_key: str  # spelled as clients know it
-    message: str
+    sender_private_key: str | None = Field(
+        default=None,
+        description="nsec or 64 hex digits; without one, a new key is made",
+        pattern=HEX_OR.format("nsec"),
+    )
+    reciever_public_key: str = Field(  # spelled as clients know it
+        description="npub or 64 hex digits",
+        pattern=HEX_OR.format("npub"),
+        example=NPUB,
+    )
+    message: str = Field(description="What to encrypt (NIP-04)", example="hello")
 
 
-class TestMessageResponse(BaseModel):
+class TestMessageResponse(Described):
     """A signed kind-4 event, and the keys it was made with."""
 
     __test__ = False
 
-    private_key: str
-    public_key: str
-    event_json: str
+    private_key: str = Field(description="The sender's, 64 hex digits")
+    public_key: str = Field(
+        description="The receiver's, 64 hex digits", example=PUBLIC_KEY
+    )
+    event_json: str = Field(description="The message EVENT, to be sent as it is")
 
 
-class TestAnswer(BaseModel):
-    """How a relay answered the test panel's event; `accepted` None: not yet.
-
-    One that is still `owed` a refused event is asked again. `milliseconds` are those
-    after the event was published.
-    """
+class TestAnswer(Described):
+    """How a relay answered the test panel's event."""
 
     __test__ = False
 
-    url: str
-    accepted: bool | None
-    message: str
-    milliseconds: float | None
-    owed: bool
+    url: str = Field(description="The relay's", example=RELAY_URL)
+    accepted: bool | None = Field(
+        default=None, description="Null while it has not answered"
+    )
+    message: str = Field(description="What it said; may be empty")
+    milliseconds: float | None = Field(
+        default=None,
+        description="Those between the event's publication and the answer",
+        example=41.5,
+    )
+    owed: bool = Field(
+        description="Whether it is still to take the event: one that refused is asked"
+        " again"
+    )
 
 
-class Config(BaseModel):
+_SETTINGS = "Numbers by name, of those that `GET /settings` lists"
+
+
+class Config(Described):
     """Which endpoints are open, and the numbers that differ from the defaults.
 
     `settings` are those of `nostr.settings.Settings`, by name; they take effect when
     nostrclient starts. Those that do not go together are refused (`Settings.changed`).
     """
 
-    private_ws: bool = True
-    public_ws: bool = False
-    settings: dict[str, float] = {}
+    private_ws: bool = Field(
+        default=True, description="Whether the private endpoint is open"
+    )
+    public_ws: bool = Field(
+        default=False, description="Whether the public endpoint is open"
+    )
+    settings: dict[str, float] = Field(
+        default={},
+        description=f"{_SETTINGS}; left out where all are the defaults",
+        example={"ping_seconds": 15},
+    )
 
     def dict(self, **options: Any) -> dict[str, Any]:
         """Give it as clients know it: without settings where there are none."""
@@ -200,12 +339,25 @@ class Config(BaseModel):
         return shown
 
 
-class ConfigUpdate(BaseModel):
+class ConfigUpdate(Described):
     """What to change of `Config`; what is not named stays."""
 
-    private_ws: bool | None = None
-    public_ws: bool | None = None
-    settings: dict[str, float] | None = None
+    private_ws: bool | None = Field(
+        default=None, description="Open or close the private one"
+    )
+    public_ws: bool | None = Field(
+        default=None, description="Open or close the public one"
+    )
+    settings: dict[str, float] | None = Field(
+        default=None, description=_SETTINGS, example={"ping_seconds": 15}
+    )
+
+    @validator("settings", pre=True, each_item=True)
+    def _fits_a_float(cls, number: Any) -> Any:
+        # pydantic 1 lets what Python cannot convert pass as an error of ours.
+        if isinstance(number, int) and abs(number) > float_info.max:
+            raise ValueError("the number is too large")
+        return number
 
 
 class OutboxEvent(BaseModel):
@@ -222,17 +374,23 @@ class OutboxEvent(BaseModel):
     owed: str
 
 
-class Identity(BaseModel):
-    """Who nostrclient is to relays that ask (NIP-42); None where it is nobody."""
+class Identity(Described):
+    """Who nostrclient is to relays that ask (NIP-42)."""
 
-    npub: str | None = None
+    npub: str | None = Field(
+        default=None,
+        description="Its public key (NIP-19), null where it is nobody",
+        example=NPUB,
+    )
 
 
-class IdentityUpdate(BaseModel):
+class IdentityUpdate(Described):
     """The key to authenticate with: a given one, or a new one."""
 
-    nsec: str | None = None
-    generate: bool = False
+    nsec: str | None = Field(
+        default=None, description="nsec or 64 hex digits", pattern=HEX_OR.format("nsec")
+    )
+    generate: bool = Field(default=False, description="Make a new one instead")
 
 
 class StoredConfig(Config):
@@ -251,7 +409,20 @@ class UserConfig(BaseModel):
     extra: StoredConfig = StoredConfig()
 
 
-class LivePath(BaseModel):
-    """Where to connect to in order to be told what changes; good once."""
+class LivePath(Described):
+    """Where to connect to in order to be told what changes."""
 
-    path: str
+    path: str = Field(
+        description="Of a WebSocket on the same host; good once, for 30 seconds",
+        example="/nostrclient/api/v1/live/J2bq…",
+    )
+
+
+class Endpoints(Described):
+    """The paths of the endpoints; scheme and host are those the page was reached by."""
+
+    public: str = Field(example="/nostrclient/api/v1/relay")
+    private: str = Field(
+        description="Holds a secret, spelled differently each time",
+        example="/nostrclient/api/v1/J2bq…",
+    )

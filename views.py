@@ -5,18 +5,12 @@ from fastapi.responses import HTMLResponse
 from lnbits.core.models import User
 from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import encrypt_internal_message, template_renderer
-from pydantic import BaseModel
 
+from .answers import REFUSED
 from .helpers import PUBLIC_ENDPOINT
+from .models import Endpoints
 
-nostrclient_generic_router = APIRouter()
-
-
-class Endpoints(BaseModel):
-    """The paths of the endpoints; scheme and host are those the page was reached by."""
-
-    public: str
-    private: str
+nostrclient_generic_router = APIRouter(responses=REFUSED)
 
 
 @nostrclient_generic_router.get(
@@ -37,7 +31,9 @@ async def index(
 
 
 @nostrclient_generic_router.get(
-    "/api/v1/endpoints", dependencies=[Depends(check_admin)]
+    "/api/v1/endpoints",
+    dependencies=[Depends(check_admin)],
+    summary="Tell the endpoints' paths",
 )
 async def api_get_endpoints() -> Endpoints:
     """Tell the paths of both endpoints; the private one is another each time."""

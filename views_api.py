@@ -12,6 +12,7 @@ from lnbits.helpers import urlsafe_short_hash
 from loguru import logger
 
 from . import shown
+from .answers import REFUSED, unknown
 from .crud import (
     add_relay,
     delete_relay,
@@ -37,6 +38,7 @@ from .models import (
     IdentityUpdate,
     Relay,
     RelayUpdate,
+    RelayUrl,
     Setting,
     Status,
     TestAnswer,
@@ -54,7 +56,6 @@ from .nostr.relay_url import known_relay_url, normalize_relay_url
 from .nostr.settings import differing
 from .router import NostrRouter, all_routers, nostr_client
 
-NO_SUCH_EVENT = "No such event waits."
 OWN_ENDPOINT = "This is nostrclient's own endpoint."
 RECOGNISE_SECONDS = 2.0
 HUMAN_PAGE = """<!doctype html>
@@ -70,22 +71,27 @@ CORS = {
     "Access-Control-Allow-Methods": "*",
 }
 
-nostrclient_api_router = APIRouter()
+nostrclient_api_router = APIRouter(responses=REFUSED)
 
 
 # Relays
 
 
-@nostrclient_api_router.get("/api/v1/relays", dependencies=[Depends(check_admin)])
+@nostrclient_api_router.get(
+    "/api/v1/relays", dependencies=[Depends(check_admin)], summary="List the relays"
+)
 async def api_get_relays() -> list[Relay]:
     """List all relays, those that other extensions added included."""
     return await shown.relays()
 
 
 @nostrclient_api_router.post(
-    "/api/v1/relay", status_code=HTTPStatus.OK, dependencies=[Depends(check_admin)]
+    "/api/v1/relay",
+    status_code=HTTPStatus.OK,
+    dependencies=[Depends(check_admin)],
+    summary="Add a relay",
 )
-async def api_add_relay(relay: Relay, request: Request) -> list[Relay]:
+async def api_add_relay(relay: RelayUrl, request: Request) -> list[Relay]:
     """Add a relay and connect to it."""
     url = _valid_url(relay.url)
     if _is_own_endpoint(url, request):
@@ -101,9 +107,12 @@ async def api_add_relay(relay: Relay, request: Request) -> list[Relay]:
 
 
 @nostrclient_api_router.delete(
-    "/api/v1/relay", status_code=HTTPStatus.OK, dependencies=[Depends(check_admin)]
+    "/api/v1/relay",
+    status_code=HTTPStatus.OK,
+    dependencies=[Depends(check_admin)],
+    summary="Remove a relay",
 )
-async def api_delete_relay(relay: Relay) -> None:
+async def api_delete_relay(relay: RelayUrl) -> None:
     """Remove a relay."""
     if not relay.url:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Relay url not provided.")
@@ -114,7 +123,12 @@ async def api_delete_relay(relay: Relay) -> None:
             await delete_relay(stored)
 
 
-@nostrclient_api_router.put("/api/v1/relay", dependencies=[Depends(check_admin)])
+@nostrclient_api_router.put(
+    "/api/v1/relay",
+    dependencies=[Depends(check_admin)],
+    summary="Change a relay",
+    responses=unknown("The relay is not known"),
+)
 async def api_update_relay(update: RelayUpdate) -> list[Relay]:
     """Switch a relay on or off, or use it only for reading or only for writing."""
     url = _valid_url(update.url)
@@ -158,19 +172,29 @@ async def _is_this_instance(url: str) -> bool:
 # Status and outbox
 
 
-@nostrclient_api_router.get("/api/v1/status", dependencies=[Depends(check_user_exists)])
+@nostrclient_api_router.get(
+    "/api/v1/status",
+    dependencies=[Depends(check_user_exists)],
+    summary="Tell in numbers whether Nostr works",
+)
 async def api_get_status() -> Status:
     """Tell in a few numbers whether Nostr works."""
     return shown.status()
 
 
-@nostrclient_api_router.get("/api/v1/outbox", dependencies=[Depends(check_admin)])
+@nostrclient_api_router.get(
+    "/api/v1/outbox", dependencies=[Depends(check_admin)], summary="List what waits"
+)
 async def api_get_outbox() -> list[WaitingEvent]:
     """List the events that wait for a relay to accept them."""
     return shown.outbox()
 
 
-@nostrclient_api_router.put("/api/v1/outbox", dependencies=[Depends(check_admin)])
+@nostrclient_api_router.put(
+    "/api/v1/outbox",
+    dependencies=[Depends(check_admin)],
+    summary="Try all that waits again now",
+)
 async def api_retry_outbox() -> list[WaitingEvent]:
     """Try all events that wait again now."""
     nostr_client.relay_manager.outbox_retry()
@@ -178,7 +202,9 @@ async def api_retry_outbox() -> list[WaitingEvent]:
 
 
 @nostrclient_api_router.get(
-    "/api/v1/outbox/undeliverable", dependencies=[Depends(check_admin)]
+    "/api/v1/outbox/undeliverable",
+    dependencies=[Depends(check_admin)],
+    summary="List what no relay took",
 )
 async def api_get_undeliverable() -> list[UndeliverableEvent]:
     """List the latest events that were queued and that no relay took, newest first."""
@@ -186,28 +212,37 @@ async def api_get_undeliverable() -> list[UndeliverableEvent]:
 
 
 @nostrclient_api_router.put(
-    "/api/v1/outbox/{event_id}", dependencies=[Depends(check_admin)]
+    "/api/v1/outbox/{event_id}",
+    dependencies=[Depends(check_admin)],
+    summary="Try an event again now",
+    responses=unknown("No such event waits"),
 )
 async def api_retry_event(event_id: str) -> None:
     """Try an event again now, at all relays it is owed to."""
-    manager = nostr_client.relay_manager
-    if manager.outbox_publication(event_id) is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, NO_SUCH_EVENT)
-    manager.outbox_retry(event_id)
+    _check_waits(event_id)
+    nostr_client.relay_manager.outbox_retry(event_id)
 
 
 @nostrclient_api_router.delete(
-    "/api/v1/outbox/{event_id}", dependencies=[Depends(check_admin)]
+    "/api/v1/outbox/{event_id}",
+    dependencies=[Depends(check_admin)],
+    summary="Give up an event",
+    responses=unknown("No such event waits"),
 )
 async def api_discard_event(event_id: str) -> None:
     """Give up an event that waits."""
-    manager = nostr_client.relay_manager
-    if manager.outbox_publication(event_id) is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, NO_SUCH_EVENT)
-    manager.outbox_discard(event_id)
+    _check_waits(event_id)
+    nostr_client.relay_manager.outbox_discard(event_id)
 
 
-@nostrclient_api_router.get("/api/v1/clients", dependencies=[Depends(check_admin)])
+def _check_waits(event_id: str) -> None:
+    if nostr_client.relay_manager.outbox_publication(event_id) is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "No such event waits.")
+
+
+@nostrclient_api_router.get(
+    "/api/v1/clients", dependencies=[Depends(check_admin)], summary="List the clients"
+)
 async def api_get_clients() -> list[Client]:
     """List the clients of both endpoints, in the order they came."""
     return shown.clients()
@@ -217,20 +252,23 @@ async def api_get_clients() -> list[Client]:
 
 
 @nostrclient_api_router.put(
-    "/api/v1/relay/test", status_code=HTTPStatus.OK, dependencies=[Depends(check_admin)]
+    "/api/v1/relay/test",
+    status_code=HTTPStatus.OK,
+    dependencies=[Depends(check_admin)],
+    summary="Make a test message",
 )
 async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
     """Make a signed direct message, to be sent through an endpoint."""
     try:
         to_public_key = normalize_public_key(data.reciever_public_key)
-        secret = data.sender_private_key
-        private_key = PrivateKey(bytes.fromhex(secret)) if secret else PrivateKey()
+        secret = (data.sender_private_key or "").strip()
+        private_key = _private_key(secret) if secret else PrivateKey()
         message = EncryptedDirectMessage(
             recipient_pubkey=to_public_key, cleartext_content=data.message
         )
         private_key.sign_event(message)
-    except ValueError as error:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
+    except NostrError as error:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
     nostr_client.relay_manager.follow_event(message.id)
     return TestMessageResponse(
         private_key=private_key.hex(),
@@ -240,7 +278,10 @@ async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
 
 
 @nostrclient_api_router.get(
-    "/api/v1/relay/test/{event_id}", dependencies=[Depends(check_admin)]
+    "/api/v1/relay/test/{event_id}",
+    dependencies=[Depends(check_admin)],
+    summary="Tell who took a test message",
+    responses=unknown("It is none of the latest test messages"),
 )
 async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
     """Tell how each relay answered one of the latest test messages."""
@@ -253,13 +294,21 @@ async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
 # Configuration
 
 
-@nostrclient_api_router.get("/api/v1/config", dependencies=[Depends(check_admin)])
+@nostrclient_api_router.get(
+    "/api/v1/config",
+    dependencies=[Depends(check_admin)],
+    summary="Tell which endpoints are open",
+)
 async def api_get_config() -> Config:
     """Tell which endpoints are open."""
     return await get_config()
 
 
-@nostrclient_api_router.put("/api/v1/config", dependencies=[Depends(check_admin)])
+@nostrclient_api_router.put(
+    "/api/v1/config",
+    dependencies=[Depends(check_admin)],
+    summary="Open or close endpoints, change numbers",
+)
 async def api_update_config(data: ConfigUpdate) -> Config:
     """Open or close endpoints, change numbers; what is not named stays as it is.
 
@@ -283,7 +332,9 @@ async def api_update_config(data: ConfigUpdate) -> Config:
     return config
 
 
-@nostrclient_api_router.get("/api/v1/settings", dependencies=[Depends(check_admin)])
+@nostrclient_api_router.get(
+    "/api/v1/settings", dependencies=[Depends(check_admin)], summary="List all numbers"
+)
 async def api_get_settings() -> list[Setting]:
     """List every number nostrclient goes by, as it will from its next start on."""
     return await shown.settings()
@@ -292,14 +343,22 @@ async def api_get_settings() -> list[Setting]:
 # The identity key
 
 
-@nostrclient_api_router.get("/api/v1/identity", dependencies=[Depends(check_admin)])
+@nostrclient_api_router.get(
+    "/api/v1/identity",
+    dependencies=[Depends(check_admin)],
+    summary="Tell who we are to relays",
+)
 async def api_get_identity() -> Identity:
     """Tell who we are to relays that ask (NIP-42); never the private key."""
     key = nostr_client.relay_manager.identity
     return Identity(npub=key.public_key.bech32() if key else None)
 
 
-@nostrclient_api_router.put("/api/v1/identity", dependencies=[Depends(check_admin)])
+@nostrclient_api_router.put(
+    "/api/v1/identity",
+    dependencies=[Depends(check_admin)],
+    summary="Set the identity key",
+)
 async def api_update_identity(data: IdentityUpdate) -> Identity:
     """Authenticate with a given key, or with a new one, from now on."""
     if (data.nsec is None) is not data.generate:
@@ -314,12 +373,17 @@ async def api_update_identity(data: IdentityUpdate) -> Identity:
 
 
 def _private_key(text: str) -> PrivateKey:
+    """Read an nsec or 64 hex digits; what `InvalidKey` says never repeats them."""
     if text.lower().startswith("nsec1"):
         return PrivateKey.from_nsec(text)
     return PrivateKey.from_hex(text)
 
 
-@nostrclient_api_router.delete("/api/v1/identity", dependencies=[Depends(check_admin)])
+@nostrclient_api_router.delete(
+    "/api/v1/identity",
+    dependencies=[Depends(check_admin)],
+    summary="Forget the identity key",
+)
 async def api_delete_identity() -> Identity:
     """Forget the key: from now on we are nobody to any relay."""
     await update_identity(None)

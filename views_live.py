@@ -8,12 +8,19 @@ from fastapi import APIRouter, Depends, HTTPException, WebSocket
 from lnbits.decorators import check_admin
 
 from . import live
+from .answers import REFUSED, conflict
 from .models import LivePath
+from .nostr import clock
 
 nostrclient_live_router = APIRouter()
 
 
-@nostrclient_live_router.post("/api/v1/live", dependencies=[Depends(check_admin)])
+@nostrclient_live_router.post(
+    "/api/v1/live",
+    dependencies=[Depends(check_admin)],
+    summary="Open a push of what changes",
+    responses=REFUSED | conflict("Too many are being told already"),
+)
 async def api_open_live() -> LivePath:
     """Give the path of a WebSocket that tells what changes; good once, for 30 seconds.
 
@@ -22,13 +29,13 @@ async def api_open_live() -> LivePath:
     if len(live.listeners) >= live.MOST_LISTENERS:
         reason = f"{live.MOST_LISTENERS} pages are being told already."
         raise HTTPException(HTTPStatus.CONFLICT, reason)
-    return LivePath(path=f"/nostrclient/api/v1/live/{live.issue_ticket()}")
+    return LivePath(path=f"/nostrclient/api/v1/live/{live.issue_ticket(clock.now())}")
 
 
 @nostrclient_live_router.websocket("/api/v1/live/{ticket}")
 async def ws_live(ticket: str, websocket: WebSocket) -> None:
     """Tell what changes; a refused page gets HTTP 403 before the upgrade."""
-    good = live.redeem_ticket(ticket)
+    good = live.redeem_ticket(ticket, clock.now())
     if not good or len(live.listeners) >= live.MOST_LISTENERS:
         await websocket.close()
         return

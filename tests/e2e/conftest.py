@@ -144,3 +144,10 @@ def connected_urls(server: LnbitsServer) -> set[str]:
     return {
         relay["url"] for relay in server.api("GET", "/relays") if relay["connected"]
     }
+
+
+def running(server: LnbitsServer) -> dict[str, list[str]]:
+    """List the threads and tasks of the server that are inside nostrclient."""
+    answer = server.http.get("/probe/running/nostrclient").raise_for_status()
+    inside: dict[str, list[str]] = answer.json()
+    return inside

@@ -8,7 +8,7 @@ from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
 
 from .clients import QUIET_SECONDS, Author, handshake_status, wait_until
-from .conftest import Connect, connected_urls
+from .conftest import Connect, connected_urls, running
 
 CYCLES = 3
 NOTHING: dict[str, list[str]] = {"threads": [], "tasks": []}
@@ -59,13 +59,6 @@ def test_f1_our_own_endpoint_under_another_name_is_refused(
 ) -> None:
     other_name = lnbits.public_url.replace("127.0.0.1", "LOCALHOST")
     assert not is_taken_for_a_relay(lnbits, other_name)
-
-
-def running(lnbits: LnbitsServer) -> dict[str, list[str]]:
-    """List the threads and tasks of the server that are inside nostrclient."""
-    answer = lnbits.http.get("/probe/running/nostrclient").raise_for_status()
-    inside: dict[str, list[str]] = answer.json()
-    return inside
 
 
 def relay_sockets(lnbits: LnbitsServer, relays: list[LocalRelay]) -> int:

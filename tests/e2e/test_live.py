@@ -1,18 +1,21 @@
 """The page is told what changes, while it looks and no longer."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect as websocket
+from websockets.sync.connection import Connection
 
 from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
 
 from .clients import handshake_status, wait_until
+from .conftest import Connect, running
 
 
 def ticket_url(server: LnbitsServer) -> str:
@@ -21,40 +24,48 @@ def ticket_url(server: LnbitsServer) -> str:
     return f"ws://127.0.0.1:{server.port}{path}"
 
 
-def receive(live: ClientConnection) -> dict[str, Any]:
+def receive(live: Connection) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(live.recv(timeout=15))
     return told
 
 
-def receive_for_ever(live: ClientConnection) -> None:
+def receive_for_ever(live: Connection) -> None:
     while True:
         receive(live)
 
 
 @pytest.fixture
-def live(lnbits: LnbitsServer) -> Iterator[ClientConnection]:
-    with connect(ticket_url(lnbits), max_size=None) as connection:
-        assert isinstance(connection, ClientConnection)
+def live(lnbits: LnbitsServer) -> Iterator[Connection]:
+    with websocket(ticket_url(lnbits), max_size=None) as connection:
         yield connection
 
 
+def live_tasks(server: LnbitsServer) -> list[str]:
+    """List the tasks that work for listeners."""
+    tasks = running(server)["tasks"]
+    return [task for task in tasks if task.startswith("nostrclient live")]
+
+
 def test_so_many_may_look_on_and_leave_nothing_behind(lnbits: LnbitsServer) -> None:
-    opened = [connect(ticket_url(lnbits), max_size=None) for _ in range(20)]
+    too_many = ticket_url(lnbits)
+    opened = [websocket(ticket_url(lnbits), max_size=None) for _ in range(20)]
     try:
         answer = lnbits.http.post("/nostrclient/api/v1/live")
         assert answer.status_code == 409
         assert "20" in answer.json()["detail"]
+        assert handshake_status(too_many) == 403
+        assert live_tasks(lnbits)
+        for connection in opened[::2]:  # gone without a word
+            connection.socket.shutdown(socket.SHUT_RDWR)
     finally:
         for connection in opened:
             connection.close()
-    wait_until(
-        lambda: lnbits.http.post("/nostrclient/api/v1/live").is_success,
-        "there is room again",
-    )
+    wait_until(lambda: not live_tasks(lnbits), "no task is left")
+    lnbits.api("POST", "/live")
 
 
 def test_everything_first_then_what_changed(
-    lnbits: LnbitsServer, relays: list[LocalRelay], live: ClientConnection
+    lnbits: LnbitsServer, relays: list[LocalRelay], live: Connection
 ) -> None:
     first = receive(live)
     assert set(first) == {"relays", "outbox", "clients", "status"}
@@ -71,8 +82,23 @@ def test_everything_first_then_what_changed(
     assert took < 10  # half a second is due
 
 
+def test_a_change_reaches_all_who_look(
+    lnbits: LnbitsServer, connect: Connect, live: Connection
+) -> None:
+    with websocket(ticket_url(lnbits), max_size=None) as other:
+        known = {client["id"] for client in receive(live)["clients"]}
+        receive(other)
+        begun = time.monotonic()
+        connect()
+        for listener in (live, other):
+            told: list[dict[str, Any]] = []
+            while not {client["id"] for client in told} - known:
+                told = receive(listener).get("clients", [])
+        assert time.monotonic() - begun < 10  # half a second is due
+
+
 def test_a_relay_that_was_removed_is_named(
-    lnbits: LnbitsServer, extra_relay: LocalRelay, live: ClientConnection
+    lnbits: LnbitsServer, extra_relay: LocalRelay, live: Connection
 ) -> None:
     receive(live)
     lnbits.api("POST", "/relay", {"url": extra_relay.url})
@@ -87,20 +113,22 @@ def test_a_relay_that_was_removed_is_named(
 
 def test_a_ticket_is_good_once_and_nobody_comes_without(lnbits: LnbitsServer) -> None:
     url = ticket_url(lnbits)
-    with connect(url, max_size=None):
+    with websocket(url, max_size=None):
         assert handshake_status(url) == 403
     assert handshake_status(url) == 403
     assert handshake_status(url.rpartition("/")[0] + "/guessed") == 403
     assert lnbits.http.get("/nostrclient/api/v1/live/guessed").status_code == 404
 
 
-def test_it_ends_when_nostrclient_stops(
-    lnbits: LnbitsServer, live: ClientConnection
-) -> None:
+def test_it_ends_when_nostrclient_stops(lnbits: LnbitsServer, live: Connection) -> None:
     receive(live)
+    unused = ticket_url(lnbits)
     lnbits.deactivate()
     try:
         with pytest.raises(ConnectionClosed):
             receive_for_ever(live)
+        wait_until(lambda: not live_tasks(lnbits), "no task is left")
+        assert handshake_status(unused) in (403, 404)
     finally:
         lnbits.activate()
+    assert handshake_status(unused) == 403

@@ -1,9 +1,13 @@
 """What the admin sees and changes over REST, and what misuse is answered."""
 
+import json
 import time
+
+import pytest
 
 from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
+from nostrclient.nostr.key import PrivateKey
 
 from .clients import Author, wait_until
 from .conftest import Connect
@@ -115,3 +119,59 @@ def test_the_outbox_is_listed_tried_again_and_given_up(
             404,
             "No such event waits.",
         )
+
+
+@pytest.mark.parametrize("spelling", ["nsec", "NSEC", "hex", "HEX"])
+def test_a6_the_test_message_is_signed_with_the_key_it_is_given(
+    lnbits: LnbitsServer, author: Author, spelling: str
+) -> None:
+    key = PrivateKey()
+    spelled = {
+        "nsec": key.bech32(),
+        "NSEC": key.bech32().upper(),
+        "hex": key.hex(),
+        "HEX": key.hex().upper(),
+    }[spelling]
+    made = lnbits.api(
+        "PUT",
+        "/relay/test",
+        {
+            "sender_private_key": f" {spelled}\n",
+            "reciever_public_key": author.pubkey,
+            "message": "hello",
+        },
+    )
+    assert made["private_key"] == key.hex()
+    _, event = json.loads(made["event_json"])
+    assert event["pubkey"] == key.public_key.hex()
+
+
+def test_a6_a_bad_sender_s_key_is_refused_and_not_repeated(
+    lnbits: LnbitsServer, author: Author
+) -> None:
+    key = PrivateKey()
+    mistyped = key.bech32()[:-1] + ("q" if key.bech32()[-1] != "q" else "p")
+    spaced = " ".join([key.hex()[:30], key.hex()[30:60], "00"])
+    for bad in [
+        mistyped,
+        mistyped.upper(),
+        key.bech32()[:-1],
+        key.hex()[:-1],
+        key.hex()[:-1] + "g",
+        spaced,
+        f"{key.hex()}00",
+        "f" * 64,
+    ]:
+        answer = lnbits.http.put(
+            "/nostrclient/api/v1/relay/test",
+            json={
+                "sender_private_key": bad,
+                "reciever_public_key": author.pubkey,
+                "message": "hello",
+            },
+        )
+        assert answer.status_code == 400, bad
+        assert "key" in answer.json()["detail"] or "nsec" in answer.json()["detail"]
+        for said in (answer.text, lnbits.printed()):
+            for secret in (key.hex()[:30], key.bech32()[:30]):
+                assert secret not in said.lower()

@@ -1,0 +1,182 @@
+"""What pages are told: who may listen, what has changed, one look for all of them."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from nostrclient import live
+from nostrclient.live import State, changes
+
+
+@pytest.fixture(autouse=True)
+def _no_tickets_are_left() -> Iterator[None]:
+    yield
+    asyncio.run(live.stop())
+
+
+# --- tickets
+
+
+def test_a_ticket_is_good_for_thirty_seconds() -> None:
+    early, late = live.issue_ticket(1000.0), live.issue_ticket(1000.0)
+    assert live.redeem_ticket(early, 1029.9)
+    assert not live.redeem_ticket(late, 1030.0)
+
+
+def test_a_ticket_is_good_once_and_a_guess_never() -> None:
+    ticket = live.issue_ticket(1000.0)
+    assert not live.redeem_ticket(ticket[:-1], 1000.0)
+    assert live.redeem_ticket(ticket, 1000.0)
+    assert not live.redeem_ticket(ticket, 1000.0)
+    assert not live.redeem_ticket("", 1000.0)
+
+
+def test_tickets_that_nobody_uses_do_not_pile_up() -> None:
+    tickets = [live.issue_ticket(1000.0) for _ in range(live.MOST_TICKETS + 1)]
+    good = [live.redeem_ticket(ticket, 1001.0) for ticket in tickets]
+    assert good == [False] + live.MOST_TICKETS * [True]
+
+
+async def test_a_ticket_does_not_survive_a_stop() -> None:
+    ticket = live.issue_ticket(1000.0)
+    await live.stop()
+    assert not live.redeem_ticket(ticket, 1001.0)
+
+
+# --- changes
+
+
+def relay(url: str, connected: bool = True, retry_in: float | None = None) -> Any:
+    return {
+        "url": url,
+        "connected": connected,
+        "status": {"connections": 1, "retry_in_seconds": retry_in},
+    }
+
+
+def state(*relays: Any, clients: int = 0, waiting: int = 0) -> State:
+    return State(
+        relays={item["url"]: item for item in relays},
+        outbox={"count": waiting, "undeliverable": 0},
+        clients=[{"id": str(number)} for number in range(clients)],
+        status={"clients": clients, "outbox_waiting": waiting},
+    )
+
+
+def test_everything_is_told_at_first() -> None:
+    assert changes(None, state(relay("ws://a"), relay("ws://b"), clients=1)) == {
+        "relays": [relay("ws://a"), relay("ws://b")],
+        "outbox": {"count": 0, "undeliverable": 0},
+        "clients": [{"id": "0"}],
+        "status": {"clients": 1, "outbox_waiting": 0},
+    }
+
+
+def test_nothing_is_told_where_nothing_has_changed() -> None:
+    before = state(relay("ws://a"), {**relay("ws://b"), "status": None}, clients=1)
+    after = state(relay("ws://a"), {**relay("ws://b"), "status": None}, clients=1)
+    assert changes(before, after) == {}
+
+
+def test_a_countdown_that_goes_on_is_no_change() -> None:
+    before = state(relay("ws://a", False, 9.0), relay("ws://b", False, 9.0))
+    after = state(relay("ws://a", False, 8.5), relay("ws://b", True))
+    assert changes(before, after) == {"relays": [relay("ws://b", True)]}
+
+
+def test_only_what_has_changed_is_told() -> None:
+    before = state(relay("ws://a"), relay("ws://b"))
+    assert changes(before, state(relay("ws://a"), relay("ws://b"), clients=1)) == {
+        "clients": [{"id": "0"}],
+        "status": {"clients": 1, "outbox_waiting": 0},
+    }
+    assert changes(before, state(relay("ws://a"), relay("ws://b"), waiting=2)) == {
+        "outbox": {"count": 2, "undeliverable": 0},
+        "status": {"clients": 0, "outbox_waiting": 2},
+    }
+
+
+def test_relays_that_come_and_go_are_told() -> None:
+    before = state(relay("ws://a"), relay("ws://b"))
+    after = state(relay("ws://a"), relay("ws://c"))
+    assert changes(before, after) == {
+        "relays": [relay("ws://c")],
+        "removed": ["ws://b"],
+    }
+
+
+# --- one look for all
+
+
+class Looks:
+    """Counts how often it is looked; a look takes a moment, or fails."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.failing = False
+
+    async def __call__(self) -> State:
+        self.count += 1
+        await asyncio.sleep(0)
+        if self.failing:
+            raise OSError("the database is gone")
+        return state(clients=self.count)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    monkeypatch.setattr(live, "PERIOD_SECONDS", 0.01)
+    return Looks()
+
+
+async def test_all_who_ask_share_one_look_a_period(looks: Looks) -> None:
+    snapshots = live.Snapshots(looks)
+
+    async def listen() -> list[State]:
+        told: list[State] = []
+        while len(told) < 4:
+            told.append(await snapshots.other_than(told[-1] if told else None))
+        return told
+
+    told = await asyncio.gather(*(listen() for _ in range(20)))
+    assert looks.count == 4
+    assert all(mine == told[0] for mine in told)
+    assert [len(seen.clients) for seen in told[0]] == [1, 2, 3, 4]
+
+
+async def test_a_newcomer_is_told_at_once_what_is_known(looks: Looks) -> None:
+    snapshots = live.Snapshots(looks)
+    first = await snapshots.other_than(None)
+    assert await snapshots.other_than(None) is first
+    assert looks.count == 1
+
+
+async def test_nothing_is_taken_and_nothing_kept_while_nobody_asks(
+    looks: Looks,
+) -> None:
+    snapshots = live.Snapshots(looks)
+    first = await snapshots.other_than(None)
+    asking = asyncio.create_task(snapshots.other_than(first))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await snapshots.forget()
+    assert asyncio.all_tasks() <= {asyncio.current_task(), asking}
+    await asyncio.sleep(0.03)
+    assert looks.count == 1
+    assert await snapshots.other_than(None) is not first
+    assert looks.count == 2
+
+
+async def test_a_look_that_fails_fails_for_all_and_the_next_is_another(
+    looks: Looks,
+) -> None:
+    snapshots = live.Snapshots(looks)
+    looks.failing = True
+    asking = [snapshots.other_than(None) for _ in range(3)]
+    outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [OSError, OSError, OSError]
+    assert looks.count == 1
+    looks.failing = False
+    assert len((await snapshots.other_than(None)).clients) == 2
