@@ -39,6 +39,7 @@ from .tasks import start, stop
 from .views import nostrclient_generic_router
 from .views_api import nostrclient_api_router
 from .views_live import nostrclient_live_router
+from .views_metrics import nostrclient_metrics_router
 
 _process["code"] = _code
 _process["modules"] = {
@@ -56,8 +57,9 @@ nostrclient_static_files = [
 
 nostrclient_ext: APIRouter = APIRouter(prefix="/nostrclient", tags=["nostrclient"])
 nostrclient_ext.include_router(nostrclient_generic_router)
-nostrclient_ext.include_router(nostrclient_live_router)  # before the endpoints' paths
-nostrclient_ext.include_router(nostrclient_api_router)
+nostrclient_ext.include_router(nostrclient_live_router)
+nostrclient_ext.include_router(nostrclient_metrics_router)
+nostrclient_ext.include_router(nostrclient_api_router)  # last: its paths take any
 
 
 def nostrclient_start() -> None:

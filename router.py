@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -33,6 +34,36 @@ YIELD_AFTER_MESSAGES = 50
 CLOSE_SECONDS = 2
 GOING_AWAY = 1001
 TRY_AGAIN_LATER = 1013
+
+
+@dataclass
+class Traffic:
+    """What went through an endpoint since this code was loaded, in counts."""
+
+    connections: int = 0
+    received_messages: int = 0
+    sent_messages: int = 0
+    dropped_messages: int = 0
+
+    def add(self, router: NostrRouter) -> None:
+        """Add what one client did."""
+        self.connections += 1
+        self.received_messages += router.received_messages
+        self.sent_messages += router.sent_messages
+        self.dropped_messages += router.dropped_messages
+
+
+_departed = {True: Traffic(), False: Traffic()}
+
+
+def traffic(*, is_public: bool) -> Traffic:
+    """Give what went through an endpoint, of clients that are gone as well."""
+    total = replace(_departed[is_public])
+    for router in all_routers:
+        if router.is_public == is_public:
+            total.add(router)
+    return total
+
 
 # What sending raises once the client went away, depending on how it went.
 CLIENT_GONE = (RuntimeError, OSError, WebSocketDisconnect)
@@ -158,6 +189,7 @@ class NostrRouter:
                 logger.opt(exception=outcome).error(text)
         if self in all_routers:
             all_routers.remove(self)
+            _departed[self.is_public].add(self)
         closing = self.websocket.close(self._end_code, self._end_reason)
         try:
             with suppress(*CLIENT_GONE, asyncio.TimeoutError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .crud import get_config, get_relays
 from .models import (
     Client,
@@ -20,7 +22,7 @@ from .nostr import relay as nostr_relay
 from .nostr.information import RelayInformation as ToldInformation
 from .nostr.relay_url import known_relay_url
 from .nostr.settings import SETTINGS
-from .router import all_routers, nostr_client
+from .router import Traffic, all_routers, nostr_client, traffic
 
 
 async def relays() -> list[Relay]:
@@ -171,6 +173,27 @@ def clients() -> list[Client]:
         )
         for router in all_routers
     ]
+
+
+class Endpoint(NamedTuple):
+    """An endpoint in numbers: `traffic` only grows, the others come and go."""
+
+    name: str
+    clients: int
+    waiting_bytes: int
+    traffic: Traffic
+
+
+def endpoints() -> list[Endpoint]:
+    """Give both endpoints in numbers."""
+    present = clients()
+    found = []
+    for name in ("public", "private"):
+        mine = [client for client in present if client.endpoint == name]
+        waiting = sum(client.waiting_bytes for client in mine)
+        total = traffic(is_public=name == "public")
+        found.append(Endpoint(name, len(mine), waiting, total))
+    return found
 
 
 def status() -> Status:

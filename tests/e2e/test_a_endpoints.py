@@ -150,6 +150,7 @@ REST = [
     ("PUT", "/identity", {"generate": True}),
     ("DELETE", "/identity", None),
     ("POST", "/live", None),
+    ("GET", "/metrics", None),
     ("GET", "/endpoints", None),
 ]
 

@@ -1,0 +1,68 @@
+"""The numbers for Prometheus, and who may read them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Security
+from fastapi.responses import Response
+from lnbits.core.crud import get_account
+from lnbits.core.models import Account
+from lnbits.decorators import (
+    api_key_header,
+    check_access_token,
+    check_account_exists,
+    check_admin,
+    require_admin_key,
+)
+
+from . import shown
+from .answers import NOT_ALLOWED
+from .metrics import CONTENT_TYPE, exposition
+
+nostrclient_metrics_router = APIRouter()
+
+
+async def check_monitor(
+    request: Request,
+    api_key: str | None = Security(api_key_header),
+    access_token: str | None = Depends(check_access_token),
+) -> None:
+    """Let in the admin key of an admin's wallet, or else an admin's session.
+
+    Monitoring has no session, and everybody has a wallet with an admin key.
+    """
+    if api_key:
+        account = await _owner(request, api_key)
+    else:
+        account = await check_account_exists(request, access_token)
+    await check_admin(account)
+
+
+async def _owner(request: Request, api_key: str) -> Account:
+    try:
+        found = await require_admin_key(request, api_key, "")
+    except HTTPException as error:
+        if error.status_code != HTTPStatus.NOT_FOUND:
+            raise
+        raise HTTPException(HTTPStatus.UNAUTHORIZED, "No wallet's key.") from None
+    account: Account | None = await get_account(found.wallet.user)
+    if account is None:
+        raise HTTPException(HTTPStatus.UNAUTHORIZED, "The wallet has no owner.")
+    return account
+
+
+@nostrclient_metrics_router.get(
+    "/api/v1/metrics",
+    dependencies=[Depends(check_monitor)],
+    summary="Give the numbers to Prometheus",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        **NOT_ALLOWED,
+    },
+)
+async def api_get_metrics() -> Response:
+    """Give the numbers of the status, the relays and the endpoints to Prometheus."""
+    text = exposition(shown.status(), await shown.relays(), shown.endpoints())
+    return Response(text, headers={"Content-Type": CONTENT_TYPE})
