@@ -136,6 +136,7 @@ REST = [
     ("POST", "/relay", {"url": "ws://127.0.0.1:9"}),
     ("DELETE", "/relay", {"url": "ws://127.0.0.1:9"}),
     ("PUT", "/relay/test", {"reciever_public_key": "0" * 64, "message": "x"}),
+    ("GET", f"/relay/test/{'0' * 64}", None),
     ("GET", "/config", None),
     ("PUT", "/config", {"public_ws": True}),
     ("PUT", "/relay", {"url": "ws://127.0.0.1:9", "active": False}),
