@@ -29,13 +29,15 @@ class Connect(NamedTuple):
 class Ask(NamedTuple):
     """Command: send a REQ on each connection; answered once all stored are there.
 
-    That is after EOSE and `expect` events on each, or `seconds` later.
+    That is after EOSE and `expect` events on each, or `seconds` later. `newest` asks on
+    so many connections only, those opened last.
     """
 
     filters: str
     expect: int
     seconds: float
     subscriptions: int = 1
+    newest: int = 0
 
 
 class Finish(NamedTuple):
@@ -177,9 +179,9 @@ class Clients:
 
     async def _ask(self, command: Ask) -> bool:
         deadline = time.monotonic() + command.seconds
-        for client in self._clients:
+        waiting = self._clients[-command.newest :]
+        for client in waiting:
             client.ask(command.filters, command.subscriptions)
-        waiting = list(self._clients)
         while waiting and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
             waiting = [

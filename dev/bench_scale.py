@@ -1,6 +1,7 @@
 """Many relays, clients, subscriptions and events: what idling costs, what grows."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .bench_clients import Ask
@@ -10,8 +11,10 @@ from .bench_stage import Stage
 RELAYS = 50
 CLIENTS = 200
 SUBSCRIPTIONS = 10  # of each client
+STEPS = 10  # in which the clients come
 SETTLE_SECONDS = 60.0
 IDLE_SECONDS = 60.0
+REFRESH_SECONDS = 300.0  # after which relays are asked again
 FLOOD_EVENTS = 1_000_000
 FLOOD_STEP = 20_000
 FLOOD_PER_SECOND = 6000.0
@@ -31,27 +34,42 @@ def idle(
     clients: int = CLIENTS,
     settle: float = SETTLE_SECONDS,
     seconds: float = IDLE_SECONDS,
-) -> dict[str, float]:
-    """Measure CPU and memory while many subscriptions are open and nothing happens."""
-    stage.use_relays(relays)
+    refresh: float = REFRESH_SECONDS,
+) -> dict[str, Any]:
+    """Measure CPU and memory while many subscriptions are open and nothing happens.
+
+    That is once before relays are asked again whether subscriptions are still open, and
+    once while they are asked all the time. Clients come in ten steps, to see whether
+    the last ones cost more than the first.
+    """
+    first_relay = _seconds(lambda: stage.use_relays(1))
+    stage.use_relays(relays - 1)
+    last_relay = _seconds(lambda: stage.use_relays(relays))
     time.sleep(settle)
     alone = _idle_cpu(stage, seconds)
     before = stage.resident_bytes()
-    stage.connect(stage.private_url, clients)
+    steps = []
     began = time.monotonic()
-    complete = stage.clients.call(Ask(NOTHING_STORED, 0, settle, SUBSCRIPTIONS))
-    asked = time.monotonic() - began
-    time.sleep(settle)
+    for _ in range(STEPS):
+        used = stage.cpu_seconds()
+        stage.connect(stage.private_url, clients // STEPS)
+        ask = Ask(NOTHING_STORED, 0, settle, SUBSCRIPTIONS, newest=clients // STEPS)
+        assert stage.clients.call(ask)  # noqa: S101
+        time.sleep(settle / STEPS)
+        steps.append((stage.cpu_seconds() - used) * 1000 / (clients // STEPS))
     middle = stage.resident_bytes()
-    cpu = _idle_cpu(stage, seconds)
-    result = {
+    quiet = _idle_cpu(stage, seconds)
+    time.sleep(max(0.0, began + refresh + settle - time.monotonic()))
+    asking = _idle_cpu(stage, seconds)
+    result: dict[str, Any] = {
         "relays": relays,
         "clients": clients,
         "subscriptions": clients * SUBSCRIPTIONS,
-        "answered": bool(complete),
-        "answered_seconds": asked,
+        "relay_seconds": [first_relay, last_relay],
+        "client_cpu_ms": steps,
         "cpu_percent_without_clients": alone,
-        "cpu_percent": cpu,
+        "cpu_percent_before_asking_again": quiet,
+        "cpu_percent": asking,
         "resident_before_mib": before / MIB,
         "resident_settled_mib": middle / MIB,
         "resident_after_mib": stage.resident_bytes() / MIB,
@@ -59,12 +77,24 @@ def idle(
     stage.finish()
     print(
         "{subscriptions} subscriptions of {clients} clients on {relays} relays: "
-        "idle {cpu_percent:.2f} % of a core ({cpu_percent_without_clients:.2f} % "
-        "without clients), {resident_before_mib:.0f}, then {resident_settled_mib:.0f} "
-        "and {resident_after_mib:.0f} MiB".format(**result),
+        "idle {cpu_percent:.2f} % of a core ({cpu_percent_before_asking_again:.2f} % "
+        "before relays are asked again, {cpu_percent_without_clients:.2f} % without "
+        "clients), {resident_before_mib:.0f}, then {resident_settled_mib:.0f} and "
+        "{resident_after_mib:.0f} MiB".format(**result)
+    )
+    print(
+        f"CPU for a client and its subscriptions: {steps[0]:.1f} ms among the first, "
+        f"{steps[-1]:.1f} ms among the last; until a relay is connected: "
+        f"{first_relay:.2f} s for the first, {last_relay:.2f} s for the last",
         flush=True,
     )
     return result
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
 
 
 def _idle_cpu(stage: Stage, seconds: float) -> float:

@@ -118,7 +118,7 @@ class Stage:
         return sum(bool(relay["connected"]) for relay in relays)
 
     def connect(self, url: str, clients: int) -> None:
-        """Connect so many clients."""
+        """Connect so many clients more."""
         self.clients.call(bench_clients.Connect(url, clients))
 
     def finish(self) -> list[Received]:

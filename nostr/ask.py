@@ -204,8 +204,8 @@ class AskQueue:
         self._private: dict[str, Ask] = {}
         self._public: dict[str, Ask] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._private or self._public)
+    def __len__(self) -> int:
+        return len(self._private) + len(self._public)
 
     def __contains__(self, ask: Ask) -> bool:
         return ask.wire_id in self._private or ask.wire_id in self._public

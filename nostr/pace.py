@@ -27,12 +27,13 @@ class TokenBucket:
         self._tokens -= wanted
         return True
 
-    def next_at(self, now: float) -> float:
-        """Give the instant at which a token will be there."""
+    def next_at(self, now: float, tokens: float = 1) -> float:
+        """Give the instant at which so many tokens will be there."""
         self._fill(now)
-        if self._tokens >= 1:
+        wanted = min(tokens, self._burst)
+        if self._tokens >= wanted:
             return now
-        return now + (1 - self._tokens) / self._per_second
+        return now + (wanted - self._tokens) / self._per_second
 
     def _fill(self, now: float) -> None:
         elapsed = max(0.0, now - self._filled_at)

@@ -62,7 +62,9 @@ class RelaySession:
         self._count_bucket = TokenBucket(
             settings.counts_per_second, settings.burst_counts, 0
         )
-        self._refresh_bucket = TokenBucket(settings.refreshes_per_second, 1, 0)
+        self._refresh_bucket = TokenBucket(
+            settings.refreshes_per_second, settings.burst_refreshes, 0
+        )
         self._scan_at = 0.0
         self._probe_id: str | None = None
         self._probe_due = 0.0
@@ -356,15 +358,24 @@ class RelaySession:
             ask = self._queue.pop()
             ask.refreshing = False
             self._send(ask, now, wall)
-        while self._refreshes and self._refresh_bucket.take(now):
-            ask = self._refreshes.pop()
-            ask.refreshing = ask.confirmation is not None
-            self._send(ask, now, wall)
-            if ask.awaiting:
-                ask.answer_due = now + self._settings.refresh_answer_seconds
-                self._scan_at = min(self._scan_at, ask.answer_due)
+        batch = self._refresh_batch
+        if batch and self._refresh_bucket.take(now, batch):
+            for _ in range(batch):
+                self._refresh(self._refreshes.pop(), now, wall)
         if self._probe_id is not None and now >= self._probe_due:
             self.suspect = "it answers neither a subscription nor a probe"
+
+    @property
+    def _refresh_batch(self) -> int:
+        # Some at a time: a wake-up of the relay's thread costs more than they do.
+        return min(len(self._refreshes), self._settings.burst_refreshes)
+
+    def _refresh(self, ask: Ask, now: float, wall: float) -> None:
+        ask.refreshing = ask.confirmation is not None
+        self._send(ask, now, wall)
+        if ask.awaiting:
+            ask.answer_due = now + self._settings.refresh_answer_seconds
+            self._scan_at = min(self._scan_at, ask.answer_due)
 
     def deadline(self, now: float) -> float | None:
         """Give the instant of the next `tick`; None while nothing waits for time."""
@@ -374,7 +385,7 @@ class RelaySession:
         if self._queue:
             due.append(self._bucket.next_at(now))
         if self._refreshes:
-            due.append(self._refresh_bucket.next_at(now))
+            due.append(self._refresh_bucket.next_at(now, self._refresh_batch))
         if self._probe_id is not None:
             due.append(self._probe_due)
         return min(due, default=None)

@@ -147,6 +147,7 @@ class Settings:
     refresh_answer_seconds: float = 30
     probe_seconds: float = 10
     refreshes_per_second: float = 2
+    burst_refreshes: int = 10
     requests_per_second: float = 50
     burst_requests: int = 100
     counts_per_second: float = 10

@@ -54,9 +54,11 @@ def test_the_benchmark_measures_every_case_and_compares(
 
 
 def test_the_scale_check_measures_idling_and_growth(stage: Stage) -> None:
-    idle = bench_scale.idle(stage, relays=2, clients=3, settle=0.5, seconds=0.5)
-    assert idle["answered"]
-    assert idle["subscriptions"] == 30
+    idle = bench_scale.idle(
+        stage, relays=2, clients=10, settle=5, seconds=0.5, refresh=0
+    )
+    assert idle["subscriptions"] == 100
+    assert len(idle["client_cpu_ms"]) == bench_scale.STEPS
     assert idle["resident_after_mib"] > 0
 
     flood = bench_scale.flood(stage, events=400, step=200)

@@ -29,6 +29,16 @@ def test_a_token_is_there_when_it_was_said_to_be() -> None:
     assert bucket.take(at)
 
 
+def test_several_are_there_later_than_one() -> None:
+    bucket = TokenBucket(2, 10, 0)
+    assert bucket.take(0, 10)
+    assert bucket.next_at(0) == 0.5
+    assert bucket.next_at(0, 4) == 2
+    assert bucket.next_at(0, 1000) == 5
+    assert not bucket.take(1.9, 4)
+    assert bucket.take(2, 4)
+
+
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=200))
 def test_f2_no_pattern_of_asking_gets_more_than_the_rate(steps: list[float]) -> None:
     now = 5.0

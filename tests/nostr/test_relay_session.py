@@ -255,7 +255,7 @@ def test_d5_a_refused_page_does_not_end_the_subscription() -> None:
 
 
 def test_d5_closed_for_good_while_a_refresh_is_due_stays_closed() -> None:
-    link = Link(settings=replace(UNPACED, refreshes_per_second=0.01))
+    link = Link(settings=replace(UNPACED, refreshes_per_second=0.01, burst_refreshes=1))
     for name in ("a", "b"):
         link.subscribe(name, {})
     link.connect()
@@ -510,13 +510,34 @@ def test_e5_refreshes_are_paced_at_two_a_second() -> None:
     link.connect()
     link.settle()
     link.wait(310)
-    sent = 0
-    for _ in range(80):
-        sent += len(reqs(link.flush()))
+    sent = []
+    for _ in range(160):
+        if asked := len(reqs(link.flush())):
+            sent.append(asked)
         while link.answer():
             pass
         link.wait(0.125)
-    assert sent == 20
+    assert sum(sent) == 40
+    # Ten at a time: so many relays wake up for it, so many times.
+    assert sent == [10, 10, 10, 10]
+
+
+def test_e5_the_thread_of_a_relay_sleeps_until_the_next_are_due() -> None:
+    link = Link()
+    for number in range(100):
+        link.subscribe(f"s{number}", {"kinds": [number]})
+    link.connect()
+    link.settle()
+    link.wait(310)
+    wakes = 0
+    until = link.now + 50
+    while (due := link.session.deadline(link.now)) is not None and due < until:
+        link.wait(max(0.0, due - link.now))
+        link.flush()
+        while link.answer():
+            pass
+        wakes += 1
+    assert wakes <= 15, "ten for a hundred subscriptions, some to look for more"
 
 
 def test_e6_a_new_relay_is_sent_all_subscriptions_whole_and_paced() -> None:
