@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from .event import SignedEvent
-from .filter import Filter, TagValues, matches_any, parse_filter
+from .filter import Filter, TagValues, matches_any
 
 
 class Fetch:
@@ -69,10 +69,7 @@ class Fetch:
             filter_, until = self._page = self._todo.popleft()
             if until is not None and until < (filter_.since or 0):
                 continue
-            page = filter_
-            if until is not None:
-                changed = parse_filter(filter_.replaced(until=until))
-                page = filter_ if changed is None else changed
+            page = filter_ if until is None else filter_.changed(until=until)
             self._pages_left -= 1
             self._filters, self._others = [page], []
             self._ends = [_End(self._page_events)]

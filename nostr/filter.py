@@ -96,6 +96,23 @@ class Filter(NamedTuple):
                 changed[key] = value
         return changed
 
+    def changed(self, **changes: int | None) -> Filter:
+        """Give the filter with another `since`, `until` or `limit`; None for none.
+
+        They are not validated: it is meant for numbers of our own.
+        """
+        json = self.replaced(**changes)
+        return self._replace(
+            json=json,
+            since=json.get("since"),
+            until=json.get("until"),
+            limit=json.get("limit"),
+        )
+
+    def only_kind(self, kind: int) -> Filter:
+        """Give the filter restricted to one kind."""
+        return self._replace(json=self.replaced(kinds=[kind]), kinds=frozenset((kind,)))
+
     def halves(self) -> list[Filter]:
         """Give two filters that together match the same; none where there are not.
 

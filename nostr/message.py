@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from .errors import InvalidMessage
 from .event import decode_json
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 # Prefixes of OK and CLOSED messages after which asking again is pointless. The rest of
 # them, and messages without a prefix, may well be different in a minute.
 FINAL_PREFIXES = frozenset(
@@ -279,7 +281,7 @@ def with_prefix(message: str, otherwise: str = "error") -> str:
 
 def encode(*parts: object) -> str:
     """Encode a message."""
-    return json.dumps(parts, separators=(",", ":"))
+    return _ENCODER.encode(parts)
 
 
 def encode_event(event_text: str) -> str:

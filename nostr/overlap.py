@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .filter import Filter, parse_filter
+from .filter import Filter
 from .settings import Settings
 
 GIFT_WRAP_KIND = 1059
@@ -33,7 +33,7 @@ class Confirmation(NamedTuple):
 def live_filters(filters: Sequence[Filter]) -> list[Filter]:
     """Give the filters that keep the live stream open and fetch next to nothing."""
     return [
-        _changed(filter_, limit=1 if filter_.limit is None else min(filter_.limit, 1))
+        filter_.changed(limit=1 if filter_.limit is None else min(filter_.limit, 1))
         for filter_ in filters
     ]
 
@@ -64,11 +64,11 @@ def gap_filters(
         wide = named or (filter_.kinds is None and unnamed_gift_wraps)
         only_wide = wide and filter_.kinds == frozenset((GIFT_WRAP_KIND,))
         if not only_wide and not _ends_before(filter_, start):
-            gap.append(_changed(filter_, since=start, limit=None))
+            gap.append(filter_.changed(since=start, limit=None))
         wide = wide and (only_wide or wide_start < start)
         if wide and not _ends_before(filter_, wide_start):
-            kinds = [GIFT_WRAP_KIND]
-            gap.append(_changed(filter_, kinds=kinds, since=wide_start, limit=None))
+            wide_gap = filter_.changed(since=wide_start, limit=None)
+            gap.append(wide_gap.only_kind(GIFT_WRAP_KIND))
     return gap
 
 
@@ -89,10 +89,3 @@ def can_bring_news(
 
 def _ends_before(filter_: Filter, instant: int) -> bool:
     return filter_.until is not None and filter_.until < instant
-
-
-def _changed(filter_: Filter, **changes: object) -> Filter:
-    changed = parse_filter(filter_.replaced(**changes))
-    if changed is None:
-        raise AssertionError("a filter that matches something became empty")
-    return changed

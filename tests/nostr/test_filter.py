@@ -286,3 +286,26 @@ def test_b5_whatever_a_client_sends_is_refused_or_fit_for_a_relay(
             assert len(item) == 64
     assert all(type(kind) is int for kind in value.get("kinds", []))
     parsed.matches(made())
+
+
+@given(
+    a_filter,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            key: st.none() | st.integers(0, 2**40)
+            for key in ("since", "until", "limit")
+        },
+    ),
+)
+def test_a_changed_filter_is_what_its_json_says(
+    value: dict[str, Any], changes: dict[str, int | None]
+) -> None:
+    filter_ = parse_filter(value)
+    assert filter_ is not None
+    changed = filter_.changed(**changes)
+    assert parse_filter(changed.json) == changed
+    assert {key: changed.json.get(key) for key in changes} == changes
+    wraps = changed.only_kind(1059)
+    assert parse_filter(wraps.json) == wraps
+    assert wraps.json["kinds"] == [1059]
