@@ -89,7 +89,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     column_size: 'Größe',
     column_owed: 'Wartet auf',
     owed_relays: 'Relays: {n}',
-    event_id: 'Ereignis {id}',
+    event_line: 'Art {kind}, {size}, Ereignis {id}',
     event_brief: 'Art {kind}, Ereignis {id},',
     undeliverable: 'Von keinem Relay genommen und aufgegeben: {n}',
     event_author: 'Verfasser {id}',

@@ -87,7 +87,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     column_size: 'Size',
     column_owed: 'Waiting for',
     owed_relays: 'relays: {n}',
-    event_id: 'Event {id}',
+    event_line: 'Kind {kind}, {size}, event {id}',
     event_brief: 'Kind {kind}, event {id},',
     undeliverable: 'Taken by no relay and given up: {n}',
     event_author: 'Author {id}',

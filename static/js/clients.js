@@ -14,7 +14,11 @@ export default {
   },
   props: {clients: Array},
   data() {
-    return {filter: '', pagination: {rowsPerPage: 10, sortBy: 'since'}}
+    return {
+      counts: COUNTS,
+      filter: '',
+      pagination: {rowsPerPage: 10, sortBy: 'since'}
+    }
   },
   computed: {
     columns() {

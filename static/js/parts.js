@@ -15,6 +15,7 @@ export const Search = {
 export function confirm(component, {title, message, action}, done) {
   component.$q
     .dialog({
+      'aria-label': title,
       title,
       message,
       focus: 'cancel',

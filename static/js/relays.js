@@ -7,28 +7,37 @@ import {number} from './words.js'
 
 const NUMBER_COLUMNS = ['ping', 'received', 'sent', 'errorCount']
 
+// What is in every row is handed no more of the relay than it shows: of all that is
+// told twice a second, little changes that.
+
 // Lets the row's errors and notices appear; says how many there are.
 const LogButton = {
   template: '#nostrclient-log-button',
-  props: {modelValue: Boolean, relay: Object},
+  props: {modelValue: Boolean, url: String, errors: Number, notices: Number},
   emits: ['update:modelValue']
 }
 
 // Whether a relay is used at all, to read and to write.
 const Switches = {
   template: '#nostrclient-switches',
-  props: {relay: Object, disable: Boolean},
+  props: {
+    url: String,
+    active: Boolean,
+    read: Boolean,
+    write: Boolean,
+    disable: Boolean
+  },
   emits: ['change'] // with what shall be different
 }
 
 const State = {
   template: '#nostrclient-state',
   inject: ['clock'],
-  props: {relay: Object},
+  props: {state: Object, retryAt: Number},
   computed: {
     // Until the next try; 0 where none is due.
     seconds() {
-      return Math.max(0, Math.ceil(this.relay.retryAt - this.clock.now))
+      return Math.max(0, Math.ceil(this.retryAt - this.clock.now))
     }
   }
 }

@@ -5,7 +5,7 @@ const STATES = {
   connected: {name: 'connected', icon: 'check_circle', color: 'positive'},
   connecting: {name: 'connecting', icon: 'sync', color: 'info'},
   waiting: {name: 'retrying', icon: 'schedule', color: 'warning'},
-  penalised: {name: 'penalised', icon: 'block', color: 'negative'},
+  penalised: {name: 'penalised', icon: 'block', color: 'red'},
   stopped: {name: 'stopped', icon: 'stop_circle', color: 'grey'}
 }
 const DISABLED = {name: 'disabled', icon: 'pause_circle', color: 'grey'}
@@ -76,5 +76,5 @@ export function summary(relays) {
   if (wanted.every(relay => relay.state.name === 'connecting')) {
     return {name: 'connecting', icon: 'sync', color: 'info', numbers}
   }
-  return {name: 'down', icon: 'error', color: 'negative', numbers}
+  return {name: 'down', icon: 'error', color: 'red', numbers}
 }

@@ -133,7 +133,7 @@ async function passThrough(url, event, open, note) {
 const OUTCOMES = {
   success: {icon: 'check_circle', color: 'positive'},
   queued: {icon: 'schedule', color: 'warning'},
-  failure: {icon: 'error', color: 'negative'}
+  failure: {icon: 'error', color: 'red'}
 }
 
 // What a relay did with the message: nostrclient.answer_….

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from playwright.sync_api import Page, Route, WebSocketRoute
@@ -12,6 +13,11 @@ API = "**/nostrclient/api/v1"
 HARM = "<img src=x onerror=window.harmed=true>"
 
 Entry = dict[str, Any]
+
+
+def some_id(text: str) -> str:
+    """Something that looks like an event's id or a public key."""
+    return sha256(text.encode()).hexdigest()
 
 
 def said(text: str, minutes: float) -> Entry:
@@ -74,7 +80,7 @@ def waiting_event(number: int) -> Entry:
 def lost_event(reason: str, hours: int) -> Entry:
     """An entry of GET /outbox/undeliverable."""
     return {
-        "event_id": f"{hours:x}e" * 32,
+        "event_id": some_id(reason),
         "pubkey": "b" * 64,
         "kind": 1,
         "reason": reason,
@@ -157,10 +163,19 @@ RELAYS = (
     relay_entry("wss://nostr.mom", "stopped", active=False),
 )
 
-OUTBOX = (
-    {**waiting_event(7), "owed": ["wss://relay.snort.social", "wss://offchain.pub"]},
-    {**waiting_event(4), "owed": ["wss://relay.snort.social"]},
-    {**waiting_event(1), "owed": ["wss://offchain.pub"]},
+OUTBOX = tuple(
+    {
+        **waiting_event(minutes),
+        "event_id": some_id(f"event {minutes}"),
+        "pubkey": some_id("author"),
+        "owed": owed,
+        "refusals": {},
+    }
+    for minutes, owed in (
+        (7, ["wss://relay.snort.social", "wss://offchain.pub"]),
+        (4, ["wss://relay.snort.social"]),
+        (1, ["wss://offchain.pub"]),
+    )
 )
 
 LOST = (

@@ -210,13 +210,34 @@ def test_an_event_says_who_sent_it(
 ) -> None:
     sender = nostr_sdk.Keys.generate()
     admin.page.get_by_text("Test an endpoint").click()
-    admin.page.get_by_label("Sender").fill(sender.secret_key().to_hex())
+    admin.page.get_by_label("Sender").fill(sender.secret_key().to_bech32())
     admin.page.get_by_label("Recipient").fill(recipient.to_hex())
     admin.button("Send").click()
     expect(admin.page.get_by_test_id("steps")).to_contain_text(
         sender.public_key().to_hex()
     )
     expect(admin.outcome).to_contain_text("It works")
+
+
+def test_it_is_told_which_relay_took_the_message_and_which_refused_it(
+    admin: AdminPage,
+    relays: list[LocalRelay],
+    talkative_relay: TalkativeRelay,
+    recipient: nostr_sdk.PublicKey,
+) -> None:
+    admin.add(talkative_relay.url)
+    expect(admin.state(talkative_relay.url)).to_contain_text("connected")
+    admin.send_test_message(recipient.to_hex())
+    answers = admin.page.get_by_test_id("answers").get_by_role("listitem")
+    expect(answers).to_have_count(len(relays) + 1)
+    for relay in relays:
+        expect(answers.filter(has_text=relay.url)).to_contain_text(
+            re.compile(r"Took it after \d+ ms")
+        )
+    refused = answers.filter(has_text=talkative_relay.url)
+    expect(refused).to_contain_text(re.compile(r"Refused it after \d+ ms: blocked: "))
+    expect(refused).to_contain_text(talkative_relay.notice)  # F4: as text
+    assert not admin.page.evaluate("window.harmed")
 
 
 def test_a_recipient_that_is_none_is_said_to_be_so(admin: AdminPage) -> None:
@@ -326,6 +347,11 @@ def test_the_page_speaks_german(admin: AdminPage, server: LnbitsServer) -> None:
     admin.page.evaluate("localStorage['lnbits.lang'] = '__q_strn|de'")
     admin.page.goto(f"{server.extension_url}/")
     expect(admin.summary).to_contain_text("Nostr funktioniert: 2 von 2")
+    admin.button("Einstellungen").click()
+    dialog = admin.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Öffentlicher Endpunkt")
+    expect(dialog).to_contain_text("Pause zwischen zwei Pings")
+    expect(dialog).to_contain_text("Vorgabe: 20 Sekunden")
 
 
 def test_a_language_that_is_missing_falls_back_to_english(

@@ -205,6 +205,14 @@ def test_a_server_that_refuses_is_asked_again_more_and_more_seldom(
     admin.forgive_refused_requests(len(times))
 
 
+def test_a_server_that_tells_nothing_is_said_to_do_so(admin: AdminPage) -> None:
+    """As where a proxy lets no WebSocket through."""
+    admin.page.route_web_socket(LIVE, lambda socket: socket.close())
+    admin.page.reload()
+    alert = admin.page.get_by_role("alert").filter(has_text="not up to date")
+    expect(alert).to_contain_text("no WebSocket")
+
+
 def test_leaving_the_page_leaves_nothing_behind(
     admin: AdminPage, server: LnbitsServer
 ) -> None:
