@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from functools import wraps
+from functools import lru_cache, wraps
 from ipaddress import IPv6Address, ip_address
 from typing import Any, ParamSpec, TypeVar
 
@@ -79,6 +79,7 @@ def _decrypted(text: str, urlsafe: bool) -> str | None:
         return None
 
 
+@lru_cache(maxsize=2000)
 def address_group(address: str) -> str | None:
     """Give what connections are counted by: the address, for IPv6 its /64 network.
 
