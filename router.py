@@ -18,12 +18,8 @@ from loguru import logger
 from .nostr import clock
 from .nostr.client.client import NostrClient
 from .nostr.delivery import Reply
-from .nostr.message_pool import (
-    EndOfStoredEventsMessage,
-    EventMessage,
-    Mailbox,
-    NoticeMessage,
-)
+from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
+from .nostr.mailbox import Mailbox
 from .nostr.relay import new_id
 from .nostr.session import Command, Count, Publish, Session, Subscribe, Unsubscribe
 

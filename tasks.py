@@ -26,7 +26,7 @@ from .models import OutboxEvent
 from .nostr import clock
 from .nostr.errors import InvalidEvent, InvalidKey
 from .nostr.event import SignedEvent
-from .nostr.message_pool import (
+from .nostr.in_process import (
     Bound,
     EndOfStoredEventsMessage,
     EventMessage,

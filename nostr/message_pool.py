@@ -7,187 +7,33 @@ it was verified and found to match. This is where threads end: a consumer is giv
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from threading import Lock
-from typing import NamedTuple
-from weakref import WeakSet
 
-from .delivery import Consumer, Delivered, Delivery, Eose, Notice, Reply
+from .delivery import Consumer, Delivered
 from .event import SignedEvent
 from .filter import Filter, TagValues, matches_any
-from .settings import MIB, Settings
+from .in_process import (
+    EndOfStoredEventsMessage,
+    EventMessage,
+    InProcessQueues,
+    NoticeMessage,
+)
+from .mailbox import Budget, Mailbox
+from .settings import Settings
 
-ITEM_BYTES = 200  # of an item in a mailbox, its event's text apart
+__all__ = [
+    "EndOfStoredEventsMessage",
+    "EventMessage",
+    "Feed",
+    "MessagePool",
+    "NoticeMessage",
+    "SeenIds",
+    "VerifiedCache",
+]
+
 EVENT_OVERHEAD_BYTES = 1000  # of a parsed event in the cache, its text apart
-
-
-class EventMessage(NamedTuple):
-    """An event for a subscription opened in this process; `event` is JSON text."""
-
-    event: str
-    event_id: str
-    subscription_id: str
-    url: str
-
-
-class NoticeMessage(NamedTuple):
-    """A NOTICE of a relay."""
-
-    content: str
-    url: str
-
-
-class EndOfStoredEventsMessage(NamedTuple):
-    """An EOSE for a subscription opened in this process."""
-
-    subscription_id: str
-    url: str
-
-
-class Budget:
-    """Bytes that many mailboxes share."""
-
-    def __init__(self, total_bytes: int) -> None:
-        self.total_bytes = total_bytes
-        self._used = 0
-        self._mailboxes: WeakSet[Mailbox] = WeakSet()
-        self._lock = Lock()
-
-    def share(self, mailbox: Mailbox) -> None:
-        """Let a mailbox take part."""
-        with self._lock:
-            self._mailboxes.add(mailbox)
-
-    def fullest(self) -> Mailbox | None:
-        """Give the mailbox in which the most waits."""
-        with self._lock:
-            mailboxes = list(self._mailboxes)
-        return max(mailboxes, key=lambda item: item.waiting_bytes, default=None)
-
-    @property
-    def used_bytes(self) -> int:
-        """How many bytes wait in all mailboxes together."""
-        return self._used
-
-    def take(self, size: int) -> bool:
-        """Take `size` bytes; False where they are not to be had."""
-        with self._lock:
-            if self._used + size > self.total_bytes:
-                return False
-            self._used += size
-            return True
-
-    def give_back(self, size: int) -> None:
-        """Give `size` bytes back."""
-        with self._lock:
-            self._used -= size
-
-
-class Mailbox:
-    """One consumer's ordered stream between the relays' threads and its own loop.
-
-    Bounded in bytes: one that overflows drops everything, takes nothing more and says
-    so by `overflowed`; losing a part in silence is not an option. `wake` is called,
-    from any thread, when the consumer is to come and `take_all`.
-    """
-
-    def __init__(
-        self, wake: Callable[[], None], max_bytes: int, budget: Budget
-    ) -> None:
-        self.overflowed = False
-        self._wake = wake
-        self._max_bytes = max_bytes
-        self._budget = budget
-        self._items: list[Delivery] = []
-        self._bytes = 0
-        self._taken_bytes = 0
-        self._awake = False
-        self._closed = False
-        self._lock = Lock()
-        budget.share(self)
-
-    def put(self, item: Delivery) -> None:
-        """Add an item and wake the consumer."""
-        self.put_later(item)
-        self.flush()
-
-    def put_later(self, item: Delivery) -> None:
-        """Add an item; `flush` is to follow at the end of the burst."""
-        size = ITEM_BYTES
-        if isinstance(item, Delivered):
-            size += item.event.memory_bytes
-        elif isinstance(item, Reply):
-            size += len(item.text)
-        while not self._put(item, size):
-            # There is room here, but not for all clients together: who keeps up must
-            # not be closed for those who do not.
-            fullest = self._budget.fullest()
-            if fullest is None or fullest.waiting_bytes <= self.waiting_bytes:
-                self._overflow()
-            else:
-                fullest._overflow()
-                fullest.flush()
-
-    def _put(self, item: Delivery, size: int) -> bool:
-        """Add an item; False where all mailboxes together leave no room for it."""
-        with self._lock:
-            if self._closed or self.overflowed:
-                return True
-            if self._bytes + self._taken_bytes + size <= self._max_bytes:
-                if not self._budget.take(size):
-                    return False
-                self._items.append(item)
-                self._bytes += size
-                return True
-        self._overflow()
-        return True
-
-    def _overflow(self) -> None:
-        with self._lock:
-            if self._closed or self.overflowed:
-                return
-            self.overflowed = True
-            self._awake = False  # the consumer must hear of it, whatever it is doing
-            self._drop_all()
-
-    def _drop_all(self) -> None:
-        self._items = []
-        self._budget.give_back(self._bytes + self._taken_bytes)
-        self._bytes = self._taken_bytes = 0
-
-    def flush(self) -> None:
-        """Wake the consumer if there is something to take and it was not woken yet."""
-        with self._lock:
-            if self._awake or not (self._items or self.overflowed) or self._closed:
-                return
-            self._awake = True
-        self._wake()
-
-    def take_all(self) -> list[Delivery]:
-        """Take everything there is.
-
-        It counts as waiting until the next call: whoever takes it is still sending it.
-        """
-        with self._lock:
-            items, self._items = self._items, []
-            self._budget.give_back(self._taken_bytes)
-            self._taken_bytes, self._bytes = self._bytes, 0
-            self._awake = False
-            return items
-
-    def close(self) -> None:
-        """Drop everything and take nothing more."""
-        with self._lock:
-            self._closed = True
-            self._drop_all()
-
-    @property
-    def waiting_bytes(self) -> int:
-        """How many bytes wait for the consumer or are being sent to it."""
-        return self._bytes + self._taken_bytes
 
 
 class SeenIds:
@@ -443,72 +289,3 @@ class MessagePool:
     def get_eose_notice(self) -> EndOfStoredEventsMessage:
         """Take the oldest EOSE. Raises `IndexError` where there is none."""
         return self.in_process.eose_notices.popleft()
-
-
-class Bound:
-    """Keeps what waits for somebody who may never come below a number of bytes.
-
-    Others take from the front of the same list as they please, so that it is counted
-    anew, once in a while.
-    """
-
-    def __init__(self, most_bytes: int = 64 * MIB) -> None:
-        self._most_bytes = most_bytes
-        self._added = 0
-
-    def added(
-        self, text: str, events: list[EventMessage] | deque[EventMessage]
-    ) -> None:
-        """Drop the oldest where, with the one just added, they are too much."""
-        self._added += sys.getsizeof(text)
-        if self._added < self._most_bytes // 8:
-            return
-        self._added = 0
-        sizes = [sys.getsizeof(item.event) for item in list(events)]
-        total = sum(sizes)
-        for size in sizes:
-            if total <= self._most_bytes:
-                return
-            total -= size
-            with suppress(IndexError):  # somebody took it just now
-                del events[0]
-
-
-class InProcessQueues:
-    """The consumer of subscriptions opened in this process: three bounded queues.
-
-    The oldest are dropped first where nobody takes them. `subscription_ids` gives the
-    id under which other code knows a subscription, by ours.
-    """
-
-    def __init__(self, most: int = 10_000) -> None:
-        self.events: deque[EventMessage] = deque(maxlen=most)
-        self.notices: deque[NoticeMessage] = deque(maxlen=most)
-        self.eose_notices: deque[EndOfStoredEventsMessage] = deque(maxlen=most)
-        self.subscription_ids: dict[str, str] = {}
-        self._bound = Bound()
-        self.wake: Callable[[], None] | None = None
-
-    def put(self, item: Delivery) -> None:
-        """Take a delivery."""
-        if isinstance(item, Notice):
-            self.notices.append(NoticeMessage(item.message, item.relay_url))
-        elif isinstance(item, Delivered | Eose):
-            subscription_id = self.subscription_ids.get(item.upstream_id)
-            if subscription_id is None:
-                return
-            if isinstance(item, Delivered):
-                event = item.event
-                self.events.append(
-                    EventMessage(event.text, event.id, subscription_id, item.relay_url)
-                )
-                self._bound.added(event.text, self.events)
-            else:
-                self.eose_notices.append(
-                    EndOfStoredEventsMessage(subscription_id, item.relay_url)
-                )
-        else:
-            return
-        wake = self.wake
-        if wake is not None:
-            wake()

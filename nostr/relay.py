@@ -25,8 +25,9 @@ from .garbage import GarbageMeter
 from .information import LEAST, RelayInformation
 from .information_request import request_information
 from .key import PrivateKey
+from .mailbox import Mailbox
 from .message import printable
-from .message_pool import Mailbox, MessagePool
+from .message_pool import MessagePool
 from .pace import TokenBucket
 from .relay_session import ClosedForGood, RelayLimits, RelaySession
 from .settings import Settings

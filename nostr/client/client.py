@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from loguru import logger
 
-from ..message_pool import EndOfStoredEventsMessage, EventMessage, NoticeMessage
+from ..in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
 from ..relay_manager import RelayManager
 from ..settings import Settings
 

@@ -19,7 +19,7 @@ from dev.ports import HOST, free_port
 from dev.proxy import LoopThread, Proxy
 from nostrclient.nostr import clock
 from nostrclient.nostr.client.client import NostrClient
-from nostrclient.nostr.message_pool import Mailbox
+from nostrclient.nostr.mailbox import Mailbox
 from nostrclient.nostr.relay import new_id
 from nostrclient.nostr.session import (
     Command,

@@ -18,7 +18,7 @@ from nostrclient.nostr import clock
 from nostrclient.nostr.connection import Connection, ConnectionLostError, Waker
 from nostrclient.nostr.information import parse_information
 from nostrclient.nostr.key import PrivateKey
-from nostrclient.nostr.message_pool import Mailbox
+from nostrclient.nostr.mailbox import Mailbox
 from nostrclient.nostr.relay import Burst, RelayStatus
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.session import Session, Subscribe, Unsubscribe

@@ -110,7 +110,7 @@ def test_g1_a_removed_relay_is_gone(seen: dict[str, Any]) -> None:
 
 def test_g2_what_nobody_takes_is_bounded() -> None:
     """The oldest go first, and the queues of the pool are bounded as well."""
-    from nostrclient.nostr.message_pool import EventMessage, InProcessQueues
+    from nostrclient.nostr.in_process import EventMessage, InProcessQueues
     from nostrclient.router import NostrRouter
     from nostrclient.tasks import MOST_PER_SUBSCRIPTION, keep_event
 

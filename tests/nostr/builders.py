@@ -6,10 +6,11 @@ from hashlib import sha256
 from itertools import count
 from typing import Any, NamedTuple
 
-from nostrclient.nostr.delivery import Delivery
+from nostrclient.nostr.delivery import Delivered, Delivery
 from nostrclient.nostr.event import Event, SignedEvent
 from nostrclient.nostr.filter import Filter, parse_filters
 from nostrclient.nostr.key import PrivateKey
+from nostrclient.nostr.mailbox import ITEM_BYTES, Budget, Mailbox
 
 KEY = PrivateKey.from_hex("01" * 32)
 OTHER_KEY = PrivateKey.from_hex("02" * 32)
@@ -111,3 +112,23 @@ class StoringRelay:
             for wire_id, wanted in self.open.items()
             if any(filter_.matches(event) for filter_ in wanted)
         ]
+
+
+ITEM_SIZE = ITEM_BYTES + len(made().text)
+"""What an event that was `made` takes of a mailbox's room."""
+
+
+class Reader:
+    """A client's mailbox, and how often it was woken."""
+
+    def __init__(self, max_bytes: int = 100 * ITEM_SIZE, budget: Budget | None = None):
+        self.wakes = 0
+        self.budget = budget or Budget(10**9)
+        self.mailbox = Mailbox(self.wake, max_bytes, self.budget)
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    def put(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.mailbox.put(Delivered("up", made(), "wss://a"))

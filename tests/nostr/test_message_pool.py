@@ -9,48 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nostrclient.nostr.delivery import (
-    Asked,
     Delivered,
     Delivery,
-    Eose,
-    Notice,
-    RelayChanged,
 )
 from nostrclient.nostr.errors import InvalidEvent
 from nostrclient.nostr.event import SignedEvent
+from nostrclient.nostr.mailbox import Mailbox
 from nostrclient.nostr.message_pool import (
     EVENT_OVERHEAD_BYTES,
-    ITEM_BYTES,
-    Budget,
     Feed,
-    InProcessQueues,
-    Mailbox,
     MessagePool,
     SeenIds,
     VerifiedCache,
 )
 from nostrclient.nostr.settings import DEFAULTS, Settings
 
-from .builders import NOW, Inbox, filters, made, signed
+from .builders import NOW, Inbox, Reader, filters, made, signed
 
 A, B = "wss://a", "wss://b"
-SIZE = ITEM_BYTES + len(made().text)
-
-
-class Reader:
-    """A client's mailbox, and how often it was woken."""
-
-    def __init__(self, max_bytes: int = 100 * SIZE, budget: Budget | None = None):
-        self.wakes = 0
-        self.budget = budget or Budget(10**9)
-        self.mailbox = Mailbox(self.wake, max_bytes, self.budget)
-
-    def wake(self) -> None:
-        self.wakes += 1
-
-    def put(self, count: int = 1) -> None:
-        for _ in range(count):
-            self.mailbox.put(Delivered("up", made(), A))
 
 
 def pool_with(
@@ -59,10 +35,6 @@ def pool_with(
     pool, inbox = MessagePool(settings), Inbox()
     pool.open(Feed("up", filters(*wanted), inbox))
     return pool, inbox
-
-
-def overflowed(reader: Reader) -> bool:
-    return reader.mailbox.overflowed
 
 
 def ids(items: list[Delivery]) -> list[str]:
@@ -257,191 +229,3 @@ def test_d8_verified_copies_are_bounded_in_bytes(
     assert checked == texts
     cache.verify(texts[39])
     assert checked == [*texts, texts[39]]
-
-
-# --- B7: the mailbox
-
-
-def test_one_wake_per_burst() -> None:
-    reader = Reader()
-    for _ in range(5):
-        reader.mailbox.put_later(Eose("up", A))
-    assert reader.wakes == 0
-    reader.mailbox.flush()
-    reader.put(5)
-    assert reader.wakes == 1
-    assert len(reader.mailbox.take_all()) == 10
-    reader.mailbox.flush()
-    assert reader.wakes == 1
-    reader.put()
-    assert reader.wakes == 2
-
-
-def test_d4_everything_travels_in_one_order() -> None:
-    reader = Reader()
-    items: list[Delivery] = [
-        Asked("up", frozenset((A,)), {}, 1),
-        Delivered("up", made(), A),
-        Eose("up", A),
-        RelayChanged(A, True, True),
-        Delivered("up", made(), A),
-    ]
-    for item in items:
-        reader.mailbox.put_later(item)
-    assert reader.mailbox.take_all() == items
-
-
-def test_b7_what_overflows_loses_nothing_in_silence() -> None:
-    reader = Reader(max_bytes=10 * SIZE)
-    reader.put(10)
-    assert not overflowed(reader)
-    reader.put()
-    assert overflowed(reader)
-    assert reader.wakes == 2
-    assert reader.mailbox.take_all() == []
-    reader.put(100)
-    assert reader.mailbox.take_all() == []
-    reader.mailbox.close()
-    assert reader.budget.used_bytes == 0
-
-
-def test_b7_what_was_taken_counts_until_it_is_sent() -> None:
-    reader = Reader(max_bytes=10 * SIZE)
-    reader.put(6)
-    assert len(reader.mailbox.take_all()) == 6
-    reader.put(4)
-    assert not overflowed(reader)
-    reader.put()
-    assert overflowed(reader)
-
-
-def test_b7_a_client_that_keeps_up_never_overflows() -> None:
-    reader = Reader(max_bytes=10 * SIZE)
-    for _ in range(100):
-        reader.put(5)
-        assert len(reader.mailbox.take_all()) == 5
-    reader.mailbox.take_all()
-    assert reader.budget.used_bytes == reader.mailbox.waiting_bytes == 0
-
-
-def test_b7_events_of_any_size_are_counted() -> None:
-    reader = Reader(max_bytes=10_000)
-    text = "x" * 9_700
-    event = SignedEvent("0" * 64, "0" * 64, 0, 1, [], None, text)
-    reader.mailbox.put(Delivered("up", event, A))
-    assert not overflowed(reader)
-    assert reader.mailbox.waiting_bytes == 9_700 + ITEM_BYTES
-    reader.mailbox.put(Delivered("up", event, A))
-    assert overflowed(reader)
-
-
-def test_b7_all_together_are_bounded_and_the_slowest_pays() -> None:
-    # Slow clients use up what all clients share; one that reads at once must not be
-    # closed for it.
-    budget = Budget(40 * SIZE)
-    slow = [Reader(10 * SIZE, budget) for _ in range(4)]
-    for number, reader in enumerate(slow):
-        reader.put(9 + (number == 2))
-    healthy = Reader(10 * SIZE, budget)
-    for _ in range(100):
-        healthy.put(3)
-        assert len(healthy.mailbox.take_all()) == 3
-        assert budget.used_bytes <= 40 * SIZE
-    assert not overflowed(healthy)
-    assert [overflowed(reader) for reader in slow] == [
-        False,
-        False,
-        True,
-        False,
-    ]
-    assert slow[2].wakes == 2  # it is told
-    for reader in (*slow, healthy):
-        reader.mailbox.close()
-    assert budget.used_bytes == 0
-
-
-def test_b7_public_clients_that_do_not_read_never_close_a_private_one() -> None:
-    pool = MessagePool(replace(DEFAULTS, mailboxes_total_bytes=200 * SIZE))
-    public = [Reader(100 * SIZE, pool.public_budget) for _ in range(10)]
-    private = Reader(100 * SIZE, pool.budget)
-    private.put(50)
-    for reader in public:
-        reader.put(30)
-    private.put(50)
-    assert not overflowed(private)
-    assert any(map(overflowed, public))
-    assert len(private.mailbox.take_all()) == 100
-    assert pool.public_budget.used_bytes <= 100 * SIZE
-
-
-def test_b7_who_took_a_lot_and_does_not_send_it_pays_too() -> None:
-    budget = Budget(20 * SIZE)
-    slow, healthy = Reader(20 * SIZE, budget), Reader(20 * SIZE, budget)
-    slow.put(18)
-    slow.mailbox.take_all()
-    healthy.put(5)
-    assert overflowed(slow)
-    assert len(healthy.mailbox.take_all()) == 5
-    slow.mailbox.take_all()
-    slow.mailbox.close()
-    healthy.mailbox.close()
-    assert budget.used_bytes == 0
-
-
-def test_b6_a_closed_mailbox_takes_nothing_and_holds_nothing() -> None:
-    reader = Reader()
-    reader.put(5)
-    reader.mailbox.take_all()
-    reader.put(5)
-    reader.mailbox.close()
-    assert reader.budget.used_bytes == 0
-    wakes = reader.wakes
-    reader.put(5)
-    assert reader.mailbox.take_all() == []
-    assert reader.wakes == wakes
-    reader.mailbox.close()
-    assert reader.budget.used_bytes == 0
-
-
-# --- G: subscriptions opened in this process
-
-
-def test_g2_events_and_eoses_appear_under_the_name_they_were_asked_by() -> None:
-    pool = MessagePool(DEFAULTS)
-    queues = pool.in_process
-    woken: list[bool] = []
-    queues.wake = lambda: woken.append(True)
-    queues.subscription_ids["up"] = "mine"
-    pool.open(Feed("up", filters({}), queues))
-    event = made()
-    pool.deliver(["up"], event, A, set())
-    queues.put(Eose("up", A))
-    queues.put(Eose("unknown", A))
-    queues.put(Notice(A, "hello"))
-    queues.put(RelayChanged(A, True, True))
-    assert len(woken) == 3
-    assert pool.has_events()
-    message = pool.get_event()
-    assert (message.event, message.event_id) == (event.text, event.id)
-    assert (message.subscription_id, message.url) == ("mine", A)
-    assert pool.has_eose_notices()
-    assert pool.get_eose_notice().subscription_id == "mine"
-    assert pool.has_notices()
-    assert pool.get_notice().content == "hello"
-    waits = (pool.has_events, pool.has_notices, pool.has_eose_notices)
-    assert not any(has() for has in waits)
-
-
-@pytest.mark.parametrize("get", ["get_event", "get_notice", "get_eose_notice"])
-def test_g4_an_empty_queue_says_so(get: str) -> None:
-    with pytest.raises(IndexError):
-        getattr(MessagePool(DEFAULTS), get)()
-
-
-def test_g2_the_oldest_are_dropped_first() -> None:
-    queues = InProcessQueues(most=3)
-    queues.subscription_ids["up"] = "mine"
-    events = [made() for _ in range(5)]
-    for event in events:
-        queues.put(Delivered("up", event, A))
-    assert [item.event_id for item in queues.events] == [e.id for e in events[2:]]

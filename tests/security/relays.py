@@ -21,7 +21,7 @@ from nostrclient.nostr.delivery import Delivered, Delivery
 from nostrclient.nostr.event import Event
 from nostrclient.nostr.filter import parse_filters
 from nostrclient.nostr.key import PrivateKey
-from nostrclient.nostr.message_pool import Mailbox
+from nostrclient.nostr.mailbox import Mailbox
 from nostrclient.nostr.relay import new_id
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.settings import Settings

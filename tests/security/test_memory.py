@@ -10,8 +10,9 @@ import pytest
 
 from nostrclient.nostr.delivery import Delivered
 from nostrclient.nostr.event import SignedEvent
+from nostrclient.nostr.in_process import EventMessage, InProcessQueues
 from nostrclient.nostr.key import PrivateKey
-from nostrclient.nostr.message_pool import EventMessage, InProcessQueues, VerifiedCache
+from nostrclient.nostr.message_pool import VerifiedCache
 from nostrclient.nostr.session import Command, Session, Subscribe
 from nostrclient.nostr.settings import Settings
 
