@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from loguru import logger
 
 from . import clock, message
 from .ask import Request
+from .counts import Counts
 from .delivery import (
     Asked,
     Closed,
     Consumer,
-    Counted,
     Eose,
     Notice,
     Progress,
@@ -43,16 +43,6 @@ from .relay import Relay, RelayStatus, new_id
 from .relay_session import ClosedForGood
 from .relay_url import known_relay_url, normalize_relay_url
 from .settings import Settings
-
-
-@dataclass
-class PendingCount:
-    """A COUNT that relays are still answering; `total` is the largest answer so far."""
-
-    consumer: Consumer
-    awaiting: set[str]
-    deadline: float
-    total: int | None = None
 
 
 class InProcess(NamedTuple):
@@ -84,7 +74,7 @@ class RelayManager:
         self._consumers: set[Consumer] = set()
         self.identity: PrivateKey | None = None
         self.instance_id = new_id()
-        self._counts: dict[str, PendingCount] = {}
+        self._counts = Counts()
         self._due: float | None = None
         self._reports: deque[Report] = deque()
         self._lock = threading.RLock()
@@ -199,6 +189,7 @@ class RelayManager:
     def _deactivate(self, relay: Relay) -> None:
         self._active.discard(relay.url)
         relay.stop()
+        self._counts.lost(relay.url)
         now = clock.now()
         self.outbox.relay_asked(relay.url, False, now)
         self._carry_out(self.outbox.relay_disconnected(relay.url, now))
@@ -304,12 +295,9 @@ class RelayManager:
         """Count events on the relays that can (NIP-45); the largest answer counts."""
         with self._lock:
             able = self._counters()
-            if not able:
-                consumer.put(Counted(upstream_id, None))
-                return
             deadline = clock.now() + self.settings.count_seconds
-            awaiting = {relay.url for relay in able}
-            self._counts[upstream_id] = PendingCount(consumer, awaiting, deadline)
+            urls = [relay.url for relay in able]
+            self._counts.open(upstream_id, consumer, urls, deadline)
             for relay in able:
                 relay.count(upstream_id, [filter_.json for filter_ in filters])
             self._carry_out([])
@@ -328,10 +316,6 @@ class RelayManager:
             and relay.information is not None
             and COUNT_NIP in relay.information.supported_nips
         ]
-
-    def _counted(self, upstream_id: str) -> None:
-        pending = self._counts.pop(upstream_id)
-        pending.consumer.put(Counted(upstream_id, pending.total))
 
     # Subscriptions opened in this process, by other extensions
 
@@ -468,18 +452,15 @@ class RelayManager:
         """
         with self._lock:
             now = clock.now()
-            for upstream_id, pending in list(self._counts.items()):
-                if pending.deadline <= now:
-                    self._counted(upstream_id)
+            self._counts.tick(now)
             self._carry_out(self.outbox.tick(now))
             due = self._due = self._deadline()
         self._log_reports()
         return due
 
     def _deadline(self) -> float | None:
-        due = [pending.deadline for pending in self._counts.values()]
-        outbox_due = self.outbox.deadline()
-        return min(due if outbox_due is None else [*due, outbox_due], default=None)
+        due = (self._counts.deadline(), self.outbox.deadline())
+        return min((at for at in due if at is not None), default=None)
 
     # The outbox's store: whoever keeps it works off `ledger`, in order
 
@@ -598,6 +579,7 @@ class RelayManager:
         with self._lock:
             if not self._is_current(relay):
                 return
+            self._counts.lost(relay.url)
             effects = self.outbox.relay_disconnected(relay.url, clock.now())
             self._carry_out(effects)
             # One that was connected may be back in time to send its EOSE.
@@ -642,14 +624,7 @@ class RelayManager:
     def relay_counted(self, relay: Relay, upstream_id: str, count: int | None) -> None:
         """A relay answered a COUNT, or refused to."""
         with self._lock:
-            pending = self._counts.get(upstream_id)
-            if pending is None or relay.url not in pending.awaiting:
-                return
-            pending.awaiting.discard(relay.url)
-            if count is not None:
-                pending.total = max(pending.total or 0, count)
-            if not pending.awaiting:
-                self._counted(upstream_id)
+            self._counts.answered(relay.url, upstream_id, count)
 
     def relay_authenticated(self, relay: Relay) -> None:
         """A relay accepted our AUTH: what it did not answer for good is sent again."""

@@ -13,6 +13,7 @@ from dev.paths import CHECKOUT
 PURE = {
     "nostr.ask",
     "nostr.backoff",
+    "nostr.counts",
     "nostr.delivery",
     "nostr.errors",
     "nostr.event",
