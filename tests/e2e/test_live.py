@@ -97,6 +97,17 @@ def test_a_change_reaches_all_who_look(
         assert time.monotonic() - begun < 10  # half a second is due
 
 
+def test_who_comes_later_is_told_what_is_true_then(
+    lnbits: LnbitsServer, connect: Connect
+) -> None:
+    with websocket(ticket_url(lnbits), max_size=None) as first:
+        known = {client["id"] for client in receive(first)["clients"]}
+    wait_until(lambda: not live_tasks(lnbits), "nobody looks any more")
+    connect()
+    with websocket(ticket_url(lnbits), max_size=None) as second:
+        assert {client["id"] for client in receive(second)["clients"]} - known
+
+
 def test_a_relay_that_was_removed_is_named(
     lnbits: LnbitsServer, extra_relay: LocalRelay, live: Connection
 ) -> None:
