@@ -251,6 +251,7 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Warten auf die Antwort auf eine Auffrischung',
     number_probe_seconds: 'Warten auf ein Relay, das tot scheint',
     number_refreshes_per_second: 'Auffrischungen bei einem Relay',
+    number_burst_refreshes: 'Auffrischungen bei einem Relay auf einmal',
     number_requests_per_second: 'Anfragen an ein Relay',
     number_burst_requests: 'Anfragen an ein Relay auf einmal',
     number_counts_per_second: 'Zählungen bei einem Relay',

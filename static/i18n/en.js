@@ -242,6 +242,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_refresh_answer_seconds: 'Wait for the answer to a refresh',
     number_probe_seconds: 'Wait for a relay that seems dead',
     number_refreshes_per_second: 'Refreshes at a relay',
+    number_burst_refreshes: 'Refreshes at a relay at once',
     number_requests_per_second: 'Requests to a relay',
     number_burst_requests: 'Requests to a relay at once',
     number_counts_per_second: 'Counts at a relay',

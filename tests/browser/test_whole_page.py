@@ -128,8 +128,10 @@ def test_everything_is_accessible_and_fits(full: AdminPage, device: Device) -> N
                 "all => all.map(it => it.scrollWidth - it.clientWidth)"
             )
             assert max(cut_off) <= 0
-            check_accessible(page)
-            if SCREENSHOTS and not page.get_by_role("dialog").count():
+            in_dialog = page.get_by_role("dialog").count()
+            if device.name == "desktop" or not in_dialog:  # dialogs are the same there
+                check_accessible(page)
+            if SCREENSHOTS and not in_dialog:
                 photograph(page, f"{device.name}-{theme}")
 
     check()
