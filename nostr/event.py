@@ -47,6 +47,8 @@ class SignedEvent(NamedTuple):
     `text` is its JSON exactly as received, to be forwarded. It is written anew only
     where the original says more, or says it otherwise, than the signature covers:
     see `from_json`. `expiration` is in Unix seconds (NIP-40), `None` for never.
+    `memory_bytes` is roughly what it takes, twenty times its text where all of that is
+    tags; worked out once, as everything that keeps events asks for it.
     """
 
     id: str
@@ -56,6 +58,7 @@ class SignedEvent(NamedTuple):
     tags: Sequence[Sequence[str]]
     expiration: int | None
     text: str
+    memory_bytes: int
 
     @classmethod
     def parse(cls, text: str) -> "SignedEvent":
@@ -120,14 +123,8 @@ class SignedEvent(NamedTuple):
         if len(obj) > len(_FIELDS) or (not (created_at and kind) and "-0" in text):
             text = _encode_json({name: obj[name] for name in _FIELDS})
         expiration = _expiration(tags)
-        return cls(event_id, pubkey, created_at, kind, tags, expiration, text)
-
-    @property
-    def memory_bytes(self) -> int:
-        """Roughly what it takes: twenty times its text where all of that is tags."""
-        values = sum(map(len, self.tags))
-        text_bytes = sys.getsizeof(self.text) - _EMPTY_TEXT_BYTES
-        return text_bytes + TAG_BYTES * len(self.tags) + TAG_VALUE_BYTES * values
+        size = _memory_bytes(tags, text)
+        return cls(event_id, pubkey, created_at, kind, tags, expiration, text, size)
 
     @property
     def is_ephemeral(self) -> bool:
@@ -403,6 +400,12 @@ def _tag_value(tags: Sequence[Sequence[str]], name: str) -> str | None:
         if tag[0] == name:
             return tag[1] if len(tag) > 1 else ""
     return None
+
+
+def _memory_bytes(tags: Sequence[Sequence[str]], text: str) -> int:
+    values = sum(map(len, tags))
+    text_bytes = sys.getsizeof(text) - _EMPTY_TEXT_BYTES
+    return text_bytes + TAG_BYTES * len(tags) + TAG_VALUE_BYTES * values
 
 
 def _expiration(tags: Sequence[Sequence[str]]) -> int | None:

@@ -18,7 +18,8 @@ class GarbageMeter:
 
     def good(self) -> None:
         """Note a message that was in order."""
-        self._note(False)
+        if self._bad or len(self._sample) < self._settings.garbage_sample:
+            self._note(False)
 
     def bad(self, now: float) -> bool:
         """Note a message that was garbage; tells whether that was too much.

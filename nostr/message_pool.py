@@ -102,7 +102,7 @@ class VerifiedCache:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._events: OrderedDict[str, SignedEvent] = OrderedDict()
+        self._events: OrderedDict[str, tuple[SignedEvent, int]] = OrderedDict()
         self._lock = Lock()
 
     def verify(self, text: str) -> SignedEvent:
@@ -110,28 +110,26 @@ class VerifiedCache:
 
         Raises `InvalidEvent`.
         """
-        event = self._events.get(text)
-        if event is None:
-            event = SignedEvent.parse(text)
-            self.add(text, event)
+        known = self._events.get(text)
+        if known is not None:
+            return known[0]
+        event = SignedEvent.parse(text)
+        self.add(text, event)
         return event
 
     def add(self, text: str, event: SignedEvent) -> None:
         """Remember a verified event by the text in which it came."""
+        size = event.memory_bytes + EVENT_OVERHEAD_BYTES
+        if text is not event.text:  # it was written anew: two texts are kept
+            size += len(text)
         with self._lock:
             if text in self._events:
                 return
-            self._events[text] = event
-            self._bytes += _cached_bytes(text, event)
+            self._events[text] = event, size
+            self._bytes += size
             while self._bytes > self._max_bytes:
-                oldest = self._events.popitem(last=False)
-                self._bytes -= _cached_bytes(*oldest)
-
-
-def _cached_bytes(text: str, event: SignedEvent) -> int:
-    # Where the event was written anew, two texts are kept.
-    other_text = 0 if text == event.text else len(text)
-    return event.memory_bytes + other_text + EVENT_OVERHEAD_BYTES
+                _, (_, oldest) = self._events.popitem(last=False)
+                self._bytes -= oldest
 
 
 class MessagePool:
@@ -215,11 +213,12 @@ class MessagePool:
         Mailboxes are not woken but added to `touched`. Tells whether anybody got it.
         """
         given = False
-        tags = TagValues(event)
+        tags: TagValues | None = None
         for upstream_id in upstream_ids:
             feed = self._feeds.get(upstream_id)
             if feed is None or event.id in feed.seen:
                 continue
+            tags = tags or TagValues(event)
             if not matches_any(feed.filters, event, tags):
                 continue
             # Putting under the lock keeps what a close promises: nothing comes after.

@@ -526,9 +526,9 @@ class Relay:
         turn = self._owner.message_pool.turn
         try:
             for first in range(0, len(received), MESSAGES_A_TURN):
+                burst.now = clock.now()
                 with turn:
                     for data in received[first : first + MESSAGES_A_TURN]:
-                        burst.now = clock.now()
                         if self._message(data, burst):
                             return True
                 if burst.now - started > self._settings.wake_seconds:

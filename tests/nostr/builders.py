@@ -46,7 +46,8 @@ def made(
     if event_id is None:
         event_id = sha256(b"%d" % next(_numbers)).hexdigest()
     text = json.dumps({"id": event_id, "created_at": created_at, "kind": kind})
-    return SignedEvent(event_id, pubkey, created_at, kind, tags, None, text)
+    size = len(text)
+    return SignedEvent(event_id, pubkey, created_at, kind, tags, None, text, size)
 
 
 def filters(*values: dict[str, Any]) -> tuple[Filter, ...]:

@@ -475,7 +475,7 @@ def test_c1_spacing_and_order_and_escapes_are_kept() -> None:
 def test_nip01_kind_ranges(
     kind: int, is_replaceable: bool, is_ephemeral: bool, is_addressable: bool
 ) -> None:
-    event = SignedEvent("", PUBKEY, 0, kind, [["d", "x"]], None, "")
+    event = SignedEvent("", PUBKEY, 0, kind, [["d", "x"]], None, "", 0)
     assert event.is_replaceable is is_replaceable
     assert event.is_ephemeral is is_ephemeral
     assert event.is_addressable is is_addressable
@@ -499,7 +499,7 @@ def test_nip01_kind_ranges(
 def test_c4_the_first_d_tag_makes_the_address(
     tags: list[list[str]], identifier: str
 ) -> None:
-    event = SignedEvent("", PUBKEY, 0, 30018, tags, None, "")
+    event = SignedEvent("", PUBKEY, 0, 30018, tags, None, "", 0)
     assert event.address == f"30018:{PUBKEY}:{identifier}"
 
 
@@ -547,7 +547,7 @@ def test_nip40_the_first_readable_expiration_counts(
 
 
 def test_nip40_an_event_is_expired_from_the_second_it_names() -> None:
-    event = SignedEvent("", PUBKEY, 0, 1, [], 100, "")
+    event = SignedEvent("", PUBKEY, 0, 1, [], 100, "", 0)
     assert not event.is_expired(99.9)
     assert event.is_expired(100)
     assert not event._replace(expiration=None).is_expired(1e12)

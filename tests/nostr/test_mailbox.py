@@ -83,7 +83,7 @@ def test_b7_a_client_that_keeps_up_never_overflows() -> None:
 def test_b7_events_of_any_size_are_counted() -> None:
     reader = Reader(max_bytes=10_000)
     text = "x" * 9_700
-    event = SignedEvent("0" * 64, "0" * 64, 0, 1, [], None, text)
+    event = SignedEvent("0" * 64, "0" * 64, 0, 1, [], None, text, len(text))
     reader.mailbox.put(Delivered("up", event, A))
     assert not overflowed(reader)
     assert reader.mailbox.waiting_bytes == 9_700 + ITEM_BYTES

@@ -219,7 +219,7 @@ def test_d8_verified_copies_are_bounded_in_bytes(
 
     def parse(text: str) -> SignedEvent:
         checked.append(text)
-        return made()._replace(text=text)
+        return made()._replace(text=text, memory_bytes=len(text))
 
     monkeypatch.setattr(SignedEvent, "parse", parse)
     cache = VerifiedCache(10 * (100 + EVENT_OVERHEAD_BYTES))
