@@ -16,7 +16,7 @@ from fastapi import WebSocket
 from loguru import logger
 
 from . import shown
-from .router import CLIENT_GONE, GOING_AWAY
+from .router import CLIENT_GONE, GOING_AWAY, nostr_client
 
 MOST_LISTENERS = 20
 MOST_TICKETS = 100
@@ -67,7 +67,7 @@ async def present_state() -> State:
         outbox={
             "count": status.outbox_waiting,
             "undeliverable": status.outbox_undeliverable,
-            "revision": shown.outbox_revision(),
+            "revision": nostr_client.relay_manager.waiting_revision,
         },
         clients=[client.dict() for client in shown.clients()],
         status=status.dict(),

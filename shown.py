@@ -29,16 +29,27 @@ async def relays() -> list[Relay]:
     """Give all relays, those that other extensions added included."""
     stored = {known_relay_url(relay.url or ""): relay for relay in await get_relays()}
     manager = nostr_client.relay_manager
+    numbers = manager.relay_numbers()
     shown = [
-        _relay(relay, stored.get(url), manager.is_active(url))
+        _relay(
+            relay,
+            stored.get(url),
+            manager.is_active(url),
+            *numbers.get(url, (0, 0)),
+        )
         for url, relay in list(manager.relays.items())
     ]
     missing = [relay for url, relay in stored.items() if url not in manager.relays]
     return shown + missing
 
 
-def _relay(relay: nostr_relay.Relay, stored: Relay | None, active: bool) -> Relay:
-    owed, dropped = nostr_client.relay_manager.relay_numbers(relay.url)
+def _relay(
+    relay: nostr_relay.Relay,
+    stored: Relay | None,
+    active: bool,
+    owed: int,
+    dropped: int,
+) -> Relay:
     retry_at = relay.retry_at
     retry_in = None if retry_at is None else max(0.0, retry_at - clock.now())
     return Relay(
@@ -108,13 +119,6 @@ def outbox() -> list[WaitingEvent]:
         )
         for publication in nostr_client.relay_manager.waiting_events()
     ]
-
-
-def outbox_revision() -> str:
-    """Give a word that is another one after anything of what `outbox` gives changed."""
-    waiting = nostr_client.relay_manager.waiting_events()
-    parts = [(item.event.id, len(item.copies), len(item.refusals)) for item in waiting]
-    return f"{hash(tuple(parts)):x}"
 
 
 def undeliverable() -> list[UndeliverableEvent]:
@@ -204,7 +208,7 @@ def status() -> Status:
         relays_connected=manager.connected_relays,
         clients=len(all_routers),
         subscriptions=manager.subscription_count,
-        outbox_waiting=len(manager.waiting_events()),
+        outbox_waiting=manager.waiting_count,
         outbox_undeliverable=manager.undeliverable_count,
     )
 

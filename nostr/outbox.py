@@ -7,7 +7,7 @@ and telling are done by others, who are handed what is to be done as *effects*.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -576,9 +576,12 @@ class Outbox:
         """Give what was vouched for and no relay has yet, in order."""
         return (item for item in self.publications.values() if item.waiting)
 
-    def owed(self, relay_url: str) -> int:
-        """How many events a relay has not answered for good."""
-        return sum(relay_url in item.copies for item in self.publications.values())
+    def owed(self) -> Counter[str]:
+        """Count the events that each relay has not answered for good, by URL."""
+        found: Counter[str] = Counter()
+        for publication in self.publications.values():
+            found.update(publication.copies.keys())
+        return found
 
     def follow(self, event_id: str) -> None:
         """Remember how each relay answers an event, also after all of them have.

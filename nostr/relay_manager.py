@@ -655,11 +655,14 @@ class RelayManager:
                 return [], None
             return self.outbox.take(relay.url, clock.now(), most)
 
-    def relay_numbers(self, url: str) -> tuple[int, int]:
-        """Give how many events a relay is owed, and how many copies were dropped."""
+    def relay_numbers(self) -> dict[str, tuple[int, int]]:
+        """Give how many events each relay is owed, and how many copies were dropped."""
         with self._lock:
-            relay = self.outbox.relays.get(url)
-            return self.outbox.owed(url), relay.dropped if relay else 0
+            owed, relays = self.outbox.owed(), self.outbox.relays
+            return {
+                url: (owed[url], relays[url].dropped if url in relays else 0)
+                for url in {*owed, *relays}
+            }
 
     def waiting_events(self) -> list[Publication]:
         """Give copies of the publications no relay has accepted yet, in order."""
@@ -668,6 +671,22 @@ class RelayManager:
                 replace(item, copies=dict(item.copies), refusals=dict(item.refusals))
                 for item in self.outbox.waiting()
             ]
+
+    @property
+    def waiting_count(self) -> int:
+        """How many events no relay has accepted yet."""
+        with self._lock:
+            return sum(1 for _ in self.outbox.waiting())
+
+    @property
+    def waiting_revision(self) -> str:
+        """A word that is another one after anything of what waits has changed."""
+        with self._lock:
+            waiting = [
+                (item.event.id, len(item.copies), len(item.refusals))
+                for item in self.outbox.waiting()
+            ]
+        return f"{hash(tuple(waiting)):x}"
 
     @property
     def undeliverable_count(self) -> int:

@@ -67,7 +67,7 @@ def test_timeline_1_what_a_dead_relay_is_owed_waits_apart(
     # Of what was accepted elsewhere, the newest 100 are kept for E.
     most = FAST.owed_copies_per_relay
     wait_until(
-        lambda: bench.manager.relay_numbers(relay.url) == (most + 100, 50),
+        lambda: bench.manager.relay_numbers()[relay.url] == (most + 100, 50),
         "the oldest copies are dropped and counted",
     )
     relay.proxy.resume()
