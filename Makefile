@@ -22,7 +22,7 @@ NO_NODE := test "$${NOSTRCLIENT_NO_SKIP:-0}" != 1
 PORT ?= 5000
 RELAYS ?=
 # Most tests wait for something else than a processor.
-WORKERS ?= 3
+WORKERS ?= 4
 MINUTES ?= 2
 
 .PHONY: help run demo bench soak test fuzz attacks check format mypy pyright ruff black prettier checkruff \
@@ -59,7 +59,7 @@ soak: $(VENV)
 	@$(RUN) python -m dev.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test: $(VENV) $(LINK) $(NODE_MODULES)
-	$(RUN) pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(RUN) pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The same tests as in `make test`, with ten times the examples, again and again.
 fuzz: $(VENV) $(LINK)

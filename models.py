@@ -352,7 +352,8 @@ class ConfigUpdate(Described):
         default=None, description=_SETTINGS, example={"ping_seconds": 15}
     )
 
-    @validator("settings", pre=True, each_item=True)
+    # LNbits imports this module afresh at every activation; pydantic 1 remembers.
+    @validator("settings", pre=True, each_item=True, allow_reuse=True)
     def _fits_a_float(cls, number: Any) -> Any:
         # pydantic 1 lets what Python cannot convert pass as an error of ours.
         if isinstance(number, int) and abs(number) > float_info.max:

@@ -21,6 +21,31 @@ importlib.invalidate_caches()  # the folder may be newer than the search path
 _LNBITS_DATA = tempfile.mkdtemp(prefix="nostrclient-tests-")
 os.environ["LNBITS_DATA_FOLDER"] = _LNBITS_DATA
 
+_LONGEST_FIRST = {
+    name: place
+    for place, name in enumerate(
+        (
+            "test_upgrade.py",
+            "test_admin_page.py",
+            "test_hostile_load.py",
+            "test_soak.py",
+            "test_live.py",
+            "test_databases.py",
+            "test_cards.py",
+            "test_whole_page.py",
+            "test_make_run.py",
+            "test_release.py",
+            "test_clients.py",
+            "test_a_endpoints.py",
+            "test_f_safety.py",
+            "test_lnbits.py",
+            "test_openapi.py",
+            "test_bench.py",
+            "test_a5_information.py",
+        )
+    )
+}
+
 NO_SKIP = os.environ.get("NOSTRCLIENT_NO_SKIP") == "1"
 """Set where everything must run: a skipped test is a failed one there."""
 
@@ -38,6 +63,11 @@ class _CheckoutIsNoPackage:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_CheckoutIsNoPackage())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Files go to workers in this order: one that takes minutes must not be the last.
+    items.sort(key=lambda item: _LONGEST_FIRST.get(item.path.name, len(_LONGEST_FIRST)))
 
 
 def pytest_unconfigure() -> None:
