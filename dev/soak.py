@@ -9,6 +9,7 @@ nostrclient and on the relays directly. At the end everything must be everywhere
 import argparse
 import asyncio
 import json
+import math
 import random
 import sys
 import tempfile
@@ -119,6 +120,8 @@ class SoakClient:
         self._margin_seconds = margin_seconds
         self._connection: ClientConnection | None = None
         self._good_at = time.time()
+        self.killed_at = math.inf
+        """When LNbits was killed last, in Unix seconds."""
         self._answered = asyncio.Event()
 
     async def run(self) -> None:
@@ -145,7 +148,9 @@ class SoakClient:
             await asyncio.sleep(0.2)
 
     async def _subscribe(self, connection: ClientConnection) -> None:
-        since = int(self._good_at - self._margin_seconds)
+        # An EOSE does not wait for relays that are down: what was missed while LNbits
+        # was away is asked for again on every further connection.
+        since = int(min(self._good_at, self.killed_at) - self._margin_seconds)
         tags = {"#t": [f"soak-{self.number}", "soak-all"]}
         filters = [
             {"kinds": [1, 4, 7], "since": since, **tags},
@@ -401,6 +406,8 @@ class Soak:
 
     async def _kill_and_start(self, after_seconds: float) -> None:
         await asyncio.sleep(after_seconds)
+        for client in self.clients:
+            client.killed_at = time.time()
         await asyncio.to_thread(self.server.kill)
         await asyncio.to_thread(self.server.start)
 
