@@ -116,7 +116,7 @@ class Settings:
     count_seconds: float = 4
     seen_ids_per_subscription: int = 100_000
     seen_ids_total: int = 1_000_000
-    verified_cache_bytes: int = 16 * MIB
+    verified_cache_bytes: int = 12 * MIB
     closed_memory_seconds: float = 60
 
     # Connections to relays
