@@ -7,13 +7,14 @@ something, takes all of it and sends it. Nothing here polls.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fastapi import WebSocket, WebSocketDisconnect
 from loguru import logger
+from websockets.exceptions import ConnectionClosed
 
 from .nostr import clock
 from .nostr.client.client import NostrClient
@@ -22,6 +23,7 @@ from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMess
 from .nostr.mailbox import Mailbox
 from .nostr.relay import new_id
 from .nostr.session import Command, Count, Publish, Session, Subscribe, Unsubscribe
+from .sending import BURST_CHARACTERS, Outlet, refuse_compression
 
 nostr_client: NostrClient = NostrClient()
 all_routers: list[NostrRouter] = []
@@ -62,7 +64,7 @@ def traffic(*, is_public: bool) -> Traffic:
 
 
 # What sending raises once the client went away, depending on how it went.
-CLIENT_GONE = (RuntimeError, OSError, WebSocketDisconnect)
+CLIENT_GONE = (RuntimeError, OSError, WebSocketDisconnect, ConnectionClosed)
 
 
 class NostrRouter:
@@ -145,7 +147,7 @@ class NostrRouter:
         all_routers.append(self)
         ended = asyncio.create_task(self._ended.wait(), name="nostrclient end")
         try:
-            _refuse_compression(self.websocket)
+            refuse_compression(self.websocket)
             await self.websocket.accept()
             self.start()
             await asyncio.wait(
@@ -216,15 +218,28 @@ class NostrRouter:
             self._arrived.set()
             await asyncio.sleep(0)  # the next message may be there: others first
 
-    async def _put_out(self, output: Iterable[str | Command]) -> None:
+    async def _put_out(self, outlet: Outlet, output: Iterable[str | Command]) -> None:
+        texts: list[str] = []
+        characters = 0
         for number, item in enumerate(output, 1):
             if isinstance(item, str):
-                await self.websocket.send_text(item)
-                self.sent_messages += 1
+                texts.append(item)
+                characters += len(item)
             else:
                 self._command(item)
-            if number % YIELD_AFTER_MESSAGES == 0:
+            pause = number % YIELD_AFTER_MESSAGES == 0
+            # What was taken out is sent before anything else can happen.
+            if pause or len(texts) >= outlet.burst or characters > BURST_CHARACTERS:
+                await self._send(outlet, texts)
+                texts, characters = [], 0
+            if pause:
                 await asyncio.sleep(0)  # a burst must not hold up LNbits
+        await self._send(outlet, texts)
+
+    async def _send(self, outlet: Outlet, texts: Sequence[str]) -> None:
+        if texts:
+            self.sent_messages += len(texts)
+            await outlet.send(texts)
 
     def _command(self, command: Command) -> None:
         manager = nostr_client.relay_manager
@@ -257,15 +272,16 @@ class NostrRouter:
             self.end(TRY_AGAIN_LATER, "too slow: too much was waiting to be read")
 
     async def _nostr_to_client(self) -> None:
+        outlet = Outlet(self.websocket)
         try:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
                 while deliveries := self._mailbox.take_all():
                     now = clock.now()
-                    await self._put_out(self._session.deliver(deliveries, now))
+                    await self._put_out(outlet, self._session.deliver(deliveries, now))
                 now = clock.now()
-                await self._put_out(self._session.tick(now))
+                await self._put_out(outlet, self._session.tick(now))
                 self._set_timer(now)
         except CLIENT_GONE:
             return  # the client went away
@@ -278,16 +294,3 @@ class NostrRouter:
         if deadline is not None:
             delay = max(0.0, deadline - now) + 0.001
             self._timer = self._loop.call_later(delay, self._arrived.set)
-
-
-def _refuse_compression(websocket: WebSocket) -> None:
-    """Keep uvicorn from agreeing on permessage-deflate (RFC 7692) with this client.
-
-    It is on by default, and 64 KiB become 64 MiB at once, before anybody is asked: an
-    invitation to hold up the host. ASGI has no word for it; where the server is another
-    one, or looks different inside, nothing happens.
-    """
-    protocol = getattr(websocket._receive, "__self__", None)
-    offered = getattr(protocol, "available_extensions", None)
-    if isinstance(offered, list):
-        offered.clear()

@@ -30,7 +30,7 @@ class Ask(NamedTuple):
     """Command: send a REQ on each connection; answered once all stored are there.
 
     That is after EOSE and `expect` events on each, or `seconds` later. `newest` asks on
-    so many connections only, those opened last.
+    so many connections only, those opened last; 0 on all.
     """
 
     filters: str

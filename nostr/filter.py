@@ -187,7 +187,10 @@ def matches_any(
 ) -> bool:
     """Whether any of the filters matches the event; `tags` as in `Filter.matches`."""
     tags = tags or TagValues(event)
-    return any(filter_.matches(event, tags) for filter_ in filters)
+    for filter_ in filters:  # noqa: SIM110  # `any` takes twice as long
+        if filter_.matches(event, tags):
+            return True
+    return False
 
 
 def _as_set(value: dict[str, Any], key: str) -> frozenset[Any] | None:

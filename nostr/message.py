@@ -81,6 +81,26 @@ class RelayEvent(NamedTuple):
     text: str
 
 
+class EventHead:
+    """What stands before the event in a relay's EVENTs for one subscription.
+
+    Most relays write it the same way each time, and many EVENTs in a row.
+    """
+
+    __slots__ = ("_length", "_text", "upstream_id")
+
+    def __init__(self, upstream_id: str) -> None:
+        self.upstream_id = upstream_id
+        self._text = event_head(upstream_id) + "{"
+        self._length = len(self._text) - 1
+
+    def event_text(self, text: str) -> str | None:
+        """Give the event's text; None where the message begins otherwise."""
+        if text.startswith(self._text) and text.endswith("]"):
+            return text[self._length : -1]
+        return None
+
+
 class RelayEose(NamedTuple):
     """EOSE from a relay."""
 

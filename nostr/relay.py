@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from loguru import logger
 
 from . import backoff, clock, message
-from .ask import Ask, Request
+from .ask import Request
 from .connection import Connection, ConnectionLostError, StopRequestedError, Waker
 from .errors import InvalidEvent, InvalidMessage
 from .event import Event, SignedEvent
@@ -35,7 +35,7 @@ from .settings import Settings
 AUTH_KIND = 22242
 PROGRESS_SECONDS = 0.25
 EVENTS_AT_ONCE = 100
-MESSAGES_A_TURN = 16
+MESSAGES_A_TURN = 32
 ROUND_TRIPS_KEPT = 60
 MOST_REFUSED = 1000  # events whose refusal may turn out otherwise after AUTH
 
@@ -169,6 +169,7 @@ class Relay:
         self._pending: list[Request] | None = None
         self._session = self._new_session()
         self._garbage = GarbageMeter(self._settings)
+        self._latest = message.EventHead("")
         self._informed_at: float | None = None
         self._longest: int | None = None
         self._auth_id: str | None = None
@@ -521,18 +522,20 @@ class Relay:
     def _read(self, connection: Connection) -> bool:
         """Take what has arrived; tells whether too much of it was garbage."""
         burst = Burst(clock.now(), clock.wall(), set())
-        started = burst.now
+        started, pause = burst.now, self._settings.wake_seconds
         received = connection.receive()
         turn = self._owner.message_pool.turn
         try:
             for first in range(0, len(received), MESSAGES_A_TURN):
-                burst.now = clock.now()
                 with turn:
                     for data in received[first : first + MESSAGES_A_TURN]:
                         if self._message(data, burst):
                             return True
-                if burst.now - started > self._settings.wake_seconds:
+                burst.now = clock.now()
+                if burst.now - started > pause:
+                    # Soon for the first, seldom for the rest: waking costs.
                     started = burst.now
+                    pause = min(2 * pause, self._settings.wake_seconds_most)
                     _flush(burst.touched)
             return False
         finally:
@@ -544,8 +547,15 @@ class Relay:
             self._too_large(data, burst.now)
             return False
         try:
-            heard = message.parse_relay_message(data.decode())
-        except (UnicodeDecodeError, InvalidMessage) as error:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            return self._bad(error, burst)
+        event_text = self._latest.event_text(text)
+        if event_text is not None:
+            return self._event(self._latest.upstream_id, event_text, burst)
+        try:
+            heard = message.parse_relay_message(text)
+        except InvalidMessage as error:
             return self._bad(error, burst)
         if isinstance(heard, message.RelayEvent):
             return self._event(heard.upstream_id, heard.text, burst)
@@ -570,6 +580,8 @@ class Relay:
             self.num_unasked_events += 1
             self._garbage.good()
             return False
+        if upstream_id != self._latest.upstream_id:
+            self._latest = message.EventHead(upstream_id)
         pool = self._owner.message_pool
         try:
             event = pool.verified.verify(text)
@@ -577,18 +589,15 @@ class Relay:
             return self._bad(error, burst)
         self._garbage.good()
         ask.event(event, burst.now, burst.wall)
-        if not event.is_expired(burst.wall) and not pool.deliver(
-            ask.members, event, self.url, burst.touched
-        ):
+        if event.expiration is not None and event.is_expired(burst.wall):
+            return False
+        if not pool.deliver(ask.members, event, self.url, burst.touched):
             self.num_duplicate_events += 1
-            self._progress(ask, burst.now)
+            if ask.awaiting and burst.now - ask.progress_at >= PROGRESS_SECONDS:
+                # Who waits for this relay's EOSE learns that it is busy, not silent.
+                ask.progress_at = burst.now
+                self._owner.relay_progress(self, tuple(ask.members))
         return False
-
-    def _progress(self, ask: Ask, now: float) -> None:
-        # Whoever waits for this relay's EOSE learns that it is busy, not silent.
-        if ask.awaiting and now - ask.progress_at >= PROGRESS_SECONDS:
-            ask.progress_at = now
-            self._owner.relay_progress(self, tuple(ask.members))
 
     def _heard(self, heard: message.RelayMessage, now: float, wall: float) -> None:
         session, owner = self._session, self._owner

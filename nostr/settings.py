@@ -135,6 +135,7 @@ class Settings:
     relay_auths_per_second: float = 1
     relay_burst_auths: int = 5
     wake_seconds: float = 0.002
+    wake_seconds_most: float = 0.016
     notices_per_relay: int = 50
     errors_per_relay: int = 50
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nostrclient.nostr import message
-from nostrclient.nostr.errors import InvalidMessage
+from nostrclient.nostr.errors import InvalidEvent, InvalidMessage
+from nostrclient.nostr.event import SignedEvent
 
 from .builders import signed
 from .test_filter import json_values
@@ -137,6 +138,34 @@ def test_d3_a_relay_s_event_keeps_its_text() -> None:
         assert json.loads(heard.text) == json.loads(EVENT.text)
     assert message.find_upstream_id(f'["EVENT","a b",{EVENT.text}]'[:80]) == "a b"
     assert message.find_upstream_id('["OK","a",') is None
+
+
+@pytest.mark.parametrize("upstream_id", ["a b", 'a"\\b', "ä", ""])
+def test_d3_a_known_head_gives_what_parsing_gives(upstream_id: str) -> None:
+    head = message.EventHead(upstream_id)
+    known = f'["EVENT",{json.dumps(upstream_id)},{EVENT.text}]'
+    assert head.event_text(known) == EVENT.text
+    for text in (
+        known,
+        known + "\n",
+        f" {known}",
+        known[:-1],
+        known.replace("EVENT", "event"),
+        f'["EVENT",{json.dumps(upstream_id)}]',
+        f'["EVENT",{json.dumps(upstream_id)},{EVENT.text},1]',
+        f'["EVENT",{json.dumps(upstream_id)},"{{}}"]',
+        f'["EVENT",{json.dumps(upstream_id + "c")},{EVENT.text}]',
+    ):
+        found = head.event_text(text)
+        if found is None:
+            continue
+        try:
+            heard = message.parse_relay_message(text)
+        except InvalidMessage:
+            with pytest.raises(InvalidEvent):
+                SignedEvent.parse(found)
+        else:
+            assert heard == message.RelayEvent(upstream_id, found)
 
 
 def test_d3_every_message_of_a_relay_is_read() -> None:

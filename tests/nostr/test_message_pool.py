@@ -168,14 +168,15 @@ def test_d2_seen_ids_are_a_set_that_forgets_its_oldest(
     seen = SeenIds()
     model: list[int] = []
     for number in numbers:
-        assert seen.add(f"{number:032x}" * 2) == (number not in model)
+        key = SeenIds.key(f"{number:032x}" * 2)
+        assert seen.add(key) == (number not in model)
         if number not in model:
             model.append(number)
         if len(seen) > most:
             assert seen.forget_oldest(1) == 1
             del model[0]
         assert len(seen) == len(model)
-        known = [n for n in range(31) if f"{n:032x}" * 2 in seen]
+        known = [n for n in range(31) if SeenIds.key(f"{n:032x}" * 2) in seen]
         assert known == sorted(model)
     assert seen.forget_oldest(1000) == len(model)
     assert seen.forget_oldest(1) == len(seen) == 0

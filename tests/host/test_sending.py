@@ -1,0 +1,131 @@
+"""Sending many messages at once, through a real server and to a real client."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from threading import Thread
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from dev.ports import HOST, free_port
+from nostrclient.router import CLIENT_GONE
+from nostrclient.sending import BURST_MESSAGES, Outlet, refuse_compression
+
+TEXTS = [
+    "a",
+    *("x" * size for size in (125, 126, 65535, 65536, 300_000)),
+    "ü" * 63,  # 126 bytes
+    "💜" * 20_000,
+    *(f"message {number}" for number in range(1000)),
+]
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+Serve = Callable[[Outlet], Awaitable[None]]
+
+
+@contextlib.contextmanager
+def server(serve: Serve, ws: Any = "websockets", refuse: bool = True) -> Iterator[str]:
+    """Run uvicorn, which serves each client so; gives its URL."""
+    app = FastAPI()
+
+    @app.websocket("/")
+    async def endpoint(websocket: WebSocket) -> None:
+        if refuse:
+            refuse_compression(websocket)
+        await websocket.accept()
+        await serve(Outlet(websocket))
+        with contextlib.suppress(WebSocketDisconnect):
+            await websocket.receive_text()  # until the client goes away
+
+    config = uvicorn.Config(app, HOST, free_port(), ws=ws, log_level="critical")
+    running = uvicorn.Server(config)
+    thread = Thread(target=running.run)
+    thread.start()
+    try:
+        while not running.started:
+            assert thread.is_alive()
+        yield f"ws://{HOST}:{config.port}/"
+    finally:
+        running.should_exit = True
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("ws", "refuse", "compressed", "burst"),
+    [
+        ("websockets", True, False, BURST_MESSAGES),
+        ("websockets", False, True, 1),
+        ("websockets-sansio", True, True, 1),  # a server we do not know inside
+    ],
+)
+def test_all_messages_arrive_in_order(
+    ws: str, refuse: bool, compressed: bool, burst: int
+) -> None:
+    bursts = []
+
+    async def serve(outlet: Outlet) -> None:
+        await outlet.send(["first"])  # the handshake is through afterwards
+        bursts.append(outlet.burst)
+        for first in range(0, len(TEXTS), outlet.burst):
+            await outlet.send(TEXTS[first : first + outlet.burst])
+
+    with server(serve, ws, refuse) as url, connect(url, max_size=None) as client:
+        received = [client.recv(timeout=20) for _ in range(1 + len(TEXTS))]
+        assert bool(client.protocol.extensions) == compressed
+    assert received == ["first", *TEXTS]
+    assert bursts == [burst]
+
+
+def test_who_does_not_read_is_waited_for() -> None:
+    sent = []
+    text = "x" * 100_000
+
+    async def serve(outlet: Outlet) -> None:
+        for number in range(400):
+            await outlet.send([text])
+            sent.append(number)
+
+    with server(serve) as url, connect(url, compression=None, max_queue=1) as client:
+        waited = 0
+        while not sent or waited < len(sent):
+            waited = len(sent)
+            client.socket.settimeout(None)
+            asyncio.run(asyncio.sleep(0.5))
+        assert len(sent) < 300  # the rest waits for the client
+        assert [client.recv(timeout=20) for _ in range(400)] == 400 * [text]
+    assert len(sent) == 400
+
+
+@pytest.mark.parametrize("politely", [True, False])
+def test_who_is_gone_is_noticed(politely: bool) -> None:
+    ended: list[BaseException] = []
+
+    async def serve(outlet: Outlet) -> None:
+        try:
+            for _ in range(2000):
+                await outlet.send(["are you there?"] * outlet.burst)
+                await asyncio.sleep(0.01)
+        except CLIENT_GONE as error:
+            ended.append(error)
+            raise
+
+    with server(serve) as url:
+        client = connect(url)
+        assert client.recv(timeout=20) == "are you there?"
+        if politely:
+            client.close()
+        else:
+            client.socket.shutdown(2)
+        for _ in range(2000):
+            if not ended:
+                time.sleep(0.01)
+        with contextlib.suppress(ConnectionClosed):
+            client.close()
+    assert ended
