@@ -7,19 +7,21 @@ from collections.abc import Callable
 
 HOST = "127.0.0.1"
 
-
 BELOW_EPHEMERAL = range(15_000, 30_000)
+
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment.
+    """Give a port that nobody listens on at this moment, and each only once.
 
     Not one that the system would give: until somebody listens there, seconds later, it
     may have given it to an outgoing connection.
     """
     while True:
         port = random.choice(BELOW_EPHEMERAL)  # noqa: S311  # no secret
-        if is_free(port):
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
 
 
