@@ -39,11 +39,11 @@ EVENT_OVERHEAD_BYTES = 1000  # of a parsed event in the cache, its text apart
 class SeenIds:
     """The ids delivered to one subscription, the newest so many of them."""
 
-    def __init__(self, keys: Iterable[bytes] = ()) -> None:
-        self._order: deque[bytes] = deque(keys)
-        self._ids: set[bytes] = set(self._order)
+    def __init__(self, keys: Iterable[int] = ()) -> None:
+        self._order: deque[int] = deque(keys)
+        self._ids: set[int] = set(self._order)
 
-    def keys(self) -> list[bytes]:
+    def keys(self) -> list[int]:
         """Give what another `SeenIds` begins with to know the same ids."""
         return list(self._order)
 
@@ -51,14 +51,14 @@ class SeenIds:
         return len(self._order)
 
     @staticmethod
-    def key(event_id: str) -> bytes:
+    def key(event_id: str) -> int:
         """Give what an id is known by: 128 bits tell ids apart, in half the room."""
-        return bytes.fromhex(event_id[:32])
+        return int(event_id[:32], 16)
 
-    def __contains__(self, key: bytes) -> bool:
+    def __contains__(self, key: int) -> bool:
         return key in self._ids
 
-    def add(self, key: bytes) -> bool:
+    def add(self, key: int) -> bool:
         """Add the key of an id; False if it was there."""
         if key in self._ids:
             return False
@@ -85,7 +85,7 @@ class Feed:
         upstream_id: str,
         filters: tuple[Filter, ...],
         consumer: Consumer,
-        seen: Iterable[bytes] = (),
+        seen: Iterable[int] = (),
         *,
         is_public: bool = False,
     ) -> None:
@@ -187,7 +187,7 @@ class MessagePool:
         """Give a subscription's feed; None where it is closed."""
         return self._feeds.get(upstream_id)
 
-    def seen_keys(self, upstream_id: str) -> list[bytes]:
+    def seen_keys(self, upstream_id: str) -> list[int]:
         """Give the keys of what was delivered to a subscription."""
         with self._lock:
             feed = self._feeds.get(upstream_id)

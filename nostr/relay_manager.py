@@ -237,7 +237,7 @@ class RelayManager:
         upstream_id: str,
         filters: tuple[Filter, ...],
         consumer: Consumer,
-        seen: Iterable[bytes] = (),
+        seen: Iterable[int] = (),
         *,
         is_public: bool = False,
     ) -> None:
@@ -327,7 +327,7 @@ class RelayManager:
         self._add_subscription(id, filters, ())
 
     def _add_subscription(
-        self, subscription_id: str, filters: list[Any], seen: Iterable[bytes]
+        self, subscription_id: str, filters: list[Any], seen: Iterable[int]
     ) -> None:
         parsed = parse_filters(filters)
         queues = self.message_pool.in_process

@@ -116,7 +116,7 @@ class Settings:
     count_seconds: float = 4
     seen_ids_per_subscription: int = 100_000
     seen_ids_total: int = 1_000_000
-    verified_cache_bytes: int = 12 * MIB
+    verified_cache_bytes: int = 8 * MIB
     closed_memory_seconds: float = 60
 
     # Connections to relays
@@ -148,7 +148,7 @@ class Settings:
     refresh_answer_seconds: float = 30
     probe_seconds: float = 10
     refreshes_per_second: float = 2
-    burst_refreshes: int = 10
+    burst_refreshes: int = 20
     requests_per_second: float = 50
     burst_requests: int = 100
     counts_per_second: float = 10

@@ -55,7 +55,7 @@ def test_the_numbers_of_the_rules() -> None:
     assert numbers.refresh_seconds == 300  # E5
     assert numbers.refresh_answer_seconds == 30
     assert numbers.refreshes_per_second == 2
-    assert numbers.burst_refreshes == 10
+    assert numbers.burst_refreshes == 20
     assert numbers.information_seconds == 5  # E9
     assert numbers.information_bytes == 64 * 1024
     assert numbers.penalty_seconds == 600  # F3
