@@ -457,6 +457,22 @@ def test_c4_a_version_that_is_refused_removes_nothing() -> None:
     assert new not in accepted
 
 
+def test_c4_what_a_relay_has_taken_is_not_refused_for_a_newer_version() -> None:
+    desk = Desk(A, durable=True)
+    desk.add(B)
+    old, new = made(NOW, 0), made(NOW + 1, 0)
+    desk.publish(old)
+    desk.wait(2.0)
+    desk.write_all()
+    desk.publish(new)
+    desk.wait(2.0)  # it is waiting, but not in the database yet
+    desk.take(A)
+    desk.answer(A, old)
+    # The old one is kept for B, in the database as well.
+    assert said(desk.publish(old)) == (True, "duplicate")
+    assert desk.stored == {old.id}
+
+
 def test_c4_when_full_a_newer_version_may_take_the_place_of_the_older_one() -> None:
     desk = Desk()
     old, new = made(NOW, 0), made(NOW + 1, 0)
