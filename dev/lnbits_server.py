@@ -58,7 +58,7 @@ class LnbitsServer:
         self.extension_url = f"{self.url}/{EXTENSION_ID}"
         self.websocket_url = f"ws://{HOST}:{self.port}/{EXTENSION_ID}/api/v1"
         self.public_url = f"{self.websocket_url}/relay"
-        self.http = httpx.Client(base_url=self.url, timeout=30.0)
+        self.http = _http_client(self.url)
         """A client that is signed in as the admin once the server has started."""
         self._environment = dict(environment or {})
         self._program: Leashed | None = None
@@ -168,7 +168,7 @@ class LnbitsServer:
 
     def new_user(self) -> httpx.Client:
         """Register somebody who is no admin and has the extensions enabled."""
-        user = httpx.Client(base_url=self.url, timeout=30.0)
+        user = _http_client(self.url)
         password = secrets.token_urlsafe(9)
         answer = user.post(
             "/api/v1/auth/register",
@@ -303,3 +303,9 @@ def _cipher() -> Any:
     crypto = module_from_spec(spec)
     spec.loader.exec_module(crypto)
     return crypto.AESCipher
+
+
+def _http_client(url: str) -> httpx.Client:
+    # uvicorn closes a connection that is idle for five seconds: never use one so old.
+    limits = httpx.Limits(keepalive_expiry=2.0)
+    return httpx.Client(base_url=url, timeout=30.0, limits=limits)
