@@ -40,7 +40,6 @@ _PREFIX = re.compile(r"\s*([a-z][a-z0-9-]*):")
 _CLIENT_EVENT = re.compile(r'\s*\[\s*"EVENT"\s*,\s*(?=\{)')
 _EVENT_ID = re.compile(r'"id"\s*:\s*"([0-9a-f]{64})"')
 _SUBSCRIPTION_ID = re.compile(r'\s*\[\s*"(?:REQ|COUNT)"\s*,\s*"([^"\\]{1,64})"')
-_PLAIN_EVENT = '["EVENT","'
 _RELAY_EVENT = re.compile(r'\s*\[\s*"EVENT"\s*,\s*"([^"\\]*)"\s*,\s*(?=\{)')
 
 
@@ -221,12 +220,6 @@ def find_upstream_id(head: str) -> str | None:
 
 def parse_relay_message(text: str) -> RelayMessage:
     """Parse what a relay sent. Raises `InvalidMessage`."""
-    if text.startswith(_PLAIN_EVENT):  # as nearly all relays write it
-        end = text.find('"', len(_PLAIN_EVENT))
-        upstream_id = text[len(_PLAIN_EVENT) : end]
-        plain = text.startswith('",{', end) and "\\" not in upstream_id
-        if plain and text.endswith("]"):
-            return RelayEvent(upstream_id, text[end + 2 : -1])
     head = _RELAY_EVENT.match(text)
     if head is not None:
         if not text.endswith("]"):
