@@ -195,14 +195,14 @@ class Outbox:
     ) -> list[Effect]:
         """Take an event that was checked; `consumer` is told one `Verdict`."""
         earlier = self.publications.get(event.id)
-        superseded = any(
+        if earlier is not None and not self._is_over(earlier, now):
+            return self._join(earlier, consumer)
+        if any(
             other.waiting and other.replaces(event)
             for other in self.publications.values()
-        )
-        # One that is over but superseded was published, and is owed to some still.
-        if earlier is not None and (superseded or not self._is_over(earlier, now)):
-            return self._join(earlier, consumer)
-        if superseded:
+        ):
+            if earlier is not None:  # some relay has it, and some are still owed it
+                return self._join(earlier, consumer)
             return _tell([consumer] if consumer else [], event, False, SUPERSEDED)
         self._sequence += 1
         if earlier is not None:
