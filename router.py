@@ -23,12 +23,11 @@ from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMess
 from .nostr.mailbox import Mailbox
 from .nostr.relay import new_id
 from .nostr.session import Command, Count, Publish, Session, Subscribe, Unsubscribe
-from .sending import BURST_CHARACTERS, Outlet, refuse_compression
+from .sending import BURST_CHARACTERS, BURST_MESSAGES, Outlet, refuse_compression
 
 nostr_client: NostrClient = NostrClient()
 all_routers: list[NostrRouter] = []
 
-YIELD_AFTER_MESSAGES = 50
 CLOSE_SECONDS = 2
 GOING_AWAY = 1001
 TRY_AGAIN_LATER = 1013
@@ -227,7 +226,7 @@ class NostrRouter:
                 characters += len(item)
             else:
                 self._command(item)
-            pause = number % YIELD_AFTER_MESSAGES == 0
+            pause = number % BURST_MESSAGES == 0
             # What was taken out is sent before anything else can happen.
             if pause or len(texts) >= outlet.burst or characters > BURST_CHARACTERS:
                 await self._send(outlet, texts)

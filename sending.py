@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import WebSocket
+from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
 BURST_MESSAGES = 50
 BURST_CHARACTERS = 64 * 1024
 
-_WHOLE_TEXT = 0x81  # FIN and the opcode of text
 _NEEDED = ("state", "extensions", "transport", "drain")
 
 
@@ -79,10 +79,4 @@ def _server_side(websocket: WebSocket) -> Any:
 
 
 def _frame(text: str) -> bytes:
-    payload = text.encode()
-    size = len(payload)
-    if size < 126:
-        return bytes((_WHOLE_TEXT, size)) + payload
-    if size < 65536:
-        return bytes((_WHOLE_TEXT, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((_WHOLE_TEXT, 127)) + size.to_bytes(8, "big") + payload
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)

@@ -13,7 +13,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from dev.ports import HOST, free_port
+from dev.ports import HOST, free_port, wait_until_open
 from nostrclient.router import CLIENT_GONE
 from nostrclient.sending import BURST_MESSAGES, Outlet, refuse_compression
 
@@ -49,8 +49,7 @@ def server(serve: Serve, ws: Any = "websockets", refuse: bool = True) -> Iterato
     thread = Thread(target=running.run)
     thread.start()
     try:
-        while not running.started:
-            assert thread.is_alive()
+        wait_until_open(config.port, thread.is_alive)
         yield f"ws://{HOST}:{config.port}/"
     finally:
         running.should_exit = True
@@ -93,11 +92,10 @@ def test_who_does_not_read_is_waited_for() -> None:
             sent.append(number)
 
     with server(serve) as url, connect(url, compression=None, max_queue=1) as client:
-        waited = 0
-        while not sent or waited < len(sent):
-            waited = len(sent)
-            client.socket.settimeout(None)
-            asyncio.run(asyncio.sleep(0.5))
+        seen = -1
+        while seen < len(sent):
+            seen = len(sent)
+            time.sleep(0.5)
         assert len(sent) < 300  # the rest waits for the client
         assert [client.recv(timeout=20) for _ in range(400)] == 400 * [text]
     assert len(sent) == 400
