@@ -51,9 +51,9 @@ demo: $(VENV)
 
 # --- proving it
 
-# OUT=new.json writes the figures, BASE=old.json compares with them.
+# The figures are written as JSON; BASE=old.json compares with earlier ones.
 bench: $(VENV) $(LINK)
-	@$(RUN) python -m dev.bench $(if $(OUT),--out "$(OUT)") $(if $(BASE),--base "$(BASE)") $(ARGS)
+	@$(RUN) python -m dev.bench --out "$(or $(OUT),.build/bench.json)" $(if $(BASE),--base "$(BASE)") $(ARGS)
 
 soak: $(VENV)
 	@$(RUN) python -m dev.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -23,6 +23,7 @@ from .ports import HOST, free_port
 CONNECT_SECONDS = 40.0
 PIPE = CHECKOUT / "dev" / "bench_pipe"
 PROBE_SECONDS = 0.01
+CPU_CLOCK = 2  # of a process, with all its threads: clock_getcpuclockid(3)
 
 
 class Worker:
@@ -133,6 +134,9 @@ class Stage:
 
     def cpu_seconds(self) -> float:
         """How much CPU LNbits has used so far."""
+        if platform.system() == "Linux":
+            # The process's clock counts in ns; its statistics in steps of 10 ms.
+            return time.clock_gettime(~self.process.pid << 3 | CPU_CLOCK)
         times = self.process.cpu_times()
         return times.user + times.system
 

@@ -42,6 +42,7 @@ def test_the_benchmark_measures_every_case_and_compares(
     for case in cases:
         assert case["wrong"] == 0, case
         assert case["delivered_per_second"] > 0
+        assert case["cpu_us"] > 1, case
         assert 0 < case["live_p50_ms"] <= case["live_p99_ms"] <= case["live_max_ms"]
         assert case["rss_after_mib"] > 0
         if case["subject"] == "nostrclient":
