@@ -39,7 +39,8 @@ from .outbox import (
     Undeliverable,
 )
 from .publication import Publication
-from .relay import Relay, RelayStatus, new_id
+from .relay import Relay, new_id
+from .relay_record import RelayRecord, RelayStatus
 from .relay_session import ClosedForGood
 from .relay_url import known_relay_url, normalize_relay_url
 from .settings import Settings
@@ -562,10 +563,10 @@ class RelayManager:
 
     # What relays tell (RelayOwner)
 
-    def _is_current(self, relay: Relay) -> bool:
+    def _is_current(self, relay: RelayRecord) -> bool:
         return self.relays.get(relay.url) is relay and relay.url in self._active
 
-    def relay_connected(self, relay: Relay) -> None:
+    def relay_connected(self, relay: RelayRecord) -> None:
         """A relay's connection is open."""
         with self._lock:
             if not self._is_current(relay):
@@ -574,7 +575,7 @@ class RelayManager:
             if relay.read:
                 self._tell_all(RelayChanged(relay.url, True, True))
 
-    def relay_disconnected(self, relay: Relay) -> None:
+    def relay_disconnected(self, relay: RelayRecord) -> None:
         """A relay's connection ended, or could not be made."""
         with self._lock:
             if not self._is_current(relay):
@@ -588,7 +589,7 @@ class RelayManager:
         self._log_reports()
 
     def relay_answered(
-        self, relay: Relay, event_id: str, accepted: bool, reason: str
+        self, relay: RelayRecord, event_id: str, accepted: bool, reason: str
     ) -> None:
         """A relay sent OK."""
         with self._lock:
@@ -600,54 +601,56 @@ class RelayManager:
             self._carry_out(effects)
         self._log_reports()
 
-    def relay_finished(self, relay: Relay, upstream_ids: Iterable[str]) -> None:
+    def relay_finished(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
         """A relay sent its first EOSE for these subscriptions."""
         for upstream_id in upstream_ids:
             feed = self.message_pool.feed(upstream_id)
             if feed is not None:
                 feed.consumer.put(Eose(upstream_id, relay.url))
 
-    def relay_progress(self, relay: Relay, upstream_ids: Iterable[str]) -> None:
+    def relay_progress(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
         """A relay is sending known stored events for these subscriptions."""
         for upstream_id in upstream_ids:
             feed = self.message_pool.feed(upstream_id)
             if feed is not None:
                 feed.consumer.put(Progress(upstream_id, relay.url))
 
-    def relay_closed(self, relay: Relay, closed: ClosedForGood) -> None:
+    def relay_closed(self, relay: RelayRecord, closed: ClosedForGood) -> None:
         """A relay closed subscriptions for good."""
         for upstream_id in closed.upstream_ids:
             feed = self.message_pool.feed(upstream_id)
             if feed is not None:
                 feed.consumer.put(Closed(upstream_id, relay.url, closed.message))
 
-    def relay_counted(self, relay: Relay, upstream_id: str, count: int | None) -> None:
+    def relay_counted(
+        self, relay: RelayRecord, upstream_id: str, count: int | None
+    ) -> None:
         """A relay answered a COUNT, or refused to."""
         with self._lock:
             self._counts.answered(relay.url, upstream_id, count)
 
-    def relay_authenticated(self, relay: Relay) -> None:
+    def relay_authenticated(self, relay: RelayRecord) -> None:
         """A relay accepted our AUTH: what it did not answer for good is sent again."""
         with self._lock:
             if self._is_current(relay):
                 self.outbox.relay_connected(relay.url)
 
-    def relay_informed(self, relay: Relay, information: RelayInformation) -> None:
+    def relay_informed(self, relay: RelayRecord, information: RelayInformation) -> None:
         """A relay's NIP-11 document was read; ourselves we do not connect to (F1)."""
         if information.instance_id != self.instance_id:
             return
         with self._lock:
             if self._is_current(relay):
                 relay.add_error("this is nostrclient's own endpoint")
-                self._deactivate(relay)
+                self._deactivate(self.relays[relay.url])
         self._log_reports()
 
-    def relay_noticed(self, relay: Relay, text: str) -> None:
+    def relay_noticed(self, relay: RelayRecord, text: str) -> None:
         """A relay sent NOTICE; it also goes to whoever polls notices."""
         self.message_pool.in_process.put(Notice(relay.url, text))
 
     def take_events(
-        self, relay: Relay, most: int
+        self, relay: RelayRecord, most: int
     ) -> tuple[list[SignedEvent], float | None]:
         """Give a relay the events to publish now, and when to ask again."""
         with self._lock:

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha1
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from dev.ports import HOST
 from nostrclient.nostr import clock
 from nostrclient.nostr.connection import Connection, ConnectionLostError, Waker
+from nostrclient.nostr.conversation import Burst, Conversation, TooMuchGarbageError
 from nostrclient.nostr.information import parse_information
 from nostrclient.nostr.key import PrivateKey
 from nostrclient.nostr.mailbox import Mailbox
-from nostrclient.nostr.relay import Burst, RelayStatus
 from nostrclient.nostr.relay_manager import RelayManager
+from nostrclient.nostr.relay_record import RelayStatus
+from nostrclient.nostr.relay_session import RelaySession
 from nostrclient.nostr.session import Session, Subscribe, Unsubscribe
 from nostrclient.nostr.settings import Settings
 
@@ -71,10 +73,12 @@ class World:
                 self.manager.subscribe(
                     command.upstream_id, command.filters, self.mailbox
                 )
-        upstream = self.relay._session
+        upstream = self.upstream = RelaySession(settings, lambda: next(ids))
+        self.conversation = Conversation(
+            self.relay, upstream, self.manager, settings, cast(Connection, None)
+        )
         for request in self.manager._requests.values():
             upstream.subscribe(request)
-        upstream.can_authenticate = identity is not None
         upstream.open(self.now, 0.0)
         self.relay.status = RelayStatus.CONNECTED
         self.take_output()
@@ -82,8 +86,9 @@ class World:
     def hear(self, data: bytes) -> list[list[Any]]:
         """Let the relay say something; gives the checked replies to the client."""
         self.now += 0.1
-        self.relay._message(data, Burst(self.now, 1_700_000_000.0, set()))
-        self.relay._session.tick(self.now, 1_700_000_000.0)
+        with suppress(TooMuchGarbageError):
+            self.conversation.hear(data, Burst(self.now, 1_700_000_000.0, set()))
+        self.upstream.tick(self.now, 1_700_000_000.0)
         self.take_output()
         replies: list[list[Any]] = []
         for item in self.session.deliver(self.mailbox.take_all(), self.now):
@@ -92,15 +97,15 @@ class World:
             else:
                 assert isinstance(item, Unsubscribe)
                 self.manager.unsubscribe(item.upstream_id)
-                self.relay._session.unsubscribe(item.upstream_id)
+                self.upstream.unsubscribe(item.upstream_id)
         return replies
 
     def take_output(self) -> None:
         """Check what the relay is sent: a strict reader must be able to take it."""
-        for text in self.relay._session.output:
+        for text in self.upstream.output:
             text.encode()
             assert strict_json(text)[0] in ("REQ", "CLOSE", "AUTH", "EVENT", "COUNT")
-        self.relay._session.output.clear()
+        self.upstream.output.clear()
 
 
 upstream_ids = st.sampled_from(["up0", "up1", "up2", "up0-1", "nobody's"])
@@ -128,11 +133,11 @@ def test_f3_whatever_a_relay_says(
     assert len(set(delivered)) == len(delivered)
     for upstream_id in world.session.upstream_ids:
         world.manager.unsubscribe(upstream_id)
-        world.relay._session.unsubscribe(upstream_id)
+        world.upstream.unsubscribe(upstream_id)
     assert world.manager.subscription_count == 0
     assert world.manager.message_pool.feed_count == 0
     assert world.manager.message_pool.seen_total == 0
-    session = world.relay._session
+    session = world.upstream
     assert session.subscription_count == 0
     for kept in (session._wires, session._queue, session._refreshes, session._ask_of):
         assert not kept

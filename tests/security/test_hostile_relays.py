@@ -97,21 +97,6 @@ def test_f5_a_challenge_that_nothing_can_be_signed_for_is_garbage() -> None:
         raise AssertionError(text)
 
 
-def test_f5_a_flood_of_refusals_for_want_of_auth_is_bounded() -> None:
-    refusals = 20_000
-
-    def opened(connection: ServerConnection) -> None:
-        for number in range(refusals):
-            say(connection, "OK", f"{number:064x}", False, "auth-required: please")
-        say(connection, "NOTICE", "done")
-
-    with HostileRelay(silent, opened=opened) as relay, managed() as manager:
-        manager.identity = PrivateKey()
-        known = manager.add_relay(relay.url)
-        wait_until(lambda: known.notice_list == ["done"], "all were sent")
-        assert len(known._refused_unauthenticated) <= 1000
-
-
 def test_d6_a_count_is_a_number_that_any_reader_takes() -> None:
     for count in ["true", "-1", "1.5", "9007199254740993", "9" * 400, "null"]:
         text = f'["COUNT","s",{{"count":{count}}}]'

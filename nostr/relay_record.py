@@ -1,0 +1,158 @@
+"""What is known of one relay: its status, its counters, what it said and did wrong."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import NamedTuple
+
+from loguru import logger
+
+from . import clock
+from .information import RelayInformation
+from .message import printable
+from .settings import Settings
+
+ROUND_TRIPS_KEPT = 60
+
+
+class RelayStatus(Enum):
+    """Where a relay's connection stands."""
+
+    STOPPED = "stopped"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING = "waiting"  # for the next attempt to connect
+    PENALISED = "penalised"  # left alone for a while because of its garbage
+
+
+_MOVES: dict[RelayStatus, frozenset[RelayStatus]] = {
+    RelayStatus.STOPPED: frozenset((RelayStatus.CONNECTING,)),
+    RelayStatus.CONNECTING: frozenset(
+        (RelayStatus.CONNECTED, RelayStatus.WAITING, RelayStatus.STOPPED)
+    ),
+    RelayStatus.CONNECTED: frozenset(
+        (RelayStatus.WAITING, RelayStatus.PENALISED, RelayStatus.STOPPED)
+    ),
+    RelayStatus.WAITING: frozenset((RelayStatus.CONNECTING, RelayStatus.STOPPED)),
+    RelayStatus.PENALISED: frozenset((RelayStatus.CONNECTING, RelayStatus.STOPPED)),
+}
+
+
+class Noted(NamedTuple):
+    """Something a relay said or that went wrong, and when (Unix seconds)."""
+
+    text: str
+    at: float
+
+
+class RelayRecord:
+    """What is known of one relay; written by its thread, read by anybody.
+
+    `since` is when its present status began, in Unix seconds.
+    """
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self.url = url
+        self.read = True
+        self.write = True
+        self.status = RelayStatus.STOPPED
+        self.since = clock.wall()
+        self.retry_at: float | None = None
+        self.lost_at: float | None = None
+        self.attempts = 0
+        self.connections = 0
+        self.error_counter = 0
+        self.num_received_events = 0
+        self.num_sent_events = 0
+        self.num_duplicate_events = 0
+        self.num_invalid_messages = 0
+        self.num_unasked_events = 0
+        self.round_trip_seconds: float | None = None
+        self.information: RelayInformation | None = None
+        self.asks_who_we_are = False
+        self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS_KEPT)
+        self._errors: deque[Noted] = deque(maxlen=settings.errors_per_relay)
+        self._notices: deque[Noted] = deque(maxlen=settings.notices_per_relay)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is open."""
+        return self.status is RelayStatus.CONNECTED
+
+    @property
+    def first_attempt(self) -> bool:
+        """Whether the very first attempt to connect is still under way."""
+        return (
+            self.status in (RelayStatus.CONNECTING, RelayStatus.STOPPED)
+            and self.attempts == 0
+            and self.connections == 0
+        )
+
+    @property
+    def ping(self) -> int:
+        """The latest round-trip time in milliseconds, 0 while unknown."""
+        if not self.connected or self.round_trip_seconds is None:
+            return 0
+        return max(1, round(self.round_trip_seconds * 1000))
+
+    @property
+    def round_trips(self) -> list[float]:
+        """The latest round-trip times in seconds, oldest first."""
+        return list(self._round_trips.copy())
+
+    @property
+    def error_list(self) -> list[str]:
+        """What went wrong lately, newest first."""
+        return [noted.text for noted in self.errors]
+
+    @property
+    def notice_list(self) -> list[str]:
+        """What the relay noticed us of lately, newest first."""
+        return [noted.text for noted in self.notices]
+
+    @property
+    def errors(self) -> list[Noted]:
+        """What went wrong lately and when, newest first."""
+        return list(reversed(self._errors.copy()))
+
+    @property
+    def notices(self) -> list[Noted]:
+        """The relay's NOTICEs lately and when, newest first."""
+        return list(reversed(self._notices.copy()))
+
+    def move(self, status: RelayStatus) -> None:
+        """Note where the connection stands now; only certain moves make sense."""
+        if status is self.status:
+            return
+        if status not in _MOVES[self.status]:
+            raise AssertionError(f"{self.status} does not become {status}")
+        self.status = status
+        self.since = clock.wall()
+        if status is RelayStatus.CONNECTED:
+            logger.info(f"relay {self.url}: connected")
+        elif status is RelayStatus.PENALISED:
+            logger.warning(f"relay {self.url}: left alone, it sends garbage")
+
+    def measured(self, seconds: float | None) -> None:
+        """Note the latest round-trip time of the connection."""
+        if seconds is not None and seconds != self.round_trip_seconds:
+            self._round_trips.append(seconds)
+        self.round_trip_seconds = seconds
+
+    def failed(self, reason: str) -> None:
+        """Note why a connection could not be made, or ended."""
+        # Logged, but for each of many vain attempts.
+        self.add_error(reason, warn=self.connected or self.attempts == 0)
+
+    def add_error(self, text: str, *, warn: bool = True) -> None:
+        """Note that something is wrong with this relay."""
+        text = printable(text)
+        self.error_counter += 1
+        self._errors.append(Noted(text, clock.wall()))
+        if warn:
+            logger.warning(f"relay {self.url}: {text}")
+
+    def add_notice(self, notice: str) -> None:
+        """Note a NOTICE of this relay."""
+        self._notices.append(Noted(printable(notice), clock.wall()))

@@ -1,0 +1,72 @@
+"""What is known of a relay, and how it is told."""
+
+import pytest
+
+from nostrclient.nostr.relay_record import (
+    ROUND_TRIPS_KEPT,
+    RelayRecord,
+    RelayStatus,
+)
+from nostrclient.nostr.settings import DEFAULTS
+
+
+@pytest.fixture
+def record() -> RelayRecord:
+    return RelayRecord("wss://relay.example", DEFAULTS)
+
+
+def test_only_certain_moves_make_sense(record: RelayRecord) -> None:
+    for status in (
+        RelayStatus.CONNECTING,
+        RelayStatus.CONNECTED,
+        RelayStatus.CONNECTED,
+        RelayStatus.PENALISED,
+        RelayStatus.CONNECTING,
+        RelayStatus.WAITING,
+        RelayStatus.STOPPED,
+    ):
+        record.move(status)
+        assert record.status is status
+        assert record.connected == (status is RelayStatus.CONNECTED)
+    with pytest.raises(AssertionError):
+        record.move(RelayStatus.CONNECTED)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "connections", "first"), [(0, 0, True), (1, 0, False), (0, 1, False)]
+)
+def test_the_first_attempt_is_over_once_it_failed_or_not(
+    record: RelayRecord, attempts: int, connections: int, first: bool
+) -> None:
+    record.move(RelayStatus.CONNECTING)
+    record.attempts, record.connections = attempts, connections
+    assert record.first_attempt is first
+
+
+def test_d7_the_latest_comes_first_and_is_one_bounded_line(
+    record: RelayRecord,
+) -> None:
+    record.add_notice("first")
+    record.add_notice("second\n\x1b[31m")
+    assert record.notice_list == ["second\ufffd\ufffd[31m", "first"]
+    for number in range(DEFAULTS.errors_per_relay + 5):
+        record.add_error(f"{number}" + "x" * 10_000)
+    assert record.error_counter == DEFAULTS.errors_per_relay + 5
+    assert len(record.errors) == DEFAULTS.errors_per_relay
+    assert record.error_list[0].startswith(f"{DEFAULTS.errors_per_relay + 4}xxx")
+    assert max(map(len, record.error_list)) <= 500
+    assert record.errors[0].at >= record.errors[-1].at > 0
+
+
+def test_round_trips_are_kept_once_each(record: RelayRecord) -> None:
+    assert record.ping == 0
+    record.move(RelayStatus.CONNECTING)
+    record.move(RelayStatus.CONNECTED)
+    record.measured(None)
+    record.measured(0.0001)
+    record.measured(0.0001)
+    assert (record.ping, record.round_trips) == (1, [0.0001])
+    for number in range(ROUND_TRIPS_KEPT + 5):
+        record.measured(float(number))
+    assert len(record.round_trips) == ROUND_TRIPS_KEPT
+    assert record.ping == 1000 * (ROUND_TRIPS_KEPT + 4)
