@@ -71,6 +71,13 @@ CORS = {
     "Access-Control-Allow-Methods": "*",
 }
 
+
+class _Changes:
+    """How often the configuration was changed."""
+
+    total = 0
+
+
 nostrclient_api_router = APIRouter(responses=REFUSED)
 
 
@@ -323,6 +330,7 @@ async def api_update_config(data: ConfigUpdate) -> Config:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
     config = Config(**{**stored.dict(), **changes, "settings": numbers})
     await update_config(config)
+    _Changes.total += 1
     closing = [
         router.stop()
         for router in all_routers
@@ -433,8 +441,21 @@ async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
     await NostrRouter(websocket, is_public=is_public, address=address).run()
 
 
+async def _present_config() -> Config:
+    """Give the configuration as it is now, also where it changes meanwhile.
+
+    Whoever is let in by an earlier one would stay: those to be sent away are counted
+    the moment it has changed.
+    """
+    while True:
+        changes = _Changes.total
+        config = await get_config()
+        if changes == _Changes.total:
+            return config
+
+
 async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:
-    config = await get_config()
+    config = await _present_config()
     if is_public and not config.public_ws:
         return "the public endpoint is closed"
     if not is_public and not config.private_ws:
