@@ -138,10 +138,14 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 
 async def _load(previous: dict[str, Any] | None) -> None:
     try:
-        if previous is not None:
-            await _take_over(previous)
+        # The numbers come first: by the defaults, what is taken over may be too much or
+        # too old. Without them it is taken over as well.
+        try:
+            await configure()
+        finally:
+            if previous is not None:
+                await _take_over(previous)
         vars(_process).setdefault("clients", WeakSet()).add(nostr_client)
-        await configure()
         await load_identity()
         await restore_outbox()
     finally:

@@ -1,0 +1,90 @@
+"""What an upgrade hands over is taken over by the operator's numbers."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from nostrclient import tasks
+from nostrclient.models import Config
+from nostrclient.nostr.relay_manager import RelayManager
+from nostrclient.router import NostrRouter, nostr_client
+from tests.nostr.builders import signed
+
+DAY = 24 * 60 * 60
+NUMBERS = Config(settings={"outbox_expiry_seconds": 30 * DAY})
+
+
+class Earlier:
+    """An earlier generation, in whose outbox an event has waited for eight days."""
+
+    def __init__(self) -> None:
+        self.event = signed("it takes time")
+        self.stopped = False
+        self._manager = RelayManager()
+        self._manager.outbox_restore(
+            self.event, is_public=False, age_seconds=8 * DAY, accepted=False, owed=[]
+        )
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    def hand_over(self, successor: Any) -> dict[str, Any]:
+        received = (
+            NostrRouter.received_subscription_events,
+            NostrRouter.received_subscription_notices,
+            NostrRouter.received_subscription_eosenotices,
+        )
+        return self._manager.hand_over() | {"received": received}
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _no_rows() -> list[Any]:
+    return []
+
+
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch) -> RelayManager:
+    """The relay manager of a later generation, whose database is empty."""
+    manager = RelayManager()
+    monkeypatch.setattr(nostr_client, "relay_manager", manager)
+    monkeypatch.setattr(tasks, "get_identity", _nothing)
+    monkeypatch.setattr(tasks, "get_outbox", _no_rows)
+    monkeypatch.setattr(tasks, "get_relays", _no_rows)
+    return manager
+
+
+def load(earlier: Earlier) -> None:
+    previous = {"stop": earlier.stop, "hand_over": earlier.hand_over}
+    asyncio.run(tasks._load(previous))
+
+
+def test_c4_what_is_taken_over_waits_as_long_as_the_operator_said(
+    manager: RelayManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get_config() -> Config:
+        return NUMBERS
+
+    monkeypatch.setattr(tasks, "get_config", get_config)
+    earlier = Earlier()
+    load(earlier)
+    manager.step()
+    assert earlier.stopped
+    assert manager.outbox_publication(earlier.event.id) is not None
+
+
+def test_f7_an_earlier_generation_is_stopped_where_no_number_can_be_read(
+    manager: RelayManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get_config() -> Config:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(tasks, "get_config", get_config)
+    earlier = Earlier()
+    with pytest.raises(OSError, match="the disk is gone"):
+        load(earlier)
+    assert earlier.stopped
+    assert manager.outbox_publication(earlier.event.id) is not None
