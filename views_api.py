@@ -370,7 +370,7 @@ async def api_get_identity() -> Identity:
 async def api_update_identity(data: IdentityUpdate) -> Identity:
     """Authenticate with a given key, or with a new one, from now on."""
     if (data.nsec is None) is not data.generate:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "Give an nsec, or ask for a key.")
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "Give either nsec or generate.")
     try:
         key = PrivateKey() if data.nsec is None else _private_key(data.nsec.strip())
         await update_identity(encrypt_identity(key))
