@@ -122,8 +122,11 @@ class Outbox:
         self._sweep_at: float | None = None
 
     def configure(self, settings: Settings) -> None:
-        """Go by other numbers from now on."""
+        """Go by other numbers from now on, also with what waits already."""
         self._settings = settings
+        for publication in self.publications.values():
+            lifetime = self._lifetime(publication.event)
+            publication.expires_at = publication.published_at + lifetime
 
     # Relays
 
@@ -256,15 +259,12 @@ class Outbox:
     def _add(
         self, event: SignedEvent, sequence: int, now: float, *, is_public: bool
     ) -> Publication:
-        lifetime = self._settings.outbox_expiry_seconds
-        if event.is_ephemeral:
-            lifetime = self._settings.ephemeral_expiry_seconds
         publication = Publication(
             event=event,
             sequence=sequence,
             is_public=is_public,
             published_at=now,
-            expires_at=now + lifetime,
+            expires_at=now + self._lifetime(event),
         )
         self.publications[event.id] = publication
         self._sweep_before(publication.expires_at, now)
@@ -272,6 +272,11 @@ class Outbox:
             if relay.asked:
                 self._owe(publication, relay_url)
         return publication
+
+    def _lifetime(self, event: SignedEvent) -> float:
+        if event.is_ephemeral:
+            return self._settings.ephemeral_expiry_seconds
+        return self._settings.outbox_expiry_seconds
 
     def _owe(self, publication: Publication, relay_url: str) -> None:
         relay = self.relays.setdefault(relay_url, OutboxRelay())

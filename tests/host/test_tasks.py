@@ -66,6 +66,7 @@ def test_c4_what_is_taken_over_waits_as_long_as_the_operator_said(
     manager: RelayManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def get_config() -> Config:
+        manager.step()  # the outbox's task goes on meanwhile
         return NUMBERS
 
     monkeypatch.setattr(tasks, "get_config", get_config)

@@ -529,6 +529,19 @@ def test_c4_copies_for_a_dead_relay_are_kept_apart_the_newest_hundred() -> None:
     assert desk.outbox.publications == {}
 
 
+@pytest.mark.parametrize("days", [1, 30])
+def test_c4_what_waits_already_goes_by_a_new_expiry(days: int) -> None:
+    desk = Desk()
+    event = made()
+    desk.publish(event)
+    desk.wait(60)
+    desk.outbox.configure(replace(DEFAULTS, outbox_expiry_seconds=days * DAY_SECONDS))
+    desk.wait(days * DAY_SECONDS - 61)
+    assert desk.waiting == [event]
+    desk.wait(1)
+    assert desk.waiting == []
+
+
 def test_c4_what_was_kept_apart_for_seven_days_is_dropped_and_counted() -> None:
     desk = Desk(A)
     desk.add(E)
