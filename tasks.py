@@ -11,7 +11,6 @@ from typing import Any
 from weakref import WeakSet
 
 from loguru import logger
-from sqlalchemy.exc import SQLAlchemyError
 
 from . import live
 from .crud import (
@@ -259,7 +258,7 @@ async def write_ledger() -> None:
         try:
             gone = [key for key in latest if key not in kept]
             await write_outbox(saved, gone)
-        except (SQLAlchemyError, OSError, asyncio.TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  # drivers raise errors of their own
             logger.error(f"the outbox could not be stored: {error}")
             await _not_stored(entries)
             continue

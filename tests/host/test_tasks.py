@@ -1,15 +1,19 @@
-"""What an upgrade hands over is taken over by the operator's numbers."""
+"""What an upgrade hands over, and a database that does not do as it should."""
 
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from nostrclient import tasks
 from nostrclient.models import Config
+from nostrclient.nostr.client.client import NostrClient
+from nostrclient.nostr.delivery import Verdict
+from nostrclient.nostr.outbox import NOT_STORED
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.router import NostrRouter, nostr_client
-from tests.nostr.builders import signed
+from tests.nostr.builders import Inbox, signed
 
 DAY = 24 * 60 * 60
 NUMBERS = Config(settings={"outbox_expiry_seconds": 30 * DAY})
@@ -89,3 +93,31 @@ def test_f7_an_earlier_generation_is_stopped_where_no_number_can_be_read(
         load(earlier)
     assert earlier.stopped
     assert manager.outbox_publication(earlier.event.id) is not None
+
+
+async def test_c3_a_database_that_cannot_be_connected_to_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What asyncpg raises while it connects is no error of SQLAlchemy."""
+    client = NostrClient()
+    manager = client.relay_manager
+    manager.outbox.durable = True
+    failures = [
+        asyncpg.CannotConnectNowError("the database system is starting up"),
+        asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+    ]
+
+    async def write(*_: object) -> None:
+        await asyncio.sleep(0)
+        if failures:
+            raise failures.pop(0)
+
+    monkeypatch.setattr(tasks, "nostr_client", client)
+    monkeypatch.setattr(tasks, "write_outbox", write)
+    monkeypatch.setattr(tasks, "STORE_RETRY_SECONDS", 0.01)
+    event, inbox = signed(), Inbox()
+    manager.publish(event, inbox)
+    await tasks.write_ledger()
+    assert inbox.items == [Verdict(event.id, False, NOT_STORED)]
+    assert not failures
+    assert not manager.ledger
