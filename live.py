@@ -17,6 +17,7 @@ from loguru import logger
 
 from . import shown
 from .router import CLIENT_GONE, GOING_AWAY, nostr_client
+from .sending import Outlet
 
 MOST_LISTENERS = 20
 MOST_TICKETS = 100
@@ -170,7 +171,7 @@ class Listener:
                 if not listeners:
                     await _snapshots.forget()
                 with suppress(*CLIENT_GONE):
-                    await self._websocket.close(GOING_AWAY)
+                    await Outlet(self._websocket).close(GOING_AWAY)
             finally:
                 self._finished.set()
 

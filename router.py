@@ -28,7 +28,6 @@ from .sending import BURST_CHARACTERS, BURST_MESSAGES, Outlet, refuse_compressio
 nostr_client: NostrClient = NostrClient()
 all_routers: list[NostrRouter] = []
 
-CLOSE_SECONDS = 2
 GOING_AWAY = 1001
 TRY_AGAIN_LATER = 1013
 
@@ -187,10 +186,9 @@ class NostrRouter:
         if self in all_routers:
             all_routers.remove(self)
             _departed[self.is_public].add(self)
-        closing = self.websocket.close(self._end_code, self._end_reason)
         try:
-            with suppress(*CLIENT_GONE, asyncio.TimeoutError):
-                await asyncio.wait_for(closing, CLOSE_SECONDS)
+            with suppress(*CLIENT_GONE):
+                await Outlet(self.websocket).close(self._end_code, self._end_reason)
         finally:
             self._finished.set()
 

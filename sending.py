@@ -1,5 +1,7 @@
 """Sends a client all that is there at once, past ASGI where the server lets us.
 
+Ends the connection, too, whatever the other end does.
+
 Messages go through Starlette, LNbits' middleware, uvicorn and `websockets` one at a
 time, and that costs half as much as all else that is done for an event, its signature
 apart. Where the server is uvicorn with `websockets`, as it is under LNbits, the frames
@@ -8,6 +10,7 @@ of many are put together here (RFC 6455, section 5.2) and written in one piece.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +20,7 @@ from websockets.protocol import State
 
 BURST_MESSAGES = 50
 BURST_CHARACTERS = 64 * 1024
+CLOSE_SECONDS = 2
 
 _NEEDED = ("state", "extensions", "transport", "drain")
 
@@ -49,6 +53,27 @@ class Outlet:
         else:
             for text in texts:
                 await self._websocket.send_text(text)
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """End the connection (RFC 6455), in a little more than `CLOSE_SECONDS` at most.
+
+        The server waits longer for the answer to its closing frame, and for ever until
+        what was sent before is read: who does neither would keep the socket.
+        """
+        closing = asyncio.ensure_future(self._websocket.close(code, reason))
+        try:
+            await asyncio.wait([closing], timeout=CLOSE_SECONDS)
+            if closing.done():
+                closing.result()
+                return
+            transport = getattr(_server_side(self._websocket), "transport", None)
+            if transport is not None:
+                transport.abort()
+        finally:
+            closing.cancel()
+        await asyncio.wait([closing], timeout=CLOSE_SECONDS)
+        if closing.done() and not closing.cancelled():
+            closing.result()
 
     @property
     def _is_direct(self) -> bool:

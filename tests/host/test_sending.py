@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -15,7 +18,13 @@ from websockets.sync.client import connect
 
 from dev.ports import HOST, free_port, wait_until_open
 from nostrclient.router import CLIENT_GONE
-from nostrclient.sending import BURST_MESSAGES, Outlet, refuse_compression
+from nostrclient.sending import (
+    BURST_MESSAGES,
+    CLOSE_SECONDS,
+    Outlet,
+    refuse_compression,
+)
+from tests.e2e.clients import wait_until
 
 TEXTS = [
     "a",
@@ -24,6 +33,12 @@ TEXTS = [
     "💜" * 20_000,
     *(f"message {number}" for number in range(1000)),
 ]
+
+HANDSHAKE = (
+    "GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -127,3 +142,34 @@ def test_who_is_gone_is_noticed(politely: bool) -> None:
         with contextlib.suppress(ConnectionClosed):
             client.close()
     assert ended
+
+
+@pytest.mark.parametrize("waiting", [0, 100])
+def test_f7_who_neither_reads_nor_answers_is_gone_in_time(waiting: int) -> None:
+    took: list[float] = []
+
+    async def serve(outlet: Outlet) -> None:
+        texts = waiting * ["x" * 100_000]
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(outlet.send(["first", *texts]), 0.5)
+        began = time.monotonic()
+        with contextlib.suppress(*CLIENT_GONE):
+            await outlet.close(1001, "endpoint closed")
+        took.append(time.monotonic() - began)
+
+    with server(serve) as url:
+        port = urlsplit(url).port or 0
+        with socket.create_connection((HOST, port)) as client:
+            client.sendall(HANDSHAKE.format(port=port).encode())
+            wait_until(lambda: bool(took), "it is closed", 20.0)
+            assert took[0] < CLOSE_SECONDS + 1
+            wait_until(lambda: not connections(port), "no socket is left", 2.0)
+
+
+def connections(port: int) -> list[Any]:
+    """Give the server's ends of connections."""
+    return [
+        found
+        for found in psutil.Process().net_connections("tcp")
+        if found.status != psutil.CONN_LISTEN and found.laddr.port == port
+    ]
