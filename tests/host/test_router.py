@@ -1,0 +1,66 @@
+"""One client's WebSocket, where its other end is one of our own making."""
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from nostrclient import router
+from nostrclient.nostr.client.client import NostrClient
+from nostrclient.nostr.mailbox import Mailbox
+from nostrclient.nostr.settings import DEFAULTS
+from tests.nostr.builders import made
+
+
+class BusyClient:
+    """Asks for two things; whenever it is sent something, more of the first comes."""
+
+    _receive = None
+
+    def __init__(self, client: NostrClient) -> None:
+        self.pool = client.relay_manager.message_pool
+        self.requests = [["REQ", "busy", {"kinds": [1]}], ["REQ", "quiet", {}]]
+        self.received: list[list[Any]] = []
+        self.served: router.NostrRouter | None = None
+
+    async def accept(self) -> None:
+        pass
+
+    async def close(self, *_: object) -> None:
+        pass
+
+    async def receive(self) -> dict[str, str]:
+        if not self.requests:
+            await asyncio.Event().wait()
+        return {"type": "websocket.receive", "text": json.dumps(self.requests.pop(0))}
+
+    async def send_text(self, text: str) -> None:
+        self.received.append(json.loads(text))
+        assert self.served is not None
+        touched: set[Mailbox] = set()
+        self.pool.deliver(self.served.subscriptions[:1], made(), "wss://a", touched)
+        for mailbox in touched:
+            mailbox.flush()
+        await asyncio.sleep(0.001)
+
+
+async def test_d4_an_eose_does_not_wait_until_nothing_else_is_to_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = NostrClient(replace(DEFAULTS, eose_seconds=0.1, eose_max_seconds=0.2))
+    monkeypatch.setattr(router, "nostr_client", client)
+    websocket = BusyClient(client)
+    websocket.served = router.NostrRouter(websocket)  # type: ignore[arg-type]
+    running = asyncio.create_task(websocket.served.run())
+    try:
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if ["EOSE", "quiet"] in websocket.received:
+                break
+        assert websocket.received.count(["EOSE", "quiet"]) == 1
+        assert sum(message[0] == "EVENT" for message in websocket.received) > 10
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
