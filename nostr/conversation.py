@@ -149,22 +149,16 @@ class Conversation:
             for text in session.output:
                 connection.send(text)
             session.output.clear()
-            ping_sent_at = connection.ping_sent_at
-            if ping_sent_at is not None:
-                if now - ping_sent_at > settings.pong_seconds:
-                    raise ConnectionLostError("no answer to a ping")
-            elif now >= ping_at:
+            if connection.ping_sent_at is None and now >= ping_at:
                 connection.send_ping()
                 ping_at = now + settings.ping_seconds
+            due = [ping_at]
+            if connection.ping_sent_at is not None:
+                due = [connection.ping_sent_at + settings.pong_seconds + 0.001]
+                if now >= due[0]:
+                    raise ConnectionLostError("no answer to a ping")
             connection.flush()
             self._relay.measured(connection.round_trip_seconds)
-            due = [
-                (
-                    ping_at
-                    if ping_sent_at is None
-                    else ping_sent_at + settings.pong_seconds + 0.001
-                )
-            ]
             due += [at for at in (session.deadline(now), again) if at is not None]
             readable = connection.wait(min(due) - clock.now())
 

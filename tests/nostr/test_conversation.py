@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from nostrclient.nostr import clock
-from nostrclient.nostr.connection import Connection
+from nostrclient.nostr.connection import Connection, StopRequestedError
 from nostrclient.nostr.conversation import (
     MESSAGES_A_TURN,
     MOST_REFUSED,
@@ -105,6 +105,30 @@ def test_who_waits_for_a_count_hears_that_the_relay_is_gone(
         else:
             manager.remove_relay(URL)
         assert inbox.items == [Counted("up", None)]
+
+
+def test_e3_an_answer_to_a_ping_is_waited_for_no_longer_than_it_may_take(
+    manager: RelayManager, relay: Relay
+) -> None:
+    conversation = begun(manager, relay, [])
+    connection: Any = conversation._connection
+    waits: list[float] = []
+
+    def send_ping() -> None:
+        connection.ping_sent_at = clock.now()
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        raise StopRequestedError
+
+    connection.ping_sent_at = connection.round_trip_seconds = None
+    connection.unsent_bytes = 0
+    connection.check_open = connection.flush = lambda: None
+    connection.send_ping = send_ping
+    connection.wait = wait
+    with pytest.raises(StopRequestedError):
+        conversation.run(lambda: None)
+    assert waits == [pytest.approx(DEFAULTS.pong_seconds, abs=0.1)]
 
 
 def test_f3_garbage_ends_the_conversation(manager: RelayManager, relay: Relay) -> None:
