@@ -135,6 +135,10 @@ class Relay(RelayRecord):
                 waker.close()
                 self._waker = None
                 self._thread = None
+                # The next start is a first one, and until then nothing is open here.
+                self.attempts = 0
+                self.lost_at = None
+                self._session = self._new_session()
                 pending, self._pending = self._pending, None
                 if pending is None:
                     self._inbox.clear()

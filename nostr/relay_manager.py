@@ -112,6 +112,11 @@ class RelayManager:
         for thread in threads:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - clock.now()))
+        with self._lock:
+            if not self.running:  # a thread that was stopped tells nothing more
+                for url in self._active:
+                    self._disconnected(url)
+        self._log_reports()
 
     def add_relay(
         self, url: str, *, active: bool = True, read: bool = True, write: bool = True
@@ -180,7 +185,7 @@ class RelayManager:
             return
         self._active.add(relay.url)
         if relay.read:
-            self._tell_all(RelayChanged(relay.url, True, relay.first_attempt))
+            self._tell_all(RelayChanged(relay.url, True, True))  # in its first attempt
         if self.running:
             self._start(relay)
 
@@ -190,11 +195,13 @@ class RelayManager:
     def _deactivate(self, relay: Relay) -> None:
         self._active.discard(relay.url)
         relay.stop()
-        self._counts.lost(relay.url)
-        now = clock.now()
-        self.outbox.relay_asked(relay.url, False, now)
-        self._carry_out(self.outbox.relay_disconnected(relay.url, now))
+        self.outbox.relay_asked(relay.url, False, clock.now())
+        self._disconnected(relay.url)
         self._tell_all(RelayChanged(relay.url, False, False))
+
+    def _disconnected(self, url: str) -> None:
+        self._counts.lost(url)
+        self._carry_out(self.outbox.relay_disconnected(url, clock.now()))
 
     def _readers(self) -> list[Relay]:
         return [self.relays[url] for url in self._active if self.relays[url].read]
@@ -580,9 +587,7 @@ class RelayManager:
         with self._lock:
             if not self._is_current(relay):
                 return
-            self._counts.lost(relay.url)
-            effects = self.outbox.relay_disconnected(relay.url, clock.now())
-            self._carry_out(effects)
+            self._disconnected(relay.url)
             # One that was connected may be back in time to send its EOSE.
             if relay.read and relay.lost_at is None:
                 self._tell_all(RelayChanged(relay.url, True, False))

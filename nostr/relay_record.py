@@ -82,11 +82,10 @@ class RelayRecord:
 
     @property
     def first_attempt(self) -> bool:
-        """Whether the very first attempt to connect is still under way."""
+        """Whether the first attempt to connect since its start is still under way."""
         return (
             self.status in (RelayStatus.CONNECTING, RelayStatus.STOPPED)
             and self.attempts == 0
-            and self.connections == 0
         )
 
     @property

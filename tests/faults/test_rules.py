@@ -15,7 +15,16 @@ from nostrclient.nostr.information_request import request_information
 from nostrclient.nostr.key import PrivateKey
 from tests.e2e.clients import Author, wait_until
 
-from .bench import FAST, Bench, RealRelay, measured, order, orders, orders_filter
+from .bench import (
+    FAST,
+    SECONDS,
+    Bench,
+    RealRelay,
+    measured,
+    order,
+    orders,
+    orders_filter,
+)
 from .conftest import NewBench, NewLyingRelay, NewRelay
 from .lying_relay import LyingRelay, forged
 
@@ -406,3 +415,65 @@ def test_e9_f7_information_that_trickles_in_is_given_up_in_time(
     assert relay_threads()
     wait_until(lambda: not relay_threads(), "the thread has ended", 5.0)
     loop_thread.call(server.close)
+
+
+def test_d4_f7_after_a_restart_a_relay_that_connects_is_waited_for(
+    new_bench: NewBench, new_relay: NewRelay, merchant: Author
+) -> None:
+    numbers = replace(
+        FAST, eose_seconds=4.0, eose_max_seconds=15.0, eose_lost_relay_seconds=0.1
+    )
+    bench = new_bench(numbers)
+    quick, slow = new_relay(), new_relay()
+    placed = orders(2, merchant)
+    quick.put(placed[0])
+    slow.put(placed[1])
+    bench.start_connected(quick.url, slow.url)
+    bench.nostr_client.close()
+    slow.proxy.freeze()
+    time.sleep(numbers.eose_lost_relay_seconds)
+    service = bench.client("wallet service")
+    service.req("before", orders_filter(merchant))
+    bench.nostr_client.connect([])
+    service.req("requests", orders_filter(merchant))
+    service.wait(lambda: len(service.ids("requests")) == 1, "the quick relay's event")
+    time.sleep(1.0)
+    assert service.count("EOSE") == 0
+    slow.proxy.resume()
+    for subscription_id in ("before", "requests"):
+        service.wait(
+            lambda subscription_id=subscription_id: (  # type: ignore[misc]  # mypy infers no lambda with defaults
+                service.count("EOSE", subscription_id) == 1
+            ),
+            "EOSE",
+        )
+        assert len(service.ids(subscription_id)) == 2
+
+
+def test_c3_f7_after_a_restart_no_relay_counts_as_connected(
+    new_bench: NewBench, relay: RealRelay
+) -> None:
+    bench = new_bench(replace(FAST, answer_seconds=10.0))
+    bench.start_connected(relay.url)
+    client = bench.client()
+    bench.nostr_client.close()
+    relay.proxy.freeze()
+    bench.nostr_client.connect([])
+    began = time.monotonic()
+    accepted, reason = client.publish(Author().event("mine"))
+    assert time.monotonic() - began < 3.0
+    assert accepted, reason
+    assert reason.startswith("queued:")
+
+
+def test_b4_nothing_is_left_on_a_relay_that_is_switched_off(
+    bench: Bench, relay: RealRelay, merchant: Author
+) -> None:
+    bench.start_connected(relay.url)
+    client = bench.client()
+    client.subscribe("orders", orders_filter(merchant))
+    found = bench.manager.relays[relay.url]
+    wait_until(lambda: found.num_subscriptions == 1, "it is open there")
+    bench.manager.update_relay(relay.url, active=False)
+    client.send("CLOSE", "orders")
+    wait_until(lambda: found.num_subscriptions == 0, "nothing is left", SECONDS)
