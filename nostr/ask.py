@@ -6,6 +6,7 @@ REQs share one; each is then a *member*.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
@@ -46,6 +47,7 @@ class Ask:
 
     `wires` are the subscription ids in use for it on the connection, its own and others
     for what does not fit one REQ; True marks those that are closed after their EOSE.
+    `left` are those that were closed for others, with events perhaps on their way.
     Where a relay refuses a shared one, members are `held` back, half by half, until it
     is known whom it refuses; `cleared` are those it turned out to serve.
     `awaiting` are those whose EOSE is still to come. `heard_on` is the one the relay
@@ -62,6 +64,7 @@ class Ask:
         self.cleared: set[str] = set()
         self.awaiting: set[str] = set()
         self.wires: dict[str, bool] = {}
+        self.left: deque[str] = deque()
         self.heard_on: str | None = None
         self.page_wire: str | None = None
         self.tries = 0

@@ -17,6 +17,7 @@ from .settings import Settings
 
 PROBE_FILTER = {"ids": ["0" * 64], "limit": 1}
 SPARE_SUBSCRIPTIONS = 2  # of those a relay allows: for a page and for a probe
+MOST_LEFT = 100  # closed subscriptions, of one that is asked again and again
 SCANS = 15  # for silent subscriptions, in the time that makes one silent
 
 
@@ -54,6 +55,7 @@ class RelaySession:
         self._asks: dict[str, Ask] = {}
         self._ask_of: dict[str, Ask] = {}
         self._wires: dict[str, Ask] = {}
+        self._left: dict[str, Ask] = {}
         self._queue = AskQueue()
         self._refreshes = AskQueue()
         self._authenticated = False
@@ -117,21 +119,42 @@ class RelaySession:
 
     def _forget(self, ask: Ask) -> None:
         self._close_wires(ask)
+        self._forget_left(ask)
         self._asks.pop(ask.wire_id, None)
         self._dequeue(ask)
         self._refused_unauthenticated.pop(ask.wire_id, None)
 
-    def _close_wires(self, ask: Ask, *, keep: str | None = None) -> None:
-        for wire_id in list(ask.wires):
-            if wire_id != keep:
+    def _close_wires(
+        self, ask: Ask, *, keep: str | None = None, only_parts: bool = False
+    ) -> None:
+        for wire_id, is_part in list(ask.wires.items()):
+            if wire_id != keep and (is_part or not only_parts):
                 self._close_wire(ask, wire_id)
-        ask.awaiting.clear()
+        ask.awaiting.intersection_update(ask.wires if only_parts else ())
 
     def _close_wire(self, ask: Ask, wire_id: str) -> None:
         ask.wires.pop(wire_id, None)
         ask.awaiting.discard(wire_id)
         if self._wires.pop(wire_id, None) is not None and self.connected:
             self.output.append(message.encode("CLOSE", wire_id))
+
+    def _leave_wires(self, ask: Ask, *, keep: str) -> None:
+        """Close all but one, and listen to them until what is asked next is answered.
+
+        Events are on their way there, and ephemeral ones will not come again.
+        """
+        live = [wire_id for wire_id, is_part in ask.wires.items() if not is_part]
+        self._close_wires(ask, keep=keep)
+        for wire_id in live:
+            if wire_id != keep:
+                ask.left.append(wire_id)
+                self._left[wire_id] = ask
+        while len(ask.left) > MOST_LEFT:
+            del self._left[ask.left.popleft()]
+
+    def _forget_left(self, ask: Ask) -> None:
+        while ask.left:
+            del self._left[ask.left.popleft()]
 
     def _enqueue(self, ask: Ask) -> None:
         ask.state = AskState.QUEUED
@@ -177,6 +200,7 @@ class RelaySession:
         self.connected = False
         self.output.clear()
         self._wires.clear()
+        self._left.clear()
         self._refreshes.clear()
         self._doubted.clear()
         self._refused_unauthenticated.clear()
@@ -186,6 +210,7 @@ class RelaySession:
             ask.held.clear()
             ask.cleared.clear()
             ask.wires.clear()
+            ask.left.clear()
             ask.awaiting.clear()
             ask.fetch = None
             ask.refreshing = False
@@ -220,7 +245,7 @@ class RelaySession:
 
         An event that the `Ask` is told of afterwards is taken for the one in question.
         """
-        ask = self._wires.get(wire_id)
+        ask = self._wires.get(wire_id) or self._left.get(wire_id)
         if ask is not None:
             ask.heard_on = wire_id
         return ask
@@ -261,7 +286,7 @@ class RelaySession:
         if ask is None:
             return None
         is_part = ask.wires.pop(wire_id, False)
-        self._close_wires(ask)
+        self._close_wires(ask, only_parts=is_part)
         self._dequeue(ask)
         ask.fetch = None
         ask.answer_due = None
@@ -275,7 +300,7 @@ class RelaySession:
             ask.retry_at = float("inf")
             self._refused_unauthenticated[ask.wire_id] = ask
             return None
-        # A relay that refuses a page does not refuse the subscription.
+        # A relay that refuses a page does not refuse the subscription: that stays open.
         if message.is_final(reason) and not is_part:
             return self._refused(ask, reason)
         self._back_off(ask, now)
@@ -283,6 +308,7 @@ class RelaySession:
 
     def _complete(self, ask: Ask, now: float, wall: float) -> Iterable[str]:
         finished = ask.complete(now, wall)
+        self._forget_left(ask)
         if ask.release():
             self._enqueue(ask)
         return finished
@@ -444,9 +470,9 @@ class RelaySession:
         ask.state = AskState.SENT
         # An EOSE that is still to come must not pass for the answer to the new REQ.
         wire_id = ask.wire_id
-        if wire_id in ask.awaiting:
+        if wire_id in ask.awaiting or ask.left:
             wire_id = ask.extra_wire_id()
-        self._close_wires(ask, keep=wire_id)
+        self._leave_wires(ask, keep=wire_id)
         if not live and not gap:  # nothing new can match: not asked again
             self._complete(ask, now, wall)
             return

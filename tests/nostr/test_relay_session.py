@@ -254,6 +254,23 @@ def test_d5_a_refused_page_does_not_end_the_subscription() -> None:
     assert len(link.delivered["a"]) == 50
 
 
+def test_d5_a_refused_page_leaves_the_subscription_open() -> None:
+    relay = StoringRelay((made(NOW - number) for number in range(50)), most=20)
+    link = Link(relay)
+    link.subscribe("a", {"since": NOW - 1000})
+    link.connect()
+    link.flush()
+    link.answer()
+    (page,) = reqs(link.flush())
+    link.answers.clear()
+    del relay.open[page[0]]
+    link.session.closed(page[0], "error: too many subscriptions", link.now)
+    link.flush()
+    live = made(NOW, kind=20001)  # ephemeral: not to be fetched later
+    link.publish([live])
+    assert link.delivered["a"][-1] == live.id
+
+
 def test_d5_closed_for_good_while_a_refresh_is_due_stays_closed() -> None:
     link = Link(settings=replace(UNPACED, refreshes_per_second=0.01, burst_refreshes=1))
     for name in ("a", "b"):
@@ -723,6 +740,67 @@ def test_d4_the_eose_of_a_req_that_was_replaced_is_not_that_of_its_successor() -
     link.settle()
     assert link.finished == {"a": 1, "b": 1}
     assert len(link.delivered["b"]) == 1
+
+
+def test_d4_nor_is_it_that_of_the_one_after_its_successor() -> None:
+    link = Link(StoringRelay([made(NOW, kind) for kind in (1, 2, 3)]))
+    link.session.set_limits(RelayLimits(max_subscriptions=1))
+    link.connect()
+    for kind, name in enumerate("abc", 1):
+        link.subscribe(name, {"kinds": [kind]})
+        link.flush()
+    link.answer()
+    assert not link.finished
+    link.settle()
+    assert link.finished == {"a": 1, "b": 1, "c": 1}
+    assert len(link.delivered["c"]) == 1
+
+
+def test_e9_what_is_on_its_way_while_somebody_joins_arrives() -> None:
+    link = Link()
+    link.session.set_limits(RelayLimits(max_subscriptions=1))
+    link.connect()
+    link.subscribe("a", {"kinds": [20001]})
+    link.flush()
+    link.subscribe("b", {"kinds": [2]})
+    assert closes(link.flush()) == ["a"]
+    on_its_way = made(kind=20001)  # ephemeral: it will not come again
+    link.event("a", on_its_way)
+    assert link.delivered["a"] == [on_its_way.id]
+    link.settle()
+    assert link.session.asked("a") is None  # nothing can be on its way any more
+
+
+def test_e9_what_is_on_its_way_while_parts_are_refreshed_arrives() -> None:
+    relay = StoringRelay()
+    link = Link(relay)
+    link.session.set_limits(RelayLimits(max_filters=1))
+    link.subscribe("a", {"kinds": [20001]}, {"kinds": [20002]})
+    link.connect()
+    link.settle()
+    first, second = relay.open
+    link.wait(400)
+    assert second in closes(link.flush())
+    on_their_way = [made(kind=20001), made(kind=20002)]
+    link.event(first, on_their_way[0])
+    link.event(second, on_their_way[1])
+    assert link.delivered["a"] == [event.id for event in on_their_way]
+
+
+def test_d8_a_relay_that_never_answers_is_not_listened_to_without_bound() -> None:
+    link = Link()
+    link.session.set_limits(RelayLimits(max_subscriptions=1))
+    link.connect()
+    link.subscribe("a", {"kinds": [1]})
+    names = ["a"]
+    for _ in range(1000):
+        link.subscribe("b", {"kinds": [2]})
+        names += [req[0] for req in reqs(link.flush())]
+    known = [name for name in names if link.session.asked(name)]
+    assert len(known) <= 101
+    link.unsubscribe("a")
+    link.unsubscribe("b")
+    assert not any(map(link.session.asked, names))
 
 
 def test_b4_who_leaves_a_shared_subscription_leaves_nothing_on_the_relay() -> None:
