@@ -36,6 +36,7 @@ from .nostr.settings import DEFAULTS
 from .router import NostrRouter, all_routers, nostr_client
 
 MOST_PER_SUBSCRIPTION = 10_000
+MOST_SUBSCRIPTIONS = 100
 MOST_NOTICES = 1_000
 MICROSECONDS = 1_000_000
 STORE_RETRY_SECONDS = 1.0
@@ -304,10 +305,12 @@ async def subscribe_events() -> None:
 def keep_event(event: EventMessage) -> None:
     """Keep an event for the extension that subscribed; the oldest go first."""
     received = NostrRouter.received_subscription_events
+    _make_room(received, event.subscription_id)
     events = received.setdefault(event.subscription_id, [])
     events.append(event)
     if len(events) > MOST_PER_SUBSCRIPTION:
         events.pop(0)
+    _make_room(_bounds, event.subscription_id)
     _bounds.setdefault(event.subscription_id, Bound()).added(event.event, events)
 
 
@@ -321,4 +324,19 @@ def keep_notice(notice: NoticeMessage) -> None:
 
 def keep_eose(eose: EndOfStoredEventsMessage) -> None:
     """Keep the first EOSE of a subscription."""
-    NostrRouter.received_subscription_eosenotices.setdefault(eose.subscription_id, eose)
+    eoses = NostrRouter.received_subscription_eosenotices
+    _make_room(eoses, eose.subscription_id)
+    eoses.setdefault(eose.subscription_id, eose)
+
+
+def _make_room(kept: dict[str, Any], subscription_id: str) -> None:
+    """Forget the oldest subscriptions that are closed, where there are too many.
+
+    Not at their end: some take what has come only after they have closed them.
+    """
+    if len(kept) < MOST_SUBSCRIPTIONS or subscription_id in kept:
+        return
+    is_open = nostr_client.relay_manager.is_open
+    closed = [known for known in kept if not is_open(known)]
+    for known in closed[: len(kept) - MOST_SUBSCRIPTIONS + 1]:
+        del kept[known]

@@ -356,6 +356,10 @@ class RelayManager:
                 queues.subscription_ids.pop(opened.upstream_id, None)
                 self.unsubscribe(opened.upstream_id)
 
+    def is_open(self, id: str) -> bool:  # noqa: A002
+        """Whether a subscription was opened in this process and is not closed."""
+        return id in self._in_process
+
     def close_subscriptions(self, subscriptions: Iterable[str]) -> None:
         """Close subscriptions that were opened in this process."""
         for subscription_id in list(subscriptions):

@@ -10,6 +10,7 @@ from nostrclient import tasks
 from nostrclient.models import Config
 from nostrclient.nostr.client.client import NostrClient
 from nostrclient.nostr.delivery import Verdict
+from nostrclient.nostr.in_process import EndOfStoredEventsMessage, EventMessage
 from nostrclient.nostr.outbox import NOT_STORED
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.router import NostrRouter, nostr_client
@@ -121,3 +122,26 @@ async def test_c3_a_database_that_cannot_be_connected_to_ends_nothing(
     assert inbox.items == [Verdict(event.id, False, NOT_STORED)]
     assert not failures
     assert not manager.ledger
+
+
+def test_g2_what_was_kept_for_closed_subscriptions_goes_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = NostrClient()
+    manager = client.relay_manager
+    monkeypatch.setattr(tasks, "nostr_client", client)
+    monkeypatch.setattr(tasks, "_bounds", {})
+    for name in ("received_subscription_events", "received_subscription_eosenotices"):
+        monkeypatch.setattr(NostrRouter, name, {})
+    manager.add_subscription("open", [{}])
+    names = ["open", *(f"closed {n}" for n in range(3 * tasks.MOST_SUBSCRIPTIONS))]
+    for name in names:
+        manager.add_subscription(name, [{}])
+        tasks.keep_event(EventMessage("{}", "", name, ""))
+        tasks.keep_eose(EndOfStoredEventsMessage(name, ""))
+        if name != "open":
+            manager.close_subscription(name)
+    newest = ["open", *names[1 - tasks.MOST_SUBSCRIPTIONS :]]
+    assert list(NostrRouter.received_subscription_events) == newest
+    assert list(NostrRouter.received_subscription_eosenotices) == newest
+    assert list(tasks._bounds) == newest
