@@ -102,6 +102,8 @@ def test_e4_a_window_that_lies_behind_until_is_not_asked_for() -> None:
     assert gap({"until": START - 1}) == [
         {"until": START - 1, "kinds": [1059], "since": WIDE}
     ]
+    assert gap({"until": WIDE - 1}) == []
+    assert gap({"until": WIDE}) == [{"until": WIDE, "kinds": [1059], "since": WIDE}]
 
 
 @pytest.mark.parametrize("step", [-86_400.0, -1.0, 0.0, 1.0, 86_400.0])

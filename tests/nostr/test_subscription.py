@@ -108,6 +108,12 @@ def test_d4_a_relay_lost_lately_is_waited_for_until_its_30_seconds_are_over() ->
     assert due_at(subscription) == START + 2
 
 
+def test_d4_where_nobody_else_is_up_those_30_seconds_do_not_bring_it_forward() -> None:
+    subscription = opened()
+    subscription.asked({B}, {B: START + 2})
+    assert due_at(subscription) == START + 4
+
+
 @pytest.mark.parametrize("looks", [0, 1, 5])
 def test_d4_to_ask_for_the_deadline_changes_nothing(looks: int) -> None:
     subscription = opened(A)
@@ -149,6 +155,14 @@ def test_d4_a_relay_that_is_removed_is_not_waited_for() -> None:
     subscription.eose(A)
     subscription.relay_changed(B, False, False)
     assert subscription.has_all
+
+
+def test_d4_the_eose_of_a_removed_relay_is_not_the_one() -> None:
+    subscription = opened(A, B)
+    subscription.relay_changed(B, False, False)
+    assert not subscription.eose(B)
+    assert not subscription.has_all
+    assert subscription.eose(A)
 
 
 def test_d4_a_relay_that_was_removed_and_comes_back_owes_again() -> None:
