@@ -183,8 +183,6 @@ class Outbox:
         relay.sent.clear()
         relay.retries.clear()
         relay.unsent = {publication.event.id: True for publication in owed}
-        for publication in owed:
-            publication.copies[relay_url].sent = False
 
     # Publishing
 
@@ -335,7 +333,6 @@ class Outbox:
             room -= backlog
             del relay.unsent[event_id]
             relay.sent[event_id] = (now, backlog)
-            publication.copies[relay_url].sent = True
             events.append(publication.event)
         again = list(relay.retries.values())
         if relay.unsent:
@@ -613,12 +610,11 @@ class Outbox:
         publication = self.publications.get(event_id)
         if publication is None:
             return
-        for relay_url, copy in publication.copies.items():
+        for relay_url in publication.copies:
             relay = self.relays.get(relay_url)
             if relay is not None and event_id not in relay.unsent:
                 relay.discard(event_id)
                 relay.unsent[event_id] = True
-                copy.sent = False
 
     def discard(self, event_id: str, now: float) -> list[Effect]:
         """Give an event up, as the operator wishes."""

@@ -17,7 +17,6 @@ class Copy:
     """What one relay is owed: the event, until it answers it for good."""
 
     tries: int = 0
-    sent: bool = False
 
 
 @dataclass
@@ -60,7 +59,6 @@ class Publication:
             self.accepted = True
             return True
         copy.tries += 1
-        copy.sent = False
         if not is_final(message) and copy.tries < tries:
             return False
         del self.copies[relay_url]

@@ -189,9 +189,6 @@ class RelaySession:
         self.suspect = None
         self._authenticated = False
         self._bucket = self._new_bucket(now)
-        for ask in self._asks.values():
-            if ask.state is not AskState.CLOSED:
-                self._enqueue(ask)
         self._scan_at = now
         self.tick(now, wall)
 

@@ -107,6 +107,22 @@ class Link:
         self.eose(answer.wire_id)
         return True
 
+    def sleep(self, seconds: float) -> list[tuple[float, str]]:
+        """Let time pass as a relay's thread does, which wakes when it asked to be.
+
+        Gives what the relay, which answers nothing, is sent, and after how long.
+        """
+        began, sent = self.now, []
+        until = began + seconds
+        while self.session.suspect is None:
+            due = self.session.deadline(self.now)
+            if due is None or due > until:
+                break
+            self.wait(max(0.0, due - self.now))
+            sent += [(self.now - began, text) for text in self.flush()]
+        self.wait(until - self.now)
+        return sent
+
     def settle(self) -> None:
         """Let both sides talk until nobody has anything left to say."""
         for _ in range(10_000):

@@ -283,6 +283,50 @@ def test_c3_a_relay_that_is_down_is_asked_too() -> None:
     assert desk.waiting == []
 
 
+def test_c3_a_relay_that_was_removed_is_not_waited_for() -> None:
+    desk = Desk(A, B)
+    event = made()
+    inbox = desk.publish(event)
+    desk.remove(B)
+    desk.answer(A, event, False, "blocked: no")
+    assert verdict(inbox) == (False, "blocked: no")
+
+
+def test_c3_what_was_accepted_is_not_queued_when_the_last_relay_is_lost() -> None:
+    desk = Desk(A, B, durable=True)
+    event = made()
+    inbox = desk.publish(event)
+    desk.answer(A, event)
+    for url in (A, B):
+        desk.disconnect(url)
+    assert verdict(inbox) == (True, "")
+    assert (desk.waiting, list(desk.ledger)) == ([], [])
+
+
+def test_c3_each_publication_has_its_own_two_seconds() -> None:
+    desk = Desk(A)
+    event = made()
+    desk.publish(event)
+    desk.wait(1)
+    desk.answer(A, event, False, "blocked: no")
+    inbox = desk.publish(event)
+    desk.wait(1.9)
+    assert inbox.items == []
+    desk.wait(0.1)
+    assert said(inbox) == (True, "queued")
+
+
+def test_c3_what_is_being_retried_wakes_nobody_before_its_time() -> None:
+    desk = Desk(A)
+    event = made()
+    desk.publish(event)
+    desk.take(A)
+    desk.answer(A, event, False, "error: busy")
+    desk.wait(5)
+    assert desk.take(A) == [event]
+    assert desk.outbox.take(A, desk.now, 100) == ([], None)
+
+
 def test_c3_a_transient_refusal_is_retried_with_backoff_five_times() -> None:
     desk = Desk(A)
     event = made()
@@ -346,6 +390,10 @@ def test_c3_answers_for_what_nobody_published_are_no_matter() -> None:
     desk.answer(A, made())
     desk.answer("wss://unknown", made(), False, "blocked: no")
     assert desk.outbox.publications == {}
+    event = made()
+    inbox = desk.publish(event)
+    desk.answer("wss://unknown", event)
+    assert inbox.items == []
 
 
 # --- C4: the deque is bounded
@@ -496,6 +544,30 @@ def test_c4_a_newer_version_that_was_accepted_removes_the_waiting_one() -> None:
     assert old not in desk.take(A)
 
 
+def test_c4_a_newer_version_replaces_the_copies_that_a_dead_relay_is_owed() -> None:
+    desk = Desk(A)
+    desk.add(B)
+    old, new = made(NOW, kind=0), made(NOW + 1, kind=0)
+    for event in (old, new):
+        desk.publish(event)
+        desk.answer(A, event)
+    desk.connect(B)
+    assert desk.take(B) == [new]
+
+
+def test_c4_an_older_version_than_one_that_a_relay_has_is_the_relays_to_judge() -> None:
+    desk = Desk(A)
+    desk.add(B)
+    new, old = made(NOW, kind=0), made(NOW - 1, kind=0)
+    desk.publish(new)
+    desk.take(A)
+    desk.answer(A, new)
+    inbox = desk.publish(old)
+    assert desk.take(A) == [old]
+    desk.answer(A, old, False, "invalid: have a newer one")
+    assert inbox.items == [], "the other one was not asked yet"
+
+
 def test_c4_a_waiting_event_ends_as_undeliverable_after_seven_days() -> None:
     desk = Desk()
     event = made()
@@ -529,6 +601,25 @@ def test_c4_copies_for_a_dead_relay_are_kept_apart_the_newest_hundred() -> None:
     assert desk.outbox.publications == {}
 
 
+def test_c4_what_was_only_just_published_does_not_count_among_those_kept_apart() -> (
+    None
+):
+    desk = Desk(A, B)
+    first = made()
+    desk.publish(first)
+    desk.answer(A, first)
+    desk.wait(4)
+    for _ in range(150):
+        event = made()
+        desk.publish(event)
+        desk.answer(A, event)
+    desk.wait(1)
+    assert desk.outbox.owed()[B] == 151
+    desk.wait(10)
+    assert desk.outbox.owed()[B] == 100
+    assert desk.outbox.relays[B].dropped == 51
+
+
 @pytest.mark.parametrize("days", [1, 30])
 def test_c4_what_waits_already_goes_by_a_new_expiry(days: int) -> None:
     desk = Desk()
@@ -552,6 +643,14 @@ def test_c4_what_was_kept_apart_for_seven_days_is_dropped_and_counted() -> None:
     assert desk.outbox.publications == {}
     assert desk.outbox.relays[E].dropped == 1
     assert desk.outbox.undeliverable_count == 0
+
+
+def test_c4_time_alone_is_enough_to_find_what_is_too_old() -> None:
+    desk = Desk()
+    desk.publish(made())
+    due = desk.outbox.deadline()
+    assert due is not None
+    assert START < due <= START + 5
 
 
 def test_d8_the_list_of_undeliverable_events_is_bounded() -> None:
@@ -595,6 +694,7 @@ def test_c5_false_where_it_cannot_be_stored_and_it_is_never_sent() -> None:
     desk.write(succeeds=False)
     desk.write_all()
     assert said(inbox) == (False, "error")
+    assert desk.outbox.undeliverable_count == 0, "nobody relied on it"
     desk.add(A)
     desk.connect(A)
     assert desk.take(A) == []
@@ -707,6 +807,15 @@ def restored(desk: Desk, *events: SignedEvent, age: float = 10) -> None:
         )
 
 
+def test_c5_an_ephemeral_copy_that_a_relay_is_still_owed_is_not_stored() -> None:
+    desk = Desk(A, B, durable=True)
+    event = made(kind=20_000)
+    desk.publish(event)
+    desk.answer(A, event)
+    desk.wait(3)
+    assert list(desk.ledger) == []
+
+
 def test_c5_what_an_earlier_run_vouched_for_is_sent_before_what_came_since() -> None:
     desk = Desk()
     new = made()
@@ -811,6 +920,23 @@ def test_c6_as_many_follow_as_the_relay_answers() -> None:
     for event in first[:7]:
         desk.answer(A, event)
     assert desk.take(A) == events[20:27]
+
+
+def test_c6_what_is_published_meanwhile_does_not_slow_down_what_waited() -> None:
+    desk = Desk()
+    desk.add(A)
+    waited = [made() for _ in range(50)]
+    for event in waited:
+        desk.publish(event)
+    desk.connect(A)
+    assert desk.take(A) == waited[:20]
+    meanwhile = [made(pubkey=BOB) for _ in range(30)]
+    for event in meanwhile:
+        desk.publish(event)
+    assert desk.take(A) == meanwhile
+    for event in waited[:20]:
+        desk.answer(A, event)
+    assert desk.take(A) == waited[20:40]
 
 
 def test_c6_a_relay_that_answers_nothing_is_not_waited_for_for_ever() -> None:
@@ -946,6 +1072,17 @@ def test_c7_while_it_is_being_stored_nobody_is_told_too_early() -> None:
     assert all(inbox.items == [] for inbox in inboxes)
     desk.write()
     assert [said(inbox) for inbox in inboxes] == [(True, "queued")] * 3
+
+
+def test_c7_at_once_after_it_was_accepted_it_is_still_one_event() -> None:
+    desk = Desk(A, B)
+    event = made()
+    desk.publish(event)
+    assert desk.take(A) == desk.take(B) == [event]
+    desk.answer(A, event)
+    desk.wait(1)
+    assert said(desk.publish(event)) == (True, "duplicate")
+    assert desk.take(A) == desk.take(B) == []
 
 
 def test_c7_later_it_is_a_new_publication() -> None:

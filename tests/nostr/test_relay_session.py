@@ -114,6 +114,26 @@ def test_b4_what_was_never_sent_needs_no_close() -> None:
     assert link.flush() == []
 
 
+def test_b4_nothing_is_said_to_a_relay_that_is_gone() -> None:
+    link = opened()
+    link.lose()
+    link.subscribe("b", {})
+    link.unsubscribe("a")
+    link.wait(1000)
+    assert link.flush() == []
+    assert link.session.deadline(link.now) is None
+
+
+def test_e6_each_connection_begins_with_a_full_burst() -> None:
+    link = Link(settings=DEFAULTS)
+    for number in range(2 * DEFAULTS.burst_requests):
+        link.subscribe(f"s{number}", {"kinds": [number]})
+    for _ in range(3):
+        link.connect()
+        assert len(reqs(link.flush())) == DEFAULTS.burst_requests
+        link.lose()
+
+
 def test_b3_subscribing_again_under_the_same_id_replaces() -> None:
     link = opened({"kinds": [1]})
     link.subscribe("a", {"kinds": [2]})
@@ -218,6 +238,24 @@ def test_d5_a_transient_closed_is_retried_with_backoff(reason: str) -> None:
     assert waits == [5, 10, 20, 40, 80, 160, 300, 300]
 
 
+def test_d5_each_is_retried_in_its_own_time() -> None:
+    link = Link()
+    for name in ("a", "b", "c"):
+        link.subscribe(name, {})
+    link.connect()
+    link.settle()
+    waits = {"a": [5, 10, 20, 40], "b": [5, 10, 20], "c": [5, 10]}
+    for name, seconds in waits.items():
+        for wait in seconds:
+            link.session.closed(name, "error: busy", link.now)
+            assert [after for after, _ in link.sleep(wait)] == [wait]
+    for name in waits:
+        link.session.closed(name, "error: busy", link.now)
+        link.wait(1)
+    sent = [(after, json.loads(text)[1]) for after, text in link.sleep(100)]
+    assert sent == [(20 - 1, "c"), (40 - 2, "b"), (80 - 3, "a")]
+
+
 def test_d5_an_answer_ends_the_backoff() -> None:
     link = opened()
     for _ in range(3):
@@ -298,6 +336,46 @@ def test_f5_auth_required_is_asked_again_once_authenticated_and_once_only() -> N
     assert [req[0] for req in reqs(link.flush())] == ["a"]
     closed = link.session.closed("a", "auth-required: not you", link.now)
     assert closed == ClosedForGood(("a",), "auth-required: not you")
+
+
+def test_f5_what_was_asked_before_auth_and_refused_after_it_is_asked_once_more() -> (
+    None
+):
+    link = Link()
+    link.session.can_authenticate = True
+    for name in ("a", "b"):
+        link.subscribe(name, {})
+    link.connect()
+    link.flush()
+    link.session.closed("a", "auth-required: who?", link.now)
+    link.session.authenticated(link.now, link.wall)
+    assert link.session.closed("b", "auth-required: who?", link.now) is None
+    assert sorted(req[0] for req in reqs(link.flush())) == ["a", "b"]
+    for name in ("a", "b"):
+        assert link.session.closed(name, "auth-required: not you", link.now)
+
+
+def test_f5_auth_refused_closes_what_waits_for_it_and_what_comes_later() -> None:
+    link = Link()
+    link.session.can_authenticate = True
+    for name in ("a", "b", "c"):
+        link.subscribe(name, {})
+    link.connect()
+    link.flush()
+    for name in ("a", "b"):
+        assert link.session.closed(name, "auth-required: who?", link.now) is None
+    closed = link.session.cannot_authenticate()
+    assert closed is not None
+    assert closed.upstream_ids == ("a", "b")
+    assert closed.message.startswith("auth-required:")
+    assert link.session.cannot_authenticate() is None
+    late = link.session.closed("c", "auth-required: who?", link.now)
+    assert late == ClosedForGood(("c",), "auth-required: who?")
+    assert link.sleep(1000) == []
+
+
+def test_f5_auth_refused_where_nothing_waits_for_it_closes_nothing() -> None:
+    assert opened().session.cannot_authenticate() is None
 
 
 def test_f5_each_connection_has_its_own_chance_to_authenticate() -> None:
@@ -475,6 +553,62 @@ def test_e5_no_answer_to_a_refresh_nor_to_a_probe_condemns_the_connection() -> N
     link.lose()
     link.connect()
     assert not suspected(link)
+
+
+def test_e5_a_relay_that_answers_nothing_is_condemned_in_time() -> None:
+    link = Link()
+    for name in ("a", "b"):
+        link.subscribe(name, {"kinds": [1]})
+    link.connect()
+    link.settle()
+    link.wait(310)
+    link.flush()  # both are asked again
+    sent = link.sleep(100)
+    assert [(after, json.loads(text)[1]) for after, text in sent] == [(30, "probe1")]
+    assert suspected(link)
+
+
+def test_e5_it_is_told_from_a_busy_one_when_the_probe_is_due() -> None:
+    link = opened()
+    link.wait(310)
+    link.flush()
+    assert link.sleep(39) != []
+    assert not suspected(link)
+    link.sleep(1)
+    assert suspected(link)
+
+
+def test_e5_an_answer_that_comes_while_a_probe_is_out_is_believed() -> None:
+    link = opened({"kinds": [1]})
+    link.wait(310)
+    link.flush()
+    link.wait(30)
+    assert [req[0] for req in reqs(link.flush())] == ["probe1"]
+    link.answer()  # late, but the subscription is served
+    link.answer()
+    assert link.session.subscription_count == 1
+    link.flush()
+    assert link.sleep(250) == [], "it does not back off"
+
+
+def test_e5_who_is_refused_for_good_when_asked_again_is_not_doubted() -> None:
+    link = opened()
+    link.wait(310)
+    assert reqs(link.flush()) != []
+    assert link.session.closed("a", "blocked: no", link.now) is not None
+    assert link.sleep(1000) == []
+
+
+def test_e5_gift_wraps_that_nobody_named_are_fetched_on_reconnection_only() -> None:
+    link = opened({})
+    confirmed = int(link.wall)
+    link.wait(310)
+    live, gap = {"limit": 1}, {"since": confirmed - 300}
+    assert reqs(link.flush()) == [["a", live, gap]]
+    link.lose()
+    link.connect()
+    wraps = {"kinds": [1059], "since": confirmed - 300 - 2 * DAY_SECONDS}
+    assert reqs(link.flush()) == [["a", live, gap, wraps]]
 
 
 @pytest.mark.parametrize("answer", ["EOSE", "CLOSED"])
@@ -830,6 +964,22 @@ def test_f3_a_message_too_large_makes_only_its_subscription_back_off() -> None:
     assert link.flush() == []
     link.wait(2)
     assert [req[0] for req in reqs(link.flush())] == ["a"]
+
+
+def test_f3_one_that_backs_off_is_not_asked_again_before_its_time() -> None:
+    slow = replace(UNPACED, refreshes_per_second=0.1, burst_refreshes=1)
+    link = Link(settings=replace(slow, subscription_retry_seconds=100))
+    for name in ("a", "b"):
+        link.subscribe(name, {})
+    link.connect()
+    link.settle()
+    link.wait(330)
+    assert [req[0] for req in reqs(link.flush())] == ["a"]  # b has to wait its turn
+    link.settle()
+    link.session.back_off("b", link.now)
+    assert closes(link.flush()) == ["b"]
+    sent = [(after, json.loads(text)[:2]) for after, text in link.sleep(101)]
+    assert sent == [(100, ["REQ", "b"])]
 
 
 # --- whatever happens in whatever order
