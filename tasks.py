@@ -32,7 +32,7 @@ from .nostr.in_process import (
     NoticeMessage,
 )
 from .nostr.outbox import Forget, Save
-from .nostr.settings import DEFAULTS
+from .nostr.settings import DEFAULTS, known
 from .router import NostrRouter, all_routers, nostr_client
 
 MOST_PER_SUBSCRIPTION = 10_000
@@ -154,7 +154,10 @@ async def _load(previous: dict[str, Any] | None) -> None:
 
 async def configure() -> None:
     """Go by the numbers of the stored configuration, the defaults apart."""
-    numbers = (await get_config()).settings
+    stored = (await get_config()).settings
+    numbers = known(stored)
+    for name in stored.keys() - numbers.keys():
+        logger.warning(f"the stored setting {name!r} is none of this version's")
     try:
         nostr_client.relay_manager.configure(DEFAULTS.changed(numbers))
     except ValueError as error:
@@ -337,6 +340,6 @@ def _make_room(kept: dict[str, Any], subscription_id: str) -> None:
     if len(kept) < MOST_SUBSCRIPTIONS or subscription_id in kept:
         return
     is_open = nostr_client.relay_manager.is_open
-    closed = [known for known in kept if not is_open(known)]
-    for known in closed[: len(kept) - MOST_SUBSCRIPTIONS + 1]:
-        del kept[known]
+    closed = [name for name in kept if not is_open(name)]
+    for name in closed[: len(kept) - MOST_SUBSCRIPTIONS + 1]:
+        del kept[name]

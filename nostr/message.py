@@ -200,6 +200,30 @@ def _event_text(text: str, message: list[Any]) -> str:
     return tail[head.end() : -1].rstrip()
 
 
+def find_name(text: str) -> tuple[str, str] | None:
+    """Find what is to be answered where a client's message could not be read.
+
+    Less strict readers take duplicate keys and numbers of thousands of digits, and
+    whoever sent them waits for an answer: `("OK", event id)` or
+    `("CLOSED", subscription id)`. None for what is not JSON or has no name.
+    """
+    try:
+        # Any number will do for a number; to convert a long one is what Python refuses.
+        message = json.loads(text, parse_int=len, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
+    match message:
+        case ["EVENT" | "AUTH", {"id": str(event_id)}, *_]:
+            return "OK", event_id
+        case ["REQ" | "COUNT", str(subscription_id), *_]:
+            return "CLOSED", subscription_id
+    return None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
+
+
 def find_event_id(text: str) -> str | None:
     """Find the event's id in an EVENT too large to be parsed."""
     found = _EVENT_ID.search(text) if _CLIENT_EVENT.match(text) else None

@@ -125,10 +125,11 @@ class Session:
         try:
             message = messages.parse_client_message(text)
         except InvalidMessage as error:
+            reason = f"invalid: {error}"
             if small and not self._bucket.take(now):
                 self.dropped += 1
-                return [self._notice(_TOO_FAST)]
-            return [self._notice(f"invalid: {error}")]
+                reason = _TOO_FAST
+            return self._refuse_unread(text, reason)
         if isinstance(message, messages.ClientClose):
             return self._close(message.subscription_id)
         allowed = not small or self._bucket.take(now)
@@ -173,6 +174,14 @@ class Session:
             return [self._ok(event_id, False, reason)]
         if subscription_id := messages.find_subscription_id(text):
             return self._refuse(subscription_id, reason)
+        return [self._notice(reason)]
+
+    def _refuse_unread(self, text: str, reason: str) -> list[str | Command]:
+        match messages.find_name(text):
+            case ("OK", event_id):
+                return [self._ok(event_id, False, reason)]
+            case ("CLOSED", subscription_id):
+                return self._refuse(subscription_id, reason)
         return [self._notice(reason)]
 
     def _publish(

@@ -117,7 +117,6 @@ class Settings:
     seen_ids_per_subscription: int = 100_000
     seen_ids_total: int = 1_000_000
     verified_cache_bytes: int = 8 * MIB
-    closed_memory_seconds: float = 60
 
     # Connections to relays
     connect_seconds: float = 10
@@ -284,6 +283,11 @@ def _describe() -> dict[str, Setting]:
 
 
 SETTINGS = _describe()
+
+
+def known(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Give those of the numbers that are settings; another version may have others."""
+    return {name: number for name, number in numbers.items() if name in SETTINGS}
 
 
 def differing(numbers: Mapping[str, float]) -> dict[str, float]:

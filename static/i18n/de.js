@@ -223,7 +223,6 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Gemerkte zugestellte Ereignisse je Abonnement',
     number_seen_ids_total: 'Gemerkte zugestellte Ereignisse insgesamt',
     number_verified_cache_bytes: 'Speicher für geprüfte Ereignisse',
-    number_closed_memory_seconds: 'Ein geschlossenes Abonnement bleibt gemerkt',
     number_connect_seconds: 'Warten auf eine Verbindung',
     number_connect_address_seconds: 'Warten auf eine von mehreren Adressen',
     number_reconnect_seconds: 'Erste Pause vor einer neuen Verbindung',

@@ -216,7 +216,6 @@ window.i18n.global.mergeLocaleMessage('en', {
       'Delivered events remembered per subscription',
     number_seen_ids_total: 'Delivered events remembered in all',
     number_verified_cache_bytes: 'Memory for verified events',
-    number_closed_memory_seconds: 'A closed subscription is remembered for',
     number_connect_seconds: 'Wait for a connection',
     number_connect_address_seconds: 'Wait for one of several addresses',
     number_reconnect_seconds: 'First pause before connecting again',

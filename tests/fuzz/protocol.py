@@ -12,6 +12,11 @@ class NotStrictError(ValueError):
     """JSON that one reader understands in one way and another one in another."""
 
 
+def refuse(constant: str) -> None:
+    """Refuse NaN and Infinity, which are not JSON."""
+    raise NotStrictError(constant)
+
+
 def strict_json(text: str) -> Any:
     """Decode JSON as the strictest of readers would."""
 
@@ -19,9 +24,6 @@ def strict_json(text: str) -> Any:
         if len({key for key, _ in pairs}) != len(pairs):
             raise NotStrictError("duplicate key")
         return dict(pairs)
-
-    def refuse(constant: str) -> None:
-        raise NotStrictError(constant)
 
     return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
 
@@ -73,10 +75,16 @@ def expected_answer(text: str) -> tuple[str, str | None]:
     `("", id)` for CLOSE, which nothing answers, `("NOTICE", None)` for the rest.
     """
     notice = ("NOTICE", None)
+    disputed = False
     try:
         message = strict_json(text)
     except (ValueError, RecursionError):
-        return notice
+        # Others may read it, and wait for an answer.
+        disputed = True
+        try:
+            message = json.loads(text, parse_int=len, parse_constant=refuse)
+        except (ValueError, RecursionError):
+            return notice
     if not isinstance(message, list) or len(message) < 2:
         return notice
     verb, second = message[:2]
@@ -86,6 +94,6 @@ def expected_answer(text: str) -> tuple[str, str | None]:
         return notice
     if verb in ("REQ", "COUNT") and isinstance(second, str):
         return "CLOSED", second
-    if verb == "CLOSE" and isinstance(second, str):
+    if verb == "CLOSE" and isinstance(second, str) and not disputed:
         return "", second
     return notice

@@ -33,3 +33,19 @@ async def test_a4_who_comes_while_an_endpoint_is_closed_is_refused(
     public, private = ConfigUpdate(public_ws=False), ConfigUpdate(private_ws=False)
     await views_api.api_update_config(public if is_public else private)
     assert "endpoint is closed" in str(await coming)
+
+
+async def test_numbers_that_only_another_version_knows_are_in_nobody_s_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def get_config() -> Config:
+        return Config(settings={"eose_seconds": 7, "gone_seconds": 1})
+
+    async def update_config(_: Config) -> None:
+        return None
+
+    monkeypatch.setattr(views_api, "get_config", get_config)
+    monkeypatch.setattr(views_api, "update_config", update_config)
+    update = ConfigUpdate(settings={"ping_seconds": 30})
+    changed = await views_api.api_update_config(update)
+    assert changed.settings == {"eose_seconds": 7, "ping_seconds": 30}

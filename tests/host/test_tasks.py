@@ -20,6 +20,9 @@ DAY = 24 * 60 * 60
 NUMBERS = Config(settings={"outbox_expiry_seconds": 30 * DAY})
 
 
+OF_ANOTHER_VERSION = Config(settings={"eose_seconds": 7, "gone_seconds": 1})
+
+
 class Earlier:
     """An earlier generation, in whose outbox an event has waited for eight days."""
 
@@ -145,3 +148,14 @@ def test_g2_what_was_kept_for_closed_subscriptions_goes_in_the_end(
     assert list(NostrRouter.received_subscription_events) == newest
     assert list(NostrRouter.received_subscription_eosenotices) == newest
     assert list(tasks._bounds) == newest
+
+
+async def test_numbers_that_only_another_version_knows_do_not_undo_the_others(
+    manager: RelayManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get_config() -> Config:
+        return OF_ANOTHER_VERSION
+
+    monkeypatch.setattr(tasks, "get_config", get_config)
+    await tasks.configure()
+    assert manager.settings.eose_seconds == 7

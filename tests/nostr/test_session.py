@@ -115,6 +115,32 @@ def test_b1_what_has_no_name_is_answered_with_a_notice(text: str) -> None:
     assert client.send("REQ", "a", {})[1]  # the connection survives
 
 
+DISPUTED = ['"a":1,"a":2', f'"a":{"9" * 5000}', '"a":{"b":1,"b":1}']
+
+
+@pytest.mark.parametrize("disputed", DISPUTED, ids=range(len(DISPUTED)))
+def test_b1_what_only_we_do_not_read_is_answered_by_its_name(disputed: str) -> None:
+    answers: dict[str, list[object]] = {
+        f'["EVENT",{{"id":"x",{disputed}}}]': ["OK", "x", False],
+        f'["AUTH",{{{disputed},"id":"x"}}]': ["OK", "x", False],
+        f'["REQ","a",{{{disputed}}}]': ["CLOSED", "a"],
+        f'["COUNT","a",{{{disputed}}}]': ["CLOSED", "a"],
+        f'["CLOSE","a",{{{disputed}}}]': ["NOTICE"],
+        f'["EVENT",{{"id":7,{disputed}}}]': ["NOTICE"],
+        f'["EVENT",{{"id":"x","b":NaN,{disputed}}}]': ["NOTICE"],
+        f'["EVENT",{{"id":"x",{disputed}}}': ["NOTICE"],
+    }
+    for text, expected in answers.items():
+        client = Client()
+        client.req("a")
+        (reply,), commands = client.raw(text)
+        assert reply[: len(expected)] == expected
+        assert prefix(reply[-1]) == "invalid"
+        assert [type(item) for item in commands] == (
+            [Unsubscribe] if reply[0] == "CLOSED" else []
+        )
+
+
 def test_b1_a_binary_frame_is_answered_with_a_notice() -> None:
     (reply,), commands = Client.sort(Client().session.receive_binary())
     assert reply[0] == "NOTICE"
@@ -526,6 +552,7 @@ def test_f2_who_is_too_fast_is_told_so_and_every_event_still_gets_its_ok() -> No
         '["REQ","b",{}]': ["CLOSED", "b"],
         large(["REQ", "b", {}]): ["CLOSED", "b"],
         "nonsense": ["NOTICE"],
+        '["EVENT",{"id":"x","a":1,"a":2}]': ["OK", "x", False],
     }
     for text, expected in refused.items():
         (reply,), commands = client.raw(text)
