@@ -64,3 +64,49 @@ async def test_d4_an_eose_does_not_wait_until_nothing_else_is_to_be_sent(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+class DeafClient:
+    """Asks for everything and reads nothing of it."""
+
+    _receive = None
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.closed: list[tuple[int, str]] = []
+
+    async def accept(self) -> None:
+        pass
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed.append((code, reason))
+
+    async def receive(self) -> dict[str, str]:
+        if self.asked:
+            await asyncio.Event().wait()
+        self.asked = True
+        return {"type": "websocket.receive", "text": '["REQ","all",{}]'}
+
+    async def send_text(self, _: str) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_b7_who_does_not_read_is_closed_with_a_reason_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = NostrClient(replace(DEFAULTS, mailbox_bytes=20_000))
+    monkeypatch.setattr(router, "nostr_client", client)
+    websocket = DeafClient()
+    served = router.NostrRouter(websocket)  # type: ignore[arg-type]
+    running = asyncio.create_task(served.run())
+    pool = client.relay_manager.message_pool
+    while not running.done():
+        touched: set[Mailbox] = set()
+        pool.deliver(served.subscriptions, made(), "wss://a", touched)
+        for mailbox in touched:
+            mailbox.flush()
+        await asyncio.sleep(0)
+    assert websocket.closed == [(1013, "too slow: too much was waiting to be read")]
+    assert served not in router.all_routers
+    assert client.relay_manager.subscription_count == 0
+    assert pool.feed_count == pool.budget.used_bytes == 0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nostrclient.nostr.ask import Ask, AskState, Request
+from nostrclient.nostr.ask import Ask, AskQueue, AskState, Request
 from nostrclient.nostr.settings import DEFAULTS
 
 from .builders import NOW, filters, made
@@ -95,3 +95,31 @@ def test_b2_ids_of_parts_are_unique_and_short_enough() -> None:
     parts = [ask.extra_wire_id() for _ in range(1000)]
     assert len({*parts, ask.wire_id}) == 1001
     assert max(map(len, parts)) <= 64
+
+
+def test_f2_private_ones_come_first_and_each_keeps_its_place() -> None:
+    queue = AskQueue()
+    asks = {name: Ask(name, DEFAULTS) for name in "abcd"}
+    for name, ask in asks.items():
+        ask.members[name] = Request(name, (), NOW, lambda _: False, name in "ac")
+    for ask in (*asks.values(), asks["a"]):
+        queue.add(ask)
+    assert len(queue) == 4
+    make_public(asks["b"])  # its private members have left
+    make_public(asks["c"], False)  # a private one has joined
+    for name in ("b", "c"):
+        queue.add(asks[name])
+    assert len(queue) == 4
+    queue.discard(asks["a"])
+    assert [ask in queue for ask in asks.values()] == [False, True, True, True]
+    assert [queue.pop() for _ in range(3)] == [asks[name] for name in ("d", "c", "b")]
+    assert len(queue) == 0
+    for ask in asks.values():
+        queue.add(ask)
+    queue.clear()
+    assert len(queue) == 0
+
+
+def make_public(ask: Ask, is_public: bool = True) -> None:
+    for name, request in ask.members.items():
+        ask.members[name] = request._replace(is_public=is_public)

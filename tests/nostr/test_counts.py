@@ -29,6 +29,13 @@ def test_the_largest_answer_counts_once_all_have_answered() -> None:
     assert len(inbox.items) == 1
 
 
+def test_d6_a_smaller_answer_that_comes_later_changes_nothing() -> None:
+    counts, inbox = counting(A, B)
+    counts.answered(A, "up", 9)
+    counts.answered(B, "up", 7)
+    assert inbox.items == [Counted("up", 9)]
+
+
 def test_nothing_is_an_answer_too() -> None:
     counts, inbox = counting(A, B)
     counts.answered(A, "up", None)

@@ -2,7 +2,14 @@
 
 from dataclasses import replace
 
-from nostrclient.nostr.delivery import Asked, Delivered, Delivery, Eose, RelayChanged
+from nostrclient.nostr.delivery import (
+    Asked,
+    Delivered,
+    Delivery,
+    Eose,
+    RelayChanged,
+    Reply,
+)
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.mailbox import ITEM_BYTES, Budget
 from nostrclient.nostr.message_pool import MessagePool
@@ -130,6 +137,27 @@ def test_b7_public_clients_that_do_not_read_never_close_a_private_one() -> None:
     assert pool.public_budget.used_bytes <= 100 * SIZE
 
 
+def test_b7_public_clients_share_half_of_what_all_share() -> None:
+    pool = MessagePool(replace(DEFAULTS, mailboxes_total_bytes=200))
+    assert (pool.budget.total_bytes, pool.public_budget.total_bytes) == (100, 100)
+    pool.configure(replace(DEFAULTS, mailboxes_total_bytes=400, public_share=0.25))
+    assert (pool.budget.total_bytes, pool.public_budget.total_bytes) == (300, 100)
+
+
+def test_b7_answers_that_nobody_reads_count_as_well() -> None:
+    reader = Reader(max_bytes=10_000)
+    for _ in range(9):
+        reader.mailbox.put(Reply("x" * 1000))
+    assert overflowed(reader)
+
+
+def test_b7_who_alone_has_used_everything_up_pays_for_it() -> None:
+    reader = Reader(100 * SIZE, Budget(10 * SIZE))
+    reader.put(11)
+    assert overflowed(reader)
+    assert reader.mailbox.take_all() == []
+
+
 def test_b7_who_took_a_lot_and_does_not_send_it_pays_too() -> None:
     budget = Budget(20 * SIZE)
     slow, healthy = Reader(20 * SIZE, budget), Reader(20 * SIZE, budget)
@@ -153,6 +181,8 @@ def test_b6_a_closed_mailbox_takes_nothing_and_holds_nothing() -> None:
     assert reader.budget.used_bytes == 0
     wakes = reader.wakes
     reader.put(5)
+    reader.mailbox.flush()
+    assert reader.budget.used_bytes == 0
     assert reader.mailbox.take_all() == []
     assert reader.wakes == wakes
     reader.mailbox.close()
