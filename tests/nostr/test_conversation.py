@@ -7,21 +7,33 @@ from typing import Any, cast
 import pytest
 
 from nostrclient.nostr import clock
-from nostrclient.nostr.connection import Connection, StopRequestedError
+from nostrclient.nostr.connection import (
+    Connection,
+    ConnectionLostError,
+)
 from nostrclient.nostr.conversation import (
+    EVENTS_AT_ONCE,
     MESSAGES_A_TURN,
     MOST_REFUSED,
     Burst,
     Conversation,
     TooMuchGarbageError,
 )
-from nostrclient.nostr.delivery import Counted, Verdict
+from nostrclient.nostr.delivery import (
+    Closed,
+    Counted,
+    Delivered,
+    Eose,
+    Progress,
+    Verdict,
+)
+from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.information import parse_information
 from nostrclient.nostr.mailbox import Budget, Mailbox
 from nostrclient.nostr.relay import Relay
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.relay_record import RelayStatus
-from nostrclient.nostr.relay_session import RelaySession
+from nostrclient.nostr.relay_session import RelayLimits, RelaySession
 from nostrclient.nostr.settings import DEFAULTS
 
 from .builders import KEY, NOW, Inbox, filters, made, signed
@@ -107,28 +119,121 @@ def test_who_waits_for_a_count_hears_that_the_relay_is_gone(
         assert inbox.items == [Counted("up", None)]
 
 
-def test_e3_an_answer_to_a_ping_is_waited_for_no_longer_than_it_may_take(
+# --- what a relay says
+
+
+def asking(
+    manager: RelayManager, relay: Relay, inbox: Inbox, **wanted: Any
+) -> Conversation:
+    """Begin a conversation in which "up" was asked for."""
+    manager.subscribe("up", filters(wanted), inbox)
+    inbox.items.clear()  # that it was asked
+    conversation = begun(manager, relay, [])
+    conversation._session.subscribe(manager._requests["up"])
+    conversation._session.open(clock.now(), NOW)
+    conversation._session.output.clear()
+    return conversation
+
+
+def event_message(
+    event: SignedEvent, upstream_id: str = "up", space: str = ""
+) -> bytes:
+    return f'["EVENT",{space}"{upstream_id}",{event.text}]'.encode()
+
+
+def test_d3_events_are_delivered_once_and_counted(
     manager: RelayManager, relay: Relay
 ) -> None:
-    conversation = begun(manager, relay, [])
-    connection: Any = conversation._connection
-    waits: list[float] = []
+    inbox = Inbox()
+    conversation = asking(manager, relay, inbox, kinds=[1])
+    conversation.hear(b'["EOSE","up"]', burst())
+    inbox.items.clear()
+    events = [signed(f"{number}") for number in range(3)]
+    for event, space in zip(events, ("", "", " "), strict=True):
+        conversation.hear(event_message(event, space=space), burst())
+    assert inbox.items == [Delivered("up", event, URL) for event in events]
+    conversation.hear(event_message(events[0]), burst())
+    conversation.hear(event_message(signed(kind=7)), burst())
+    conversation.hear(event_message(signed(), "another"), burst())
+    assert len(inbox.items) == 3
+    assert relay.num_received_events == 6
+    assert relay.num_duplicate_events == 2
+    assert relay.num_unasked_events == 1
+    assert relay.num_invalid_messages == 0
 
-    def send_ping() -> None:
-        connection.ping_sent_at = clock.now()
 
-    def wait(seconds: float) -> bool:
-        waits.append(seconds)
-        raise StopRequestedError
+def test_d3_what_is_wrong_or_expired_is_not_delivered(
+    manager: RelayManager, relay: Relay
+) -> None:
+    inbox = Inbox()
+    conversation = asking(manager, relay, inbox)
+    conversation.hear(event_message(signed()).replace(b"hello", b"HELLO"), burst())
+    assert relay.num_invalid_messages == 1
+    for expiration in (NOW - 1, NOW + 1000):
+        expiring = signed(tags=[["expiration", f"{expiration}"]])
+        conversation.hear(event_message(expiring), burst())
+    assert inbox.items == [Delivered("up", expiring, URL)]
 
-    connection.ping_sent_at = connection.round_trip_seconds = None
-    connection.unsent_bytes = 0
-    connection.check_open = connection.flush = lambda: None
-    connection.send_ping = send_ping
-    connection.wait = wait
-    with pytest.raises(StopRequestedError):
-        conversation.run(lambda: None)
-    assert waits == [pytest.approx(DEFAULTS.pong_seconds, abs=0.1)]
+
+def test_f3_a_few_bad_messages_among_many_good_ones_are_borne(
+    manager: RelayManager, relay: Relay
+) -> None:
+    conversation = asking(manager, relay, Inbox(), kinds=[1])
+    good = event_message(signed())
+    for data in (good, b'["NOTICE","x"]', event_message(signed(), "another")):
+        for _ in range(DEFAULTS.garbage_messages):
+            conversation.hear(data, burst())
+            conversation.hear(data, burst())
+            conversation.hear(b"garbage", burst())
+    assert relay.num_invalid_messages == 3 * DEFAULTS.garbage_messages
+
+
+def test_d4_known_stored_events_show_that_a_relay_is_busy(
+    manager: RelayManager, relay: Relay
+) -> None:
+    inbox = Inbox()
+    conversation = asking(manager, relay, inbox, kinds=[1])
+    data, now = event_message(signed()), clock.now()
+    for after in (0, 1, 1.1, 1.2, 1.3):
+        conversation.hear(data, Burst(now + after, NOW, set()))
+    assert [type(item) for item in inbox.items] == [Delivered, Progress, Progress]
+    conversation.hear(b'["EOSE","up"]', burst())
+    conversation.hear(data, Burst(now + 9, NOW, set()))
+    assert inbox.items[3:] == [Eose("up", URL)]
+
+
+def test_d5_d6_d7_what_else_it_says_reaches_whom_it_concerns(
+    manager: RelayManager, relay: Relay
+) -> None:
+    inbox = Inbox()
+    conversation = asking(manager, relay, inbox)
+    relay.information = parse_information(b'{"supported_nips":[45]}')
+    for name in ("counted", "refused"):
+        manager.count(name, filters({}), inbox)
+    conversation.hear(b'["COUNT","counted",{"count":5}]', burst())
+    conversation.hear(b'["CLOSED","refused","error: busy"]', burst())
+    conversation.hear(b'["CLOSED","up","blocked: \\n"]', burst())
+    conversation.hear(b'["NOTICE","hello"]', burst())
+    assert inbox.items == [
+        Counted("counted", 5),
+        Counted("refused", None),
+        Closed("up", URL, "blocked: \ufffd"),
+    ]
+    assert relay.notice_list == ["hello"]
+    assert manager.message_pool.get_notice().content == "hello"
+
+
+def test_f3_a_message_too_large_is_not_looked_into(
+    manager: RelayManager, relay: Relay
+) -> None:
+    conversation = asking(manager, relay, Inbox())
+    spaces = " " * DEFAULTS.relay_message_bytes
+    conversation.hear(event_message(signed(), space=spaces)[:-1] + b"]", burst())
+    assert relay.num_received_events == relay.num_invalid_messages == 0
+    assert len(relay.error_list) == 1
+    assert conversation._session.output == []  # nobody knows whose it was
+    conversation.hear(event_message(signed(spaces)), burst())
+    assert json.loads(conversation._session.output[0]) == ["CLOSE", "up"]
 
 
 def test_f3_garbage_ends_the_conversation(manager: RelayManager, relay: Relay) -> None:
@@ -165,6 +270,13 @@ def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
             assert manager.take_events(relay, 10)[0] == [event], "sent again"
             conversation.hear(ok(event.id, True, ""), burst())
             assert inbox.items == [Verdict(event.id, True, "")]
+            another = signed("another")
+            manager.publish(another, inbox)
+            manager.take_events(relay, 10)
+            conversation.hear(ok(another.id, False, "auth-required: not you"), burst())
+            assert inbox.items[1:] == [
+                Verdict(another.id, False, "auth-required: not you")
+            ]
         else:
             assert inbox.items == [Verdict(event.id, False, "auth-required: who?")]
             assert relay.error_list == ["AUTH refused: restricted: no"]
@@ -193,3 +305,143 @@ def test_f5_a_flood_of_refusals_for_want_of_auth_is_bounded(
 
 def ok(event_id: str, accepted: bool, text: str) -> bytes:
     return json.dumps(["OK", event_id, accepted, text]).encode()
+
+
+# --- a whole conversation, in a time of our own
+
+
+class Scripted:
+    """A connection whose waits take no time; it ends after so many seconds.
+
+    `pongs`: how long after a ping its answer comes, None for never.
+    """
+
+    def __init__(self, seconds: float, pongs: float | None = 0.01) -> None:
+        self.now = 1000.0
+        self.ends = self.now + seconds
+        self.pongs = pongs
+        self.ping_sent_at: float | None = None
+        self.round_trip_seconds: float | None = None
+        self.unsent_bytes = 0
+        self.sent: list[str] = []
+        self.pings: list[float] = []
+        self.waits = 0
+
+    def receive(self) -> list[bytes]:
+        return []
+
+    def check_open(self) -> None:
+        if self.now >= self.ends:
+            raise ConnectionLostError("it ended")
+
+    def send(self, text: str) -> None:
+        self.sent.append(text)
+
+    def send_ping(self) -> None:
+        self.ping_sent_at = self.now
+        self.pings.append(self.now - 1000)
+
+    def flush(self) -> None:
+        pass
+
+    def wait(self, seconds: float) -> bool:
+        self.waits += 1
+        until = min(self.now + max(0.0, seconds), self.ends)
+        if self.ping_sent_at is not None and self.pongs is not None:
+            answered = self.ping_sent_at + self.pongs
+            if answered <= until:
+                until, self.ping_sent_at = answered, None
+                self.round_trip_seconds = self.pongs
+        self.now = until
+        return False
+
+
+def held(
+    manager: RelayManager,
+    relay: Relay,
+    connection: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: RelayLimits | None = None,
+) -> str:
+    """Hold a conversation to its end; gives why it ended."""
+    monkeypatch.setattr(clock, "now", lambda: connection.now)
+    relay.status = RelayStatus.CONNECTING
+    session = RelaySession(DEFAULTS, lambda: "id")
+    session.set_limits(limits or RelayLimits())
+    if "up" in manager._requests:
+        session.subscribe(manager._requests["up"])
+    conversation = Conversation(
+        relay, session, manager, DEFAULTS, cast(Connection, connection)
+    )
+    with pytest.raises(ConnectionLostError) as ended:
+        conversation.run(lambda: None)
+    return str(ended.value)
+
+
+def test_e3_a_ping_every_twenty_seconds(
+    manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = Scripted(65)
+    assert held(manager, relay, connection, monkeypatch) == "it ended"
+    assert connection.pings == pytest.approx([0, 20, 40, 60])
+    assert relay.round_trips == [0.01]
+    assert connection.waits < 20
+
+
+def test_e3_no_pong_within_ten_seconds_ends_it(
+    manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = Scripted(65, pongs=None)
+    ended = held(manager, relay, connection, monkeypatch)
+    assert ended == "no answer to a ping"
+    assert connection.now == pytest.approx(1010, abs=0.1)
+    slow = Scripted(65, pongs=9.9)
+    assert held(manager, relay, slow, monkeypatch) == "it ended"
+
+
+def test_c2_what_is_published_is_sent_and_said_to_be_sent(
+    manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.subscribe("up", filters({"kinds": [1]}), Inbox())
+    event, long = signed(), signed("x" * 1000)
+    inbox = Inbox()
+    for published in (event, long):
+        manager.publish(published, inbox)
+    connection = Scripted(1)
+    limits = RelayLimits(max_message_length=len(event.text) + 100)
+    held(manager, relay, connection, monkeypatch, limits)
+    assert [json.loads(text)[:2] for text in connection.sent] == [
+        ["EVENT", json.loads(event.text)],
+        ["REQ", "up"],
+    ]
+    assert relay.num_sent_events == 1
+    (verdict,) = inbox.items
+    assert isinstance(verdict, Verdict)
+    assert (verdict.event_id, verdict.accepted) == (long.id, False)
+    assert verdict.message.startswith("invalid: the relay takes up to")
+
+
+@pytest.mark.parametrize("why", ["read only", "it does not read"])
+def test_c6_where_nothing_is_to_be_sent_now_it_is_kept(
+    manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    event = signed()
+    manager.publish(event, Inbox())
+    connection = Scripted(1)
+    if why == "read only":
+        relay.write = False
+    else:
+        connection.unsent_bytes = DEFAULTS.relay_buffer_bytes + 1
+    held(manager, relay, connection, monkeypatch)
+    assert connection.sent == []
+    assert manager.take_events(relay, 10)[0] == [event]
+
+
+def test_c6_many_are_sent_without_a_pause(
+    manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3 * EVENTS_AT_ONCE):
+        manager.publish(made(pubkey=f"{number:064x}"), None)
+    connection = Scripted(0.001)
+    held(manager, relay, connection, monkeypatch)
+    assert relay.num_sent_events == DEFAULTS.flush_unanswered_events
