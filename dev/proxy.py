@@ -144,6 +144,9 @@ class Proxy:
     ) -> None:
         self.accepted += 1
         link = _Link(writer)
+        own = asyncio.current_task()
+        assert own is not None  # noqa: S101
+        link.tasks.append(own)  # nobody else keeps it while nothing flows
         self._links.add(link)
         try:
             await self._flowing.wait()
