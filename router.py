@@ -274,13 +274,15 @@ class NostrRouter:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
+                # Taken after `now`: what came by then precedes an EOSE that is due.
+                now = clock.now()
+                deliveries = self._mailbox.take_all()
                 while True:
-                    # Taken after `now`: what came by then precedes an EOSE that is due.
-                    # Asked for each time, as there may always be more to send.
+                    await self._put_out(outlet, self._session.deliver(deliveries, now))
+                    # Each time, as there may always be more to send.
+                    await self._put_out(outlet, self._session.tick(now))
                     now = clock.now()
                     deliveries = self._mailbox.take_all()
-                    await self._put_out(outlet, self._session.deliver(deliveries, now))
-                    await self._put_out(outlet, self._session.tick(now))
                     if not deliveries:
                         break
                 self._set_timer(now)
