@@ -15,7 +15,7 @@ from loguru import logger
 from . import clock, message
 from .connection import Connection, ConnectionLostError
 from .errors import InvalidEvent, InvalidMessage
-from .event import Event, SignedEvent
+from .event import AUTH_KIND, Event, SignedEvent
 from .garbage import GarbageMeter
 from .information import RelayInformation
 from .key import PrivateKey
@@ -27,7 +27,6 @@ from .relay_record import RelayRecord, RelayStatus
 from .relay_session import ClosedForGood, RelaySession
 from .settings import Settings
 
-AUTH_KIND = 22242
 PROGRESS_SECONDS = 0.25
 EVENTS_AT_ONCE = 100
 MESSAGES_A_TURN = 32

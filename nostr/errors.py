@@ -15,6 +15,10 @@ class InvalidMessage(NostrError):  # noqa: N818
     """A message, or a part of one, cannot be read."""
 
 
+class DisputedMessage(InvalidMessage):
+    """JSON that other readers take, and understand in one way or the other."""
+
+
 class InvalidEvent(NostrError):  # noqa: N818
     """An event is malformed, or its id or its signature is wrong (NIP-01)."""
 

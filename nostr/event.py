@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import coincurve
 
-from .errors import InvalidEvent, InvalidMessage
+from .errors import DisputedMessage, InvalidEvent, InvalidMessage
 from .message_type import ClientMessageType
 
 MAX_KIND = 65535
+AUTH_KIND = 22242  # answers a relay's challenge (NIP-42)
 # The largest integer every JSON reader agrees on, JavaScript's included.
 MAX_CREATED_AT = 2**53
 
@@ -303,7 +304,8 @@ def decode_json(text: str) -> Any:
     """Decode JSON from a relay or a client.
 
     Stricter than `json.loads`: no duplicate key in any object, no NaN or Infinity.
-    Raises `InvalidMessage`, also for what would exhaust the interpreter.
+    Raises `InvalidMessage`, also for what would exhaust the interpreter, of these
+    `DisputedMessage` for what other readers take.
     """
     try:
         return _DECODER.decode(text)
@@ -314,7 +316,7 @@ def decode_json(text: str) -> Any:
     except InvalidMessage:
         raise
     except ValueError:  # a number of thousands of digits
-        raise InvalidMessage("a number is too long") from None
+        raise DisputedMessage("a number is too long") from None
 
 
 def verify_signature(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -428,7 +430,7 @@ def _encode_json(value: object) -> str:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     obj = dict(pairs)
     if len(obj) != len(pairs):
-        raise InvalidMessage("a JSON object has the same key twice")
+        raise DisputedMessage("a JSON object has the same key twice")
     return obj
 
 

@@ -201,11 +201,10 @@ def _event_text(text: str, message: list[Any]) -> str:
 
 
 def find_name(text: str) -> tuple[str, str] | None:
-    """Find what is to be answered where a client's message could not be read.
+    """Find how a client's message that is a `DisputedMessage` is to be answered.
 
-    Less strict readers take duplicate keys and numbers of thousands of digits, and
-    whoever sent them waits for an answer: `("OK", event id)` or
-    `("CLOSED", subscription id)`. None for what is not JSON or has no name.
+    Whoever sent it waits for `("OK", event id)` or `("CLOSED", subscription id)`. None
+    for what has no name, or turns out not to be JSON.
     """
     try:
         # Any number will do for a number; to convert a long one is what Python refuses.
@@ -222,6 +221,15 @@ def find_name(text: str) -> tuple[str, str] | None:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
+
+
+def glimpse_name(text: str) -> tuple[str, str] | None:
+    """Find how a client's message is to be answered without parsing it."""
+    if event_id := find_event_id(text):
+        return "OK", event_id
+    if subscription_id := find_subscription_id(text):
+        return "CLOSED", subscription_id
+    return None
 
 
 def find_event_id(text: str) -> str | None:

@@ -23,14 +23,13 @@ from .delivery import (
     Reply,
     Verdict,
 )
-from .errors import InvalidEvent, InvalidMessage
-from .event import SignedEvent
+from .errors import DisputedMessage, InvalidEvent, InvalidMessage
+from .event import AUTH_KIND, SignedEvent
 from .filter import Filter, parse_filters
 from .pace import TokenBucket
 from .settings import ClientLimits, Settings
 from .subscription import Subscription
 
-AUTH_KIND = 22242
 VALUE_BYTES = 60  # of a short string in a filter, its characters apart
 CLOSE_CHARACTERS = 1000  # no CLOSE that closes anything is longer
 _TOO_FAST = "rate-limited: slow down"
@@ -129,7 +128,9 @@ class Session:
             if small and not self._bucket.take(now):
                 self.dropped += 1
                 reason = _TOO_FAST
-            return self._refuse_unread(text, reason)
+            disputed = isinstance(error, DisputedMessage)
+            name = messages.find_name(text) if disputed else None
+            return self._refuse_named(name, reason)
         if isinstance(message, messages.ClientClose):
             return self._close(message.subscription_id)
         allowed = not small or self._bucket.take(now)
@@ -170,14 +171,12 @@ class Session:
 
     def _refuse_unparsed(self, text: str, reason: str) -> list[str | Command]:
         self.dropped += 1
-        if event_id := messages.find_event_id(text):
-            return [self._ok(event_id, False, reason)]
-        if subscription_id := messages.find_subscription_id(text):
-            return self._refuse(subscription_id, reason)
-        return [self._notice(reason)]
+        return self._refuse_named(messages.glimpse_name(text), reason)
 
-    def _refuse_unread(self, text: str, reason: str) -> list[str | Command]:
-        match messages.find_name(text):
+    def _refuse_named(
+        self, name: tuple[str, str] | None, reason: str
+    ) -> list[str | Command]:
+        match name:
             case ("OK", event_id):
                 return [self._ok(event_id, False, reason)]
             case ("CLOSED", subscription_id):
