@@ -234,6 +234,10 @@ class BenchClient:
             seconds,
         )
 
+    def wait_eose(self, subscription_id: str) -> None:
+        """Wait for the one EOSE of a subscription."""
+        self.wait(lambda: self.count("EOSE", subscription_id) == 1, "EOSE")
+
     def ids(self, subscription_id: str) -> Counter[str]:
         """Count how often each event has come for a subscription."""
         return Counter(

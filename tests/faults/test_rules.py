@@ -441,12 +441,7 @@ def test_d4_f7_after_a_restart_a_relay_that_connects_is_waited_for(
     assert service.count("EOSE") == 0
     slow.proxy.resume()
     for subscription_id in ("before", "requests"):
-        service.wait(
-            lambda subscription_id=subscription_id: (  # type: ignore[misc]  # mypy infers no lambda with defaults
-                service.count("EOSE", subscription_id) == 1
-            ),
-            "EOSE",
-        )
+        service.wait_eose(subscription_id)
         assert len(service.ids(subscription_id)) == 2
 
 

@@ -228,12 +228,7 @@ def test_timeline_4_eose_comes_after_the_stored_events_of_all_that_connect(
     assert service.count("EOSE") == 0
     slow.proxy.resume()
     for subscription_id in ("requests", "responses"):
-        service.wait(
-            lambda subscription_id=subscription_id: (  # type: ignore[misc]  # mypy infers no lambda with defaults
-                service.count("EOSE", subscription_id) == 1
-            ),
-            "EOSE",
-        )
+        service.wait_eose(subscription_id)
         before = service.received[: service.received.index(["EOSE", subscription_id])]
         stored = [
             message[2]["id"]

@@ -142,6 +142,17 @@ class Desk:
         return [publication.event for publication in self.outbox.waiting()]
 
 
+def with_backlog(count: int) -> tuple[Desk, list[SignedEvent]]:
+    """Give a desk whose relay has just connected, and what waited for it."""
+    desk = Desk()
+    desk.add(A)
+    events = [made() for _ in range(count)]
+    for event in events:
+        desk.publish(event)
+    desk.connect(A)
+    return desk, events
+
+
 def verdict(inbox: Inbox) -> tuple[bool, str]:
     """Give the one verdict there is."""
     (item,) = inbox.items
@@ -895,11 +906,7 @@ def test_c6_ephemeral_events_go_first() -> None:
 
 
 def test_c6_an_ephemeral_event_does_not_wait_behind_its_author_s_backlog() -> None:
-    desk = Desk()
-    desk.add(A)
-    for _ in range(40):
-        desk.publish(made())
-    desk.connect(A)
+    desk, _ = with_backlog(40)
     assert len(desk.take(A)) == 20
     ephemeral, regular = made(kind=20_001), made()
     desk.publish(regular)
@@ -908,12 +915,7 @@ def test_c6_an_ephemeral_event_does_not_wait_behind_its_author_s_backlog() -> No
 
 
 def test_c6_as_many_follow_as_the_relay_answers() -> None:
-    desk = Desk()
-    desk.add(A)
-    events = [made() for _ in range(50)]
-    for event in events:
-        desk.publish(event)
-    desk.connect(A)
+    desk, events = with_backlog(50)
     first = desk.take(A)
     assert first == events[:20]
     assert desk.take(A) == []
@@ -923,12 +925,7 @@ def test_c6_as_many_follow_as_the_relay_answers() -> None:
 
 
 def test_c6_what_is_published_meanwhile_does_not_slow_down_what_waited() -> None:
-    desk = Desk()
-    desk.add(A)
-    waited = [made() for _ in range(50)]
-    for event in waited:
-        desk.publish(event)
-    desk.connect(A)
+    desk, waited = with_backlog(50)
     assert desk.take(A) == waited[:20]
     meanwhile = [made(pubkey=BOB) for _ in range(30)]
     for event in meanwhile:
@@ -940,12 +937,7 @@ def test_c6_what_is_published_meanwhile_does_not_slow_down_what_waited() -> None
 
 
 def test_c6_a_relay_that_answers_nothing_is_not_waited_for_for_ever() -> None:
-    desk = Desk()
-    desk.add(A)
-    events = [made() for _ in range(50)]
-    for event in events:
-        desk.publish(event)
-    desk.connect(A)
+    desk, events = with_backlog(50)
     sent = list(desk.take(A))
     while (again := desk.outbox.take(A, desk.now, 0)[1]) is not None:
         assert again > desk.now
@@ -955,12 +947,7 @@ def test_c6_a_relay_that_answers_nothing_is_not_waited_for_for_ever() -> None:
 
 
 def test_c6_one_refusing_event_never_holds_up_the_others() -> None:
-    desk = Desk()
-    desk.add(A)
-    events = [made() for _ in range(50)]
-    for event in events:
-        desk.publish(event)
-    desk.connect(A)
+    desk, events = with_backlog(50)
     accepted: list[SignedEvent] = []
     while batch := desk.take(A):
         for event in batch:

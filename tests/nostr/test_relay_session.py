@@ -276,7 +276,8 @@ def test_d5_what_is_not_ours_or_no_longer_open_is_no_matter() -> None:
     assert list(link.session.eose("a", link.now, link.wall)) == []
 
 
-def test_d5_a_refused_page_does_not_end_the_subscription() -> None:
+def paging() -> tuple[Link, str]:
+    """Give a link whose relay was just asked for a page, and its wire id."""
     relay = StoringRelay((made(NOW - number) for number in range(50)), most=20)
     link = Link(relay)
     link.subscribe("a", {"since": NOW - 1000})
@@ -285,24 +286,22 @@ def test_d5_a_refused_page_does_not_end_the_subscription() -> None:
     link.answer()
     (page,) = reqs(link.flush())
     link.answers.clear()
+    return link, page[0]
+
+
+def test_d5_a_refused_page_does_not_end_the_subscription() -> None:
+    link, page = paging()
     reason = "blocked: too many subscriptions"
-    assert link.session.closed(page[0], reason, link.now) is None
+    assert link.session.closed(page, reason, link.now) is None
     link.wait(10)
     link.settle()
     assert len(link.delivered["a"]) == 50
 
 
 def test_d5_a_refused_page_leaves_the_subscription_open() -> None:
-    relay = StoringRelay((made(NOW - number) for number in range(50)), most=20)
-    link = Link(relay)
-    link.subscribe("a", {"since": NOW - 1000})
-    link.connect()
-    link.flush()
-    link.answer()
-    (page,) = reqs(link.flush())
-    link.answers.clear()
-    del relay.open[page[0]]
-    link.session.closed(page[0], "error: too many subscriptions", link.now)
+    link, page = paging()
+    del link.relay.open[page]
+    link.session.closed(page, "error: too many subscriptions", link.now)
     link.flush()
     live = made(NOW, kind=20001)  # ephemeral: not to be fetched later
     link.publish([live])
