@@ -26,13 +26,13 @@ from .nostr import clock
 from .nostr.errors import InvalidEvent, InvalidKey
 from .nostr.event import SignedEvent
 from .nostr.in_process import (
-    Bound,
+    ByteLimit,
     EndOfStoredEventsMessage,
     EventMessage,
     NoticeMessage,
 )
-from .nostr.outbox import Forget, Save
-from .nostr.settings import DEFAULTS, known
+from .nostr.outbox import Delete, Save
+from .nostr.settings import DEFAULTS, known_settings
 from .router import NostrRouter, all_routers, nostr_client
 
 MOST_PER_SUBSCRIPTION = 10_000
@@ -43,7 +43,7 @@ STORE_RETRY_SECONDS = 1.0
 STORE_SECONDS = 5.0
 
 _running: dict[str, asyncio.Task[None]] = {}
-_bounds: dict[str, Bound] = {}
+_bounds: dict[str, ByteLimit] = {}
 
 # An upgrade at run time imports other code while this one may still run. What runs is
 # therefore kept in a module of its own, where the next generation finds it: what to
@@ -155,11 +155,11 @@ async def _load(previous: dict[str, Any] | None) -> None:
 async def configure() -> None:
     """Go by the numbers of the stored configuration, the defaults apart."""
     stored = (await get_config()).settings
-    numbers = known(stored)
+    numbers = known_settings(stored)
     for name in stored.keys() - numbers.keys():
         logger.warning(f"the stored setting {name!r} is none of this version's")
     try:
-        nostr_client.relay_manager.configure(DEFAULTS.changed(numbers))
+        nostr_client.relay_manager.configure(DEFAULTS.with_changes(numbers))
     except ValueError as error:
         logger.error(f"the stored settings are left out: {error}")
 
@@ -274,10 +274,10 @@ async def write_ledger() -> None:
                 manager.outbox_forgotten(entry)
 
 
-async def _not_stored(entries: list[Save | Forget]) -> None:
+async def _not_stored(entries: list[Save | Delete]) -> None:
     """Let nobody rely on what was not stored; what is to be deleted is tried again."""
     manager = nostr_client.relay_manager
-    forgets = [entry for entry in entries if isinstance(entry, Forget)]
+    forgets = [entry for entry in entries if isinstance(entry, Delete)]
     for entry in entries:
         manager.ledger.popleft()
         if isinstance(entry, Save):
@@ -314,7 +314,7 @@ def keep_event(event: EventMessage) -> None:
     if len(events) > MOST_PER_SUBSCRIPTION:
         events.pop(0)
     _make_room(_bounds, event.subscription_id)
-    _bounds.setdefault(event.subscription_id, Bound()).added(event.event, events)
+    _bounds.setdefault(event.subscription_id, ByteLimit()).added(event.event, events)
 
 
 def keep_notice(notice: NoticeMessage) -> None:

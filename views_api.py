@@ -53,7 +53,7 @@ from .nostr.information import own_document
 from .nostr.information_request import fetch_information
 from .nostr.key import PrivateKey
 from .nostr.relay_url import known_relay_url, normalize_relay_url
-from .nostr.settings import differing, known
+from .nostr.settings import known_settings, non_default
 from .router import NostrRouter, all_routers, nostr_client
 
 OWN_ENDPOINT = "This is nostrclient's own endpoint."
@@ -325,7 +325,7 @@ async def api_update_config(data: ConfigUpdate) -> Config:
     changes = data.dict(exclude_none=True, exclude={"settings"})
     stored = await get_config()
     try:
-        numbers = differing(known(stored.settings) | (data.settings or {}))
+        numbers = non_default(known_settings(stored.settings) | (data.settings or {}))
     except ValueError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
     config = Config(**{**stored.dict(), **changes, "settings": numbers})

@@ -30,7 +30,7 @@ from .settings import Settings
 PROGRESS_SECONDS = 0.25
 EVENTS_AT_ONCE = 100
 MESSAGES_A_TURN = 32
-MOST_REFUSED = 1000  # events whose refusal may turn out otherwise after AUTH
+MAX_REFUSED = 1000  # events whose refusal may turn out otherwise after AUTH
 
 
 @dataclass
@@ -206,12 +206,12 @@ class Conversation:
         burst = Burst(clock.now(), clock.wall(), set())
         started, pause = burst.now, self._settings.wake_seconds
         received = self._connection.receive()
-        turn = self._owner.message_pool.turn
+        parse_lock = self._owner.message_pool.parse_lock
         try:
             for first in range(0, len(received), MESSAGES_A_TURN):
-                with turn:
+                with parse_lock:
                     for data in received[first : first + MESSAGES_A_TURN]:
-                        self.hear(data, burst)
+                        self.handle_message(data, burst)
                 burst.now = clock.now()
                 if burst.now - started > pause:
                     # Soon for the first, seldom for the rest: waking costs.
@@ -221,7 +221,7 @@ class Conversation:
         finally:
             _flush(burst.touched)
 
-    def hear(self, data: bytes, burst: Burst) -> None:
+    def handle_message(self, data: bytes, burst: Burst) -> None:
         """Take one message. Raises `TooMuchGarbageError`."""
         if len(data) > self._settings.relay_message_bytes:
             self._too_large(data, burst.now)
@@ -233,18 +233,18 @@ class Conversation:
             return
         event_text = self._latest.event_text(text)
         if event_text is not None:
-            self._event(self._latest.upstream_id, event_text, burst)
+            self._event(self._latest.wire_id, event_text, burst)
             return
         try:
-            heard = message.parse_relay_message(text)
+            received = message.parse_relay_message(text)
         except InvalidMessage as error:
             self._bad(error, burst)
             return
-        if isinstance(heard, message.RelayEvent):
-            self._event(heard.upstream_id, heard.text, burst)
+        if isinstance(received, message.RelayEvent):
+            self._event(received.wire_id, received.text, burst)
             return
         self._garbage.good()
-        self._heard(heard, burst.now, burst.wall)
+        self._handle(received, burst.now, burst.wall)
 
     def _bad(self, error: Exception, burst: Burst) -> None:
         relay = self._relay
@@ -257,20 +257,20 @@ class Conversation:
     def _too_large(self, data: bytes, now: float) -> None:
         self._relay.add_error(f"a message of {len(data)} bytes was dropped", warn=False)
         head = data[:200].decode(errors="replace")
-        upstream_id = message.find_upstream_id(head)
-        if upstream_id is not None:
-            self._session.back_off(upstream_id, now)
+        wire_id = message.find_wire_id(head)
+        if wire_id is not None:
+            self._session.back_off(wire_id, now)
 
-    def _event(self, upstream_id: str, text: str, burst: Burst) -> None:
+    def _event(self, wire_id: str, text: str, burst: Burst) -> None:
         relay = self._relay
         relay.num_received_events += 1
-        ask = self._session.asked(upstream_id)
+        ask = self._session.find_subscription(wire_id)
         if ask is None:
             relay.num_unasked_events += 1
             self._garbage.good()
             return
-        if upstream_id != self._latest.upstream_id:
-            self._latest = message.EventHead(upstream_id)
+        if wire_id != self._latest.wire_id:
+            self._latest = message.EventHead(wire_id)
         pool = self._owner.message_pool
         try:
             event = pool.verified.verify(text)
@@ -288,34 +288,34 @@ class Conversation:
                 ask.progress_at = burst.now
                 self._owner.relay_progress(relay, tuple(ask.members))
 
-    def _heard(self, heard: message.RelayMessage, now: float, wall: float) -> None:
+    def _handle(self, received: message.RelayMessage, now: float, wall: float) -> None:
         relay, session, owner = self._relay, self._session, self._owner
-        if isinstance(heard, message.RelayEose):
-            owner.relay_finished(relay, session.eose(heard.upstream_id, now, wall))
-        elif isinstance(heard, message.RelayOk):
-            self._ok(heard, now, wall)
-        elif isinstance(heard, message.RelayAuth):
-            self._authenticate(heard.challenge)
-        elif isinstance(heard, message.RelayClosed):
-            reason = printable(heard.message)
-            closed = session.closed(heard.upstream_id, reason, now)
+        if isinstance(received, message.RelayEose):
+            owner.relay_finished(relay, session.eose(received.wire_id, now, wall))
+        elif isinstance(received, message.RelayOk):
+            self._ok(received, now, wall)
+        elif isinstance(received, message.RelayAuth):
+            self._authenticate(received.challenge)
+        elif isinstance(received, message.RelayClosed):
+            reason = printable(received.message)
+            closed = session.closed(received.wire_id, reason, now)
             if closed is not None:
                 owner.relay_closed(relay, closed)
             else:
-                owner.relay_counted(relay, heard.upstream_id, None)
-        elif isinstance(heard, message.RelayCount):
-            owner.relay_counted(relay, heard.upstream_id, heard.total)
-        elif isinstance(heard, message.RelayNotice):
-            relay.add_notice(heard.message)
-            owner.relay_noticed(relay, printable(heard.message))
+                owner.relay_counted(relay, received.wire_id, None)
+        elif isinstance(received, message.RelayCount):
+            owner.relay_counted(relay, received.wire_id, received.total)
+        elif isinstance(received, message.RelayNotice):
+            relay.add_notice(received.message)
+            owner.relay_noticed(relay, printable(received.message))
 
-    def _ok(self, heard: message.RelayOk, now: float, wall: float) -> None:
+    def _ok(self, received: message.RelayOk, now: float, wall: float) -> None:
         relay, session, owner = self._relay, self._session, self._owner
-        reason = printable(heard.message)
-        if heard.event_id == self._auth_id:
+        reason = printable(received.message)
+        if received.event_id == self._auth_id:
             self._auth_id = None
             refused, self._refused_unauthenticated = self._refused_unauthenticated, {}
-            if heard.accepted:
+            if received.accepted:
                 self._authenticated = True
                 session.authenticated(now, wall)
                 owner.relay_authenticated(relay)
@@ -327,16 +327,16 @@ class Conversation:
             for event_id, refusal in refused.items():
                 owner.relay_answered(relay, event_id, False, refusal)
         elif (
-            not heard.accepted
+            not received.accepted
             and session.can_authenticate
             and not self._authenticated
             and message.prefix(reason) == "auth-required"
-            and heard.event_id not in self._refused_unauthenticated
-            and len(self._refused_unauthenticated) < MOST_REFUSED
+            and received.event_id not in self._refused_unauthenticated
+            and len(self._refused_unauthenticated) < MAX_REFUSED
         ):
-            self._refused_unauthenticated[heard.event_id] = reason
+            self._refused_unauthenticated[received.event_id] = reason
         else:
-            owner.relay_answered(relay, heard.event_id, heard.accepted, reason)
+            owner.relay_answered(relay, received.event_id, received.accepted, reason)
 
 
 def _flush(touched: set[Mailbox]) -> None:

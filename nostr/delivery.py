@@ -20,16 +20,16 @@ class Delivered(NamedTuple):
     relay_url: str
 
 
-class Asked(NamedTuple):
+class SubscriptionOpened(NamedTuple):
     """A subscription was opened on the relays.
 
-    `relay_urls` are all relays it is meant for, `owing` those whose EOSE is worth
-    waiting for, each with the instant until which (the deadline of the REQ apart).
+    `relay_urls` are all relays it is meant for. `pending_eose` holds those whose EOSE
+    is worth waiting for, each with the instant at which the wait ends.
     """
 
     upstream_id: str
     relay_urls: frozenset[str]
-    owing: Mapping[str, float]
+    pending_eose: Mapping[str, float]
     connected: int
 
 
@@ -60,10 +60,10 @@ class RelayChanged(NamedTuple):
 
     relay_url: str
     asked: bool
-    owing: bool
+    pending_eose: bool
 
 
-class Verdict(NamedTuple):
+class PublishResult(NamedTuple):
     """What the publisher of an event is told."""
 
     event_id: str
@@ -93,12 +93,12 @@ class Notice(NamedTuple):
 
 Delivery = (
     Delivered
-    | Asked
+    | SubscriptionOpened
     | Progress
     | Eose
     | Closed
     | RelayChanged
-    | Verdict
+    | PublishResult
     | Counted
     | Reply
     | Notice

@@ -35,7 +35,7 @@ class EndOfStoredEventsMessage(NamedTuple):
     url: str
 
 
-class Bound:
+class ByteLimit:
     """Keeps what waits for somebody who may never come below a number of bytes.
 
     Others take from the front of the same list as they please, so that it is counted
@@ -76,7 +76,7 @@ class InProcessQueues:
         self.notices: deque[NoticeMessage] = deque(maxlen=most)
         self.eose_notices: deque[EndOfStoredEventsMessage] = deque(maxlen=most)
         self.subscription_ids: dict[str, str] = {}
-        self._bound = Bound()
+        self._bound = ByteLimit()
         self.wake: Callable[[], None] | None = None
 
     def put(self, item: Delivery) -> None:

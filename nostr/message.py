@@ -76,7 +76,7 @@ ClientMessage = ClientEvent | ClientReq | ClientClose | ClientAuth
 class RelayEvent(NamedTuple):
     """EVENT from a relay; nothing about the event was checked yet."""
 
-    upstream_id: str
+    wire_id: str
     text: str
 
 
@@ -86,11 +86,11 @@ class EventHead:
     Most relays write it the same way each time, and many EVENTs in a row.
     """
 
-    __slots__ = ("_length", "_text", "upstream_id")
+    __slots__ = ("_length", "_text", "wire_id")
 
-    def __init__(self, upstream_id: str) -> None:
-        self.upstream_id = upstream_id
-        self._text = event_head(upstream_id) + "{"
+    def __init__(self, wire_id: str) -> None:
+        self.wire_id = wire_id
+        self._text = event_head(wire_id) + "{"
         self._length = len(self._text) - 1
 
     def event_text(self, text: str) -> str | None:
@@ -103,7 +103,7 @@ class EventHead:
 class RelayEose(NamedTuple):
     """EOSE from a relay."""
 
-    upstream_id: str
+    wire_id: str
 
 
 class RelayOk(NamedTuple):
@@ -117,7 +117,7 @@ class RelayOk(NamedTuple):
 class RelayClosed(NamedTuple):
     """CLOSED from a relay."""
 
-    upstream_id: str
+    wire_id: str
     message: str
 
 
@@ -130,7 +130,7 @@ class RelayNotice(NamedTuple):
 class RelayCount(NamedTuple):
     """COUNT from a relay (NIP-45)."""
 
-    upstream_id: str
+    wire_id: str
     total: int
 
 
@@ -244,7 +244,7 @@ def find_subscription_id(text: str) -> str | None:
     return found.group(1) if found else None
 
 
-def find_upstream_id(head: str) -> str | None:
+def find_wire_id(head: str) -> str | None:
     """Find the subscription id in the beginning of a relay's EVENT."""
     found = _RELAY_EVENT.match(head)
     return found.group(1) if found else None
@@ -259,22 +259,22 @@ def parse_relay_message(text: str) -> RelayMessage:
         return RelayEvent(head.group(1), text[head.end() : -1])
     message = decode(text)
     match message:
-        case ["EOSE", str(upstream_id), *_]:
-            return RelayEose(upstream_id)
+        case ["EOSE", str(wire_id), *_]:
+            return RelayEose(wire_id)
         case ["OK", str(event_id), bool(accepted), *rest]:
             return RelayOk(event_id, accepted, _text(rest))
-        case ["CLOSED", str(upstream_id), *rest]:
-            return RelayClosed(upstream_id, _text(rest))
+        case ["CLOSED", str(wire_id), *rest]:
+            return RelayClosed(wire_id, _text(rest))
         case ["NOTICE", str(notice), *_]:
             return RelayNotice(notice)
-        case ["COUNT", str(upstream_id), {"count": int(total)}, *_] if (
+        case ["COUNT", str(wire_id), {"count": int(total)}, *_] if (
             type(total) is int and 0 <= total <= MAX_COUNT
         ):
-            return RelayCount(upstream_id, total)
+            return RelayCount(wire_id, total)
         case ["AUTH", str(challenge), *_] if _is_challenge(challenge):
             return RelayAuth(challenge)
-        case ["EVENT", str(upstream_id), dict(event)]:
-            return RelayEvent(upstream_id, json.dumps(event))
+        case ["EVENT", str(wire_id), dict(event)]:
+            return RelayEvent(wire_id, json.dumps(event))
     raise InvalidMessage("message is none that a relay sends")
 
 

@@ -139,7 +139,7 @@ class VerifiedCache:
 class MessagePool:
     """The feeds of all open subscriptions, and the queues of those in this process.
 
-    Relays' threads take `turn`s at what they have read, some messages each. Side by
+    Relays' threads hold `parse_lock` while they parse, some messages each. Side by
     side they would fight for the interpreter at every signature, and check the same
     event several times; in turn, all but the first find it checked. It is the outermost
     lock: nobody waits for it who holds another one, or for anything else within it.
@@ -151,7 +151,7 @@ class MessagePool:
         self.budget = Budget(0)
         self.public_budget = Budget(0)
         self.in_process = InProcessQueues()
-        self.turn = Lock()
+        self.parse_lock = Lock()
         self._settings = settings
         self._feeds: dict[str, Feed] = {}
         self._seen_total = 0

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from . import backoff
-from .delivery import Consumer, Verdict
+from .delivery import Consumer, PublishResult
 from .event import SignedEvent
 from .publication import Copy, Publication
 from .settings import Settings
 
 SWEEP_SECONDS = 5.0
-MOST_FOLLOWED = 20
+MAX_FOLLOWED = 20
 
 QUEUED = "queued: no relay has it yet, it is sent as soon as one takes it"
 QUEUED_IN_MEMORY = "queued: ephemeral, kept in memory for {seconds:.0f} seconds"
@@ -28,11 +28,11 @@ NOT_STORED = "error: no relay answered and the event could not be stored"
 SUPERSEDED = "invalid: a newer version or a deletion of this event is waiting"
 
 
-class Tell(NamedTuple):
+class Notify(NamedTuple):
     """Effect: tell a publisher what became of its event."""
 
     consumer: Consumer
-    verdict: Verdict
+    verdict: PublishResult
 
 
 class Save(NamedTuple):
@@ -41,14 +41,14 @@ class Save(NamedTuple):
     event_id: str
 
 
-class Forget(NamedTuple):
+class Delete(NamedTuple):
     """Effect: delete the event from the store, then tell."""
 
     event_id: str
     tell: tuple[Effect, ...] = ()
 
 
-class Report(NamedTuple):
+class Log(NamedTuple):
     """Effect: one line for the operator's log."""
 
     event: SignedEvent
@@ -56,7 +56,7 @@ class Report(NamedTuple):
     warning: bool = False
 
 
-Effect = Tell | Save | Forget | Report
+Effect = Notify | Save | Delete | Log
 
 
 class Undeliverable(NamedTuple):
@@ -164,8 +164,8 @@ class Outbox:
             return []
         effects: list[Effect] = []
         for publication in list(self.publications.values()):
-            if not publication.accepted and not publication.vouched:
-                effects += self._vouch(publication, now)
+            if not publication.accepted and not publication.queued:
+                effects += self._queue(publication, now)
         return effects
 
     @property
@@ -194,7 +194,7 @@ class Outbox:
         *,
         is_public: bool = False,
     ) -> list[Effect]:
-        """Take an event that was checked; `consumer` is told one `Verdict`."""
+        """Take an event that was checked; `consumer` is told one `PublishResult`."""
         earlier = self.publications.get(event.id)
         if earlier is not None and not self._is_over(earlier, now):
             return self._join(earlier, consumer)
@@ -212,11 +212,11 @@ class Outbox:
         if earlier is not None:
             publication.stored = earlier.stored
             for relay_url in earlier.copies:
-                self._owe(publication, relay_url)
+                self._add_copy(publication, relay_url)
         if consumer is not None:
             publication.consumers.append(consumer)
         if not self.can_ask:
-            return self._vouch(publication, now)
+            return self._queue(publication, now)
         due = now + self._settings.answer_seconds
         self._answer_due.append((due, event.id, publication.sequence))
         return []
@@ -246,13 +246,13 @@ class Outbox:
         publication.published_at -= age_seconds
         publication.expires_at -= age_seconds
         self._sweep_before(publication.expires_at, now)
-        publication.vouched = publication.stored = True
+        publication.queued = publication.stored = True
         publication.accepted = accepted
         if accepted:
             for relay_url in set(publication.copies) - set(owed):
                 self._drop_copy(publication, relay_url)
             for relay_url in owed:
-                self._owe(publication, relay_url)
+                self._add_copy(publication, relay_url)
 
     def _add(
         self, event: SignedEvent, sequence: int, now: float, *, is_public: bool
@@ -268,7 +268,7 @@ class Outbox:
         self._sweep_before(publication.expires_at, now)
         for relay_url, relay in self.relays.items():
             if relay.asked:
-                self._owe(publication, relay_url)
+                self._add_copy(publication, relay_url)
         return publication
 
     def _lifetime(self, event: SignedEvent) -> float:
@@ -276,7 +276,7 @@ class Outbox:
             return self._settings.ephemeral_expiry_seconds
         return self._settings.outbox_expiry_seconds
 
-    def _owe(self, publication: Publication, relay_url: str) -> None:
+    def _add_copy(self, publication: Publication, relay_url: str) -> None:
         relay = self.relays.setdefault(relay_url, OutboxRelay())
         publication.copies.setdefault(relay_url, Copy())
         relay.unsent.setdefault(publication.event.id, not relay.connected)
@@ -289,7 +289,7 @@ class Outbox:
             return []
         if publication.accepted:
             return _tell([consumer], event, True, "duplicate: already published")
-        if publication.vouched and event.id not in self._storing:
+        if publication.queued and event.id not in self._storing:
             return _tell([consumer], event, True, self._queued(event))
         publication.consumers.append(consumer)
         return []
@@ -391,10 +391,10 @@ class Outbox:
         effects: list[Effect] = []
         effects += _tell(publication.consumers, event, True, message)
         publication.consumers.clear()
-        if publication.vouched:
+        if publication.queued:
             waited = now - publication.published_at
             text = f"delivered to {relay_url} after {waited:.0f} s in the outbox"
-            effects.append(Report(event, text))
+            effects.append(Log(event, text))
         effects += self._replace(publication)
         if not publication.copies:
             return [*effects, *self._remove(publication, [])]
@@ -407,12 +407,12 @@ class Outbox:
     ) -> list[Effect]:
         event = publication.event
         effects: list[Effect] = []
-        if publication.vouched and event.id not in self._storing:
+        if publication.queued and event.id not in self._storing:
             self.undeliverable_count += 1
             self.undeliverable.append(Undeliverable(event, reason, now))
-            effects.append(Report(event, f"undeliverable: {reason}", warning=True))
+            effects.append(Log(event, f"undeliverable: {reason}", warning=True))
         elif not publication.consumers:  # nobody else would know
-            effects.append(Report(event, f"not published: {reason}", warning=True))
+            effects.append(Log(event, f"not published: {reason}", warning=True))
         tell = _tell(publication.consumers, event, False, reason)
         publication.consumers.clear()
         return [*effects, *self._remove(publication, tell)]
@@ -428,7 +428,7 @@ class Outbox:
         for relay in self.relays.values():
             relay.discard(event_id)
         if publication.stored:
-            return [Forget(event_id, tuple(tell))]
+            return [Delete(event_id, tuple(tell))]
         return list(tell)
 
     def _drop_copy(self, publication: Publication, relay_url: str) -> None:
@@ -438,12 +438,12 @@ class Outbox:
 
     # Vouching
 
-    def _vouch(self, publication: Publication, now: float) -> list[Effect]:
+    def _queue(self, publication: Publication, now: float) -> list[Effect]:
         event = publication.event
         if not self._has_room(publication):
             return self._refuse(publication, FULL, now)
-        publication.vouched = True
-        effects: list[Effect] = [Report(event, "waits in the outbox")]
+        publication.queued = True
+        effects: list[Effect] = [Log(event, "waits in the outbox")]
         if self.durable and not event.is_ephemeral:
             self._storing.add(event.id)
             publication.stored = True
@@ -459,10 +459,10 @@ class Outbox:
             return []
         self._storing.discard(event_id)
         publication = self.publications.get(event_id)
-        if publication is None or publication.accepted or not publication.vouched:
+        if publication is None or publication.accepted or not publication.queued:
             return []  # the last: published anew since, and not waiting yet
         if not stored:
-            publication.vouched = False
+            publication.queued = False
             return self._refuse(publication, NOT_STORED, now)
         event = publication.event
         effects = self._replace(publication)
@@ -487,7 +487,7 @@ class Outbox:
         for other in list(self.publications.values()):
             if (other.waiting or other.accepted) and publication.replaces(other.event):
                 text = f"superseded by {publication.event.id}"
-                effects.append(Report(other.event, text))
+                effects.append(Log(other.event, text))
                 tell = _tell(other.consumers, other.event, False, SUPERSEDED)
                 effects += self._remove(other, tell)
         return effects
@@ -525,8 +525,8 @@ class Outbox:
                 continue
             if publication.accepted:
                 effects += self._keep_owed(publication)
-            elif not publication.vouched:
-                effects += self._vouch(publication, now)
+            elif not publication.queued:
+                effects += self._queue(publication, now)
         if self._sweep_at is not None and self._sweep_at <= now:
             effects += self._sweep(now)
         return effects
@@ -580,7 +580,7 @@ class Outbox:
         """Give what was vouched for and no relay has yet, in order."""
         return (item for item in self.publications.values() if item.waiting)
 
-    def owed(self) -> Counter[str]:
+    def pending_copies(self) -> Counter[str]:
         """Count the events that each relay has not answered for good, by URL."""
         found: Counter[str] = Counter()
         for publication in self.publications.values():
@@ -590,10 +590,10 @@ class Outbox:
     def follow(self, event_id: str) -> None:
         """Remember how each relay answers an event, also after all of them have.
 
-        The latest `MOST_FOLLOWED` events are followed.
+        The latest `MAX_FOLLOWED` events are followed.
         """
         self._followed[event_id] = {}
-        while len(self._followed) > MOST_FOLLOWED:
+        while len(self._followed) > MAX_FOLLOWED:
             del self._followed[next(iter(self._followed))]
 
     def answers(self, event_id: str) -> dict[str, Answer] | None:
@@ -629,5 +629,5 @@ class Outbox:
 def _tell(
     consumers: list[Consumer], event: SignedEvent, accepted: bool, message: str
 ) -> list[Effect]:
-    verdict = Verdict(event.id, accepted, message)
-    return [Tell(consumer, verdict) for consumer in consumers]
+    verdict = PublishResult(event.id, accepted, message)
+    return [Notify(consumer, verdict) for consumer in consumers]

@@ -24,7 +24,7 @@ class Publication:
     """One event from its publication until every relay has answered it for good.
 
     `copies` are owed, by relay URL; `refusals` are what relays answered for good.
-    `accepted`: some relay has it. `vouched`: its publisher was told `queued:` and
+    `accepted`: some relay has it. `queued`: its publisher was told `queued:` and
     relies on us. `stored`: it may stand in the database. Instants are those of
     `clock.now`.
     """
@@ -38,13 +38,13 @@ class Publication:
     refusals: dict[str, str] = field(default_factory=dict)
     consumers: list[Consumer] = field(default_factory=list)
     accepted: bool = False
-    vouched: bool = False
+    queued: bool = False
     stored: bool = False
 
     @property
     def waiting(self) -> bool:
         """Whether it was vouched for and no relay has it yet."""
-        return self.vouched and not self.accepted
+        return self.queued and not self.accepted
 
     def answer(self, relay_url: str, accepted: bool, message: str, tries: int) -> bool:
         """Take a relay's OK. Tells whether it settles that relay's copy.

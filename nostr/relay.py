@@ -14,13 +14,13 @@ from typing import Any
 from loguru import logger
 
 from . import backoff, clock
-from .ask import Request
 from .connection import Connection, ConnectionLostError, StopRequestedError, Waker
 from .conversation import Conversation, RelayOwner, TooMuchGarbageError
 from .information import LEAST
 from .information_request import request_information
 from .relay_record import RelayRecord, RelayStatus
 from .relay_session import RelayLimits, RelaySession
+from .relay_subscription import Request
 from .settings import Settings
 
 
@@ -103,9 +103,9 @@ class Relay(RelayRecord):
         """Ask the relay to count (NIP-45)."""
         self._put("count", (upstream_id, filters))
 
-    def poke(self) -> None:
+    def wake_publisher(self) -> None:
         """Have the relay's thread look for events to publish."""
-        self._put("poke", None)
+        self._put("wake_publisher", None)
 
     def _put(self, verb: str, value: Any) -> None:
         with self._lock:

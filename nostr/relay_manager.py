@@ -11,16 +11,15 @@ from typing import Any, NamedTuple
 from loguru import logger
 
 from . import clock, message
-from .ask import Request
 from .counts import Counts
 from .delivery import (
-    Asked,
     Closed,
     Consumer,
     Eose,
     Notice,
     Progress,
     RelayChanged,
+    SubscriptionOpened,
 )
 from .errors import InvalidMessage
 from .event import SignedEvent
@@ -30,18 +29,19 @@ from .key import PrivateKey
 from .message_pool import Feed, MessagePool
 from .outbox import (
     Answer,
+    Delete,
     Effect,
-    Forget,
+    Log,
+    Notify,
     Outbox,
-    Report,
     Save,
-    Tell,
     Undeliverable,
 )
 from .publication import Publication
 from .relay import Relay, new_id
 from .relay_record import RelayRecord, RelayStatus
 from .relay_session import ClosedForGood
+from .relay_subscription import Request
 from .relay_url import known_relay_url, normalize_relay_url
 from .settings import Settings
 
@@ -66,7 +66,7 @@ class RelayManager:
         self.relays: dict[str, Relay] = {}
         self.message_pool = MessagePool(self.settings)
         self.outbox = Outbox(self.settings)
-        self.ledger: deque[Save | Forget] = deque()
+        self.ledger: deque[Save | Delete] = deque()
         self.on_change: Callable[[], None] | None = None
         self.running = False
         self._active: set[str] = set()
@@ -77,7 +77,7 @@ class RelayManager:
         self.instance_id = new_id()
         self._counts = Counts()
         self._due: float | None = None
-        self._reports: deque[Report] = deque()
+        self._reports: deque[Log] = deque()
         self._lock = threading.RLock()
 
     def configure(self, settings: Settings) -> None:
@@ -181,7 +181,7 @@ class RelayManager:
     def _activate(self, relay: Relay) -> None:
         self.outbox.relay_asked(relay.url, relay.write, clock.now())
         if relay.url in self._active:
-            relay.poke()
+            relay.wake_publisher()
             return
         self._active.add(relay.url)
         if relay.read:
@@ -266,20 +266,20 @@ class RelayManager:
             for relay in readers:
                 relay.subscribe(request)
 
-    def _asked(self, upstream_id: str, readers: Sequence[Relay]) -> Asked:
+    def _asked(self, upstream_id: str, readers: Sequence[Relay]) -> SubscriptionOpened:
         now = clock.now()
-        owing: dict[str, float] = {}
+        pending_eose: dict[str, float] = {}
         for relay in readers:
             if relay.connected or relay.first_attempt:
-                owing[relay.url] = float("inf")
+                pending_eose[relay.url] = float("inf")
             elif relay.lost_at is not None:
                 until = relay.lost_at + self.settings.eose_lost_relay_seconds
                 if until > now:
-                    owing[relay.url] = until
-        return Asked(
+                    pending_eose[relay.url] = until
+        return SubscriptionOpened(
             upstream_id,
             frozenset(relay.url for relay in readers),
-            owing,
+            pending_eose,
             sum(relay.connected for relay in readers),
         )
 
@@ -431,7 +431,7 @@ class RelayManager:
     def publish(
         self, event: SignedEvent, consumer: Consumer | None, *, is_public: bool = False
     ) -> None:
-        """Publish an event that was checked; the consumer is told one `Verdict`."""
+        """Publish a checked event; the consumer receives one `PublishResult`."""
         with self._lock:
             now = clock.now()
             effects = self.outbox.publish(event, consumer, now, is_public=is_public)
@@ -439,7 +439,7 @@ class RelayManager:
             for url in self._active:
                 relay = self.relays[url]
                 if relay.write and relay.connected:
-                    relay.poke()
+                    relay.wake_publisher()
         self._log_reports()
 
     def publish_message(self, message_text: str) -> None:
@@ -510,8 +510,8 @@ class RelayManager:
             self._carry_out(self.outbox.stored(event_id, stored, clock.now()))
         self._log_reports()
 
-    def outbox_forgotten(self, forget: Forget) -> None:
-        """What a `Forget` of the ledger asked for was done."""
+    def outbox_forgotten(self, forget: Delete) -> None:
+        """What a `Delete` of the ledger asked for was done."""
         with self._lock:
             self._carry_out(forget.tell)
 
@@ -522,7 +522,7 @@ class RelayManager:
             for found in waiting if event_id is None else [event_id]:
                 self.outbox.retry(found)
             for url in self._active:
-                self.relays[url].poke()
+                self.relays[url].wake_publisher()
 
     def follow_event(self, event_id: str) -> None:
         """Remember how each relay answers an event that is to be published."""
@@ -548,9 +548,9 @@ class RelayManager:
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         changed = False
         for effect in effects:
-            if isinstance(effect, Tell):
+            if isinstance(effect, Notify):
                 effect.consumer.put(effect.verdict)
-            elif isinstance(effect, Report):
+            elif isinstance(effect, Log):
                 self._reports.append(effect)
             else:
                 self.ledger.append(effect)
@@ -670,7 +670,7 @@ class RelayManager:
     def relay_numbers(self) -> dict[str, tuple[int, int]]:
         """Give how many events each relay is owed, and how many copies were dropped."""
         with self._lock:
-            owed, relays = self.outbox.owed(), self.outbox.relays
+            owed, relays = self.outbox.pending_copies(), self.outbox.relays
             return {
                 url: (owed[url], relays[url].dropped if url in relays else 0)
                 for url in {*owed, *relays}

@@ -39,7 +39,7 @@ _MOVES: dict[RelayStatus, frozenset[RelayStatus]] = {
 }
 
 
-class Noted(NamedTuple):
+class LogEntry(NamedTuple):
     """Something a relay said or that went wrong, and when (Unix seconds)."""
 
     text: str
@@ -72,8 +72,8 @@ class RelayRecord:
         self.information: RelayInformation | None = None
         self.asks_who_we_are = False
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS_KEPT)
-        self._errors: deque[Noted] = deque(maxlen=settings.errors_per_relay)
-        self._notices: deque[Noted] = deque(maxlen=settings.notices_per_relay)
+        self._errors: deque[LogEntry] = deque(maxlen=settings.errors_per_relay)
+        self._notices: deque[LogEntry] = deque(maxlen=settings.notices_per_relay)
 
     @property
     def connected(self) -> bool:
@@ -111,12 +111,12 @@ class RelayRecord:
         return [noted.text for noted in self.notices]
 
     @property
-    def errors(self) -> list[Noted]:
+    def errors(self) -> list[LogEntry]:
         """What went wrong lately and when, newest first."""
         return list(reversed(self._errors.copy()))
 
     @property
-    def notices(self) -> list[Noted]:
+    def notices(self) -> list[LogEntry]:
         """The relay's NOTICEs lately and when, newest first."""
         return list(reversed(self._notices.copy()))
 
@@ -148,10 +148,10 @@ class RelayRecord:
         """Note that something is wrong with this relay."""
         text = printable(text)
         self.error_counter += 1
-        self._errors.append(Noted(text, clock.wall()))
+        self._errors.append(LogEntry(text, clock.wall()))
         if warn:
             logger.warning(f"relay {self.url}: {text}")
 
     def add_notice(self, notice: str) -> None:
         """Note a NOTICE of this relay."""
-        self._notices.append(Noted(printable(notice), clock.wall()))
+        self._notices.append(LogEntry(printable(notice), clock.wall()))

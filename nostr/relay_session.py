@@ -10,14 +10,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from . import backoff, message
-from .ask import Ask, AskQueue, AskState, Request
 from .filter import Filter
 from .pace import TokenBucket
+from .relay_subscription import (
+    RelaySubscription,
+    RelaySubscriptionState,
+    Request,
+    RequestQueue,
+)
 from .settings import Settings
 
 PROBE_FILTER = {"ids": ["0" * 64], "limit": 1}
 SPARE_SUBSCRIPTIONS = 2  # of those a relay allows: for a page and for a probe
-MOST_LEFT = 100  # closed subscriptions, of one that is asked again and again
+MAX_CLOSING = 100  # closed subscriptions, of one that is asked again and again
 SCANS = 15  # for silent subscriptions, in the time that makes one silent
 
 
@@ -52,14 +57,14 @@ class RelaySession:
         self.can_authenticate = False
         self._settings = settings
         self._new_id = new_id
-        self._asks: dict[str, Ask] = {}
-        self._ask_of: dict[str, Ask] = {}
-        self._wires: dict[str, Ask] = {}
-        self._left: dict[str, Ask] = {}
-        self._queue = AskQueue()
-        self._refreshes = AskQueue()
+        self._asks: dict[str, RelaySubscription] = {}
+        self._ask_of: dict[str, RelaySubscription] = {}
+        self._wires: dict[str, RelaySubscription] = {}
+        self._closing: dict[str, RelaySubscription] = {}
+        self._queue = RequestQueue()
+        self._refreshes = RequestQueue()
         self._authenticated = False
-        self._refused_unauthenticated: dict[str, Ask] = {}
+        self._refused_unauthenticated: dict[str, RelaySubscription] = {}
         self._bucket = self._new_bucket(0)
         self._count_bucket = TokenBucket(
             settings.counts_per_second, settings.burst_counts, 0
@@ -70,7 +75,7 @@ class RelaySession:
         self._scan_at = 0.0
         self._probe_id: str | None = None
         self._probe_due = 0.0
-        self._doubted: list[Ask] = []
+        self._doubted: list[RelaySubscription] = []
 
     @property
     def subscription_count(self) -> int:
@@ -95,50 +100,58 @@ class RelaySession:
         ask.leave(upstream_id)
         if not ask.members:
             self._forget(ask)
-        elif ask.state in (AskState.SENT, AskState.LIVE):
+        elif ask.state in (RelaySubscriptionState.SENT, RelaySubscriptionState.LIVE):
             self._enqueue(ask)  # what only the one that left wanted is to end
 
-    def _ask_for(self, upstream_id: str) -> Ask:
+    def _ask_for(self, upstream_id: str) -> RelaySubscription:
         allowed = self._allowed_asks
         if allowed is not None:
             served = self._served()
             if len(served) >= allowed:
                 return min(served, key=_filter_count)
-        ask = Ask(upstream_id, self._settings)
+        ask = RelaySubscription(upstream_id, self._settings)
         self._asks[upstream_id] = ask
         return ask
 
-    def _served(self) -> list[Ask]:
+    def _served(self) -> list[RelaySubscription]:
         """Give those that take a place on the relay."""
-        return [ask for ask in self._asks.values() if ask.state is not AskState.CLOSED]
+        return [
+            ask
+            for ask in self._asks.values()
+            if ask.state is not RelaySubscriptionState.CLOSED
+        ]
 
     @property
     def _allowed_asks(self) -> int | None:
         most = self.limits.max_subscriptions
         return None if most is None else max(1, most - SPARE_SUBSCRIPTIONS)
 
-    def _forget(self, ask: Ask) -> None:
+    def _forget(self, ask: RelaySubscription) -> None:
         self._close_wires(ask)
-        self._forget_left(ask)
+        self._forget_closing(ask)
         self._asks.pop(ask.wire_id, None)
         self._dequeue(ask)
         self._refused_unauthenticated.pop(ask.wire_id, None)
 
     def _close_wires(
-        self, ask: Ask, *, keep: str | None = None, only_parts: bool = False
+        self,
+        ask: RelaySubscription,
+        *,
+        keep: str | None = None,
+        only_parts: bool = False,
     ) -> None:
         for wire_id, is_part in list(ask.wires.items()):
             if wire_id != keep and (is_part or not only_parts):
                 self._close_wire(ask, wire_id)
         ask.awaiting.intersection_update(ask.wires if only_parts else ())
 
-    def _close_wire(self, ask: Ask, wire_id: str) -> None:
+    def _close_wire(self, ask: RelaySubscription, wire_id: str) -> None:
         ask.wires.pop(wire_id, None)
         ask.awaiting.discard(wire_id)
         if self._wires.pop(wire_id, None) is not None and self.connected:
             self.output.append(message.encode("CLOSE", wire_id))
 
-    def _leave_wires(self, ask: Ask, *, keep: str) -> None:
+    def _leave_wires(self, ask: RelaySubscription, *, keep: str) -> None:
         """Close all but one, and listen to them until what is asked next is answered.
 
         Events are on their way there, and ephemeral ones will not come again.
@@ -147,21 +160,21 @@ class RelaySession:
         self._close_wires(ask, keep=keep)
         for wire_id in live:
             if wire_id != keep:
-                ask.left.append(wire_id)
-                self._left[wire_id] = ask
-        while len(ask.left) > MOST_LEFT:
-            del self._left[ask.left.popleft()]
+                ask.closing.append(wire_id)
+                self._closing[wire_id] = ask
+        while len(ask.closing) > MAX_CLOSING:
+            del self._closing[ask.closing.popleft()]
 
-    def _forget_left(self, ask: Ask) -> None:
-        while ask.left:
-            del self._left[ask.left.popleft()]
+    def _forget_closing(self, ask: RelaySubscription) -> None:
+        while ask.closing:
+            del self._closing[ask.closing.popleft()]
 
-    def _enqueue(self, ask: Ask) -> None:
-        ask.state = AskState.QUEUED
+    def _enqueue(self, ask: RelaySubscription) -> None:
+        ask.state = RelaySubscriptionState.QUEUED
         self._refreshes.discard(ask)
         self._queue.add(ask)
 
-    def _dequeue(self, ask: Ask) -> None:
+    def _dequeue(self, ask: RelaySubscription) -> None:
         self._queue.discard(ask)
         self._refreshes.discard(ask)
 
@@ -197,22 +210,22 @@ class RelaySession:
         self.connected = False
         self.output.clear()
         self._wires.clear()
-        self._left.clear()
+        self._closing.clear()
         self._refreshes.clear()
         self._doubted.clear()
         self._refused_unauthenticated.clear()
         self._probe_id = None
         for ask in self._asks.values():
             ask.asked_authenticated = False
-            ask.held.clear()
-            ask.cleared.clear()
+            ask.excluded.clear()
+            ask.accepted_members.clear()
             ask.wires.clear()
-            ask.left.clear()
+            ask.closing.clear()
             ask.awaiting.clear()
             ask.fetch = None
             ask.refreshing = False
             ask.answer_due = None
-            if ask.state is not AskState.CLOSED:
+            if ask.state is not RelaySubscriptionState.CLOSED:
                 self._enqueue(ask)
 
     def authenticated(self, now: float, wall: float) -> None:
@@ -228,7 +241,7 @@ class RelaySession:
         self.can_authenticate = False
         upstream_ids: list[str] = []
         for ask in self._refused_unauthenticated.values():
-            ask.state = AskState.CLOSED
+            ask.state = RelaySubscriptionState.CLOSED
             upstream_ids += ask.members
         self._refused_unauthenticated.clear()
         if not upstream_ids:
@@ -237,12 +250,12 @@ class RelaySession:
 
     # The relay speaks
 
-    def asked(self, wire_id: str) -> Ask | None:
+    def find_subscription(self, wire_id: str) -> RelaySubscription | None:
         """Give what an EVENT with this subscription id answers; None if unasked for.
 
-        An event that the `Ask` is told of afterwards is taken for the one in question.
+        The next event passed to the `RelaySubscription` is taken for that EVENT.
         """
-        ask = self._wires.get(wire_id) or self._left.get(wire_id)
+        ask = self._wires.get(wire_id) or self._closing.get(wire_id)
         if ask is not None:
             ask.heard_on = wire_id
         return ask
@@ -260,10 +273,10 @@ class RelaySession:
         if ask.awaiting:
             ask.heard_at = now
             return ()
-        if ask.state is AskState.LIVE:
+        if ask.state is RelaySubscriptionState.LIVE:
             ask.heard_at = now
             return ()
-        if ask.state is not AskState.SENT:
+        if ask.state is not RelaySubscriptionState.SENT:
             return ()
         page = ask.fetch.next_page() if ask.fetch is not None else None
         if page is None:
@@ -293,7 +306,7 @@ class RelaySession:
             if self._authenticated:  # once more: it may have been asked before that
                 self._enqueue(ask)
                 return None
-            ask.state = AskState.RETRYING
+            ask.state = RelaySubscriptionState.RETRYING
             ask.retry_at = float("inf")
             self._refused_unauthenticated[ask.wire_id] = ask
             return None
@@ -303,39 +316,41 @@ class RelaySession:
         self._back_off(ask, now)
         return None
 
-    def _complete(self, ask: Ask, now: float, wall: float) -> Iterable[str]:
+    def _complete(
+        self, ask: RelaySubscription, now: float, wall: float
+    ) -> Iterable[str]:
         finished = ask.complete(now, wall)
-        self._forget_left(ask)
+        self._forget_closing(ask)
         if ask.release():
             self._enqueue(ask)
         return finished
 
-    def _refused(self, ask: Ask, reason: str) -> ClosedForGood | None:
+    def _refused(self, ask: RelaySubscription, reason: str) -> ClosedForGood | None:
         # Of those who share a subscription one is not to have the others closed.
         if len(ask.members) > 1:
-            suspects = ask.suspects()
-            if len(suspects) > 1:
+            candidates = ask.candidates()
+            if len(candidates) > 1:
                 self._enqueue(ask)
                 return None
-            if suspects:
-                self._set_apart(ask, suspects[0])
+            if candidates:
+                self._set_apart(ask, candidates[0])
                 self._enqueue(ask)
-                return ClosedForGood(tuple(suspects), reason)
-        ask.state = AskState.CLOSED
+                return ClosedForGood(tuple(candidates), reason)
+        ask.state = RelaySubscriptionState.CLOSED
         return ClosedForGood(tuple(ask.members), reason)
 
-    def _set_apart(self, ask: Ask, upstream_id: str) -> None:
-        """Give a member that the relay refuses an `Ask` of its own, never sent."""
-        alone = Ask(self._new_id(), self._settings)
-        alone.state = AskState.CLOSED
+    def _set_apart(self, ask: RelaySubscription, upstream_id: str) -> None:
+        """Move a refused member into a subscription of its own, which is never sent."""
+        alone = RelaySubscription(self._new_id(), self._settings)
+        alone.state = RelaySubscriptionState.CLOSED
         alone.members[upstream_id] = ask.members[upstream_id]
         ask.leave(upstream_id)
         self._asks[alone.wire_id] = self._ask_of[upstream_id] = alone
 
-    def _back_off(self, ask: Ask, now: float) -> None:
+    def _back_off(self, ask: RelaySubscription, now: float) -> None:
         self._dequeue(ask)
         ask.tries += 1
-        ask.state = AskState.RETRYING
+        ask.state = RelaySubscriptionState.RETRYING
         ask.retry_at = now + backoff.ceiling(
             ask.tries,
             self._settings.subscription_retry_seconds,
@@ -393,7 +408,7 @@ class RelaySession:
         # Some at a time: a wake-up of the relay's thread costs more than they do.
         return min(len(self._refreshes), self._settings.burst_refreshes)
 
-    def _refresh(self, ask: Ask, now: float, wall: float) -> None:
+    def _refresh(self, ask: RelaySubscription, now: float, wall: float) -> None:
         ask.refreshing = ask.confirmation is not None
         self._send(ask, now, wall)
         if ask.awaiting:
@@ -419,7 +434,7 @@ class RelaySession:
         quiet = now - self._settings.refresh_seconds
         for ask in self._asks.values():
             state = ask.state
-            if state is AskState.RETRYING:
+            if state is RelaySubscriptionState.RETRYING:
                 if ask.retry_at <= now:
                     self._enqueue(ask)
                 elif ask.retry_at < self._scan_at:
@@ -432,12 +447,15 @@ class RelaySession:
             elif (
                 ask.heard_at <= quiet
                 and ask.sent_at <= quiet
-                and (state is AskState.LIVE or state is AskState.SENT)
+                and (
+                    state is RelaySubscriptionState.LIVE
+                    or state is RelaySubscriptionState.SENT
+                )
                 and ask not in self._refreshes
             ):
                 self._refreshes.add(ask)
 
-    def _doubt(self, ask: Ask, now: float) -> None:
+    def _doubt(self, ask: RelaySubscription, now: float) -> None:
         ask.answer_due = None
         self._doubted.append(ask)
         if self._probe_id is None:
@@ -451,23 +469,26 @@ class RelaySession:
         self._probe_id = None
         self.output.append(message.encode("CLOSE", wire_id))
         for ask in self._doubted:
-            if ask.state is AskState.SENT and self._asks.get(ask.wire_id) is ask:
+            if (
+                ask.state is RelaySubscriptionState.SENT
+                and self._asks.get(ask.wire_id) is ask
+            ):
                 self._back_off(ask, now)
         self._doubted.clear()
         return True
 
     # Sending
 
-    def _send(self, ask: Ask, now: float, wall: float) -> None:
+    def _send(self, ask: RelaySubscription, now: float, wall: float) -> None:
         live, gap = map(self._sendable, ask.filters(now, wall))
         ask.fetch = ask.to_complete(live, gap, self._page_events)
         ask.page_wire = None
         ask.answer_due = None
         ask.sent_at = now
-        ask.state = AskState.SENT
+        ask.state = RelaySubscriptionState.SENT
         # An EOSE that is still to come must not pass for the answer to the new REQ.
         wire_id = ask.wire_id
-        if wire_id in ask.awaiting or ask.left:
+        if wire_id in ask.awaiting or ask.closing:
             wire_id = ask.extra_wire_id()
         self._leave_wires(ask, keep=wire_id)
         if not live and not gap:  # nothing new can match: not asked again
@@ -489,7 +510,12 @@ class RelaySession:
         return min(self._settings.page_events, most or self._settings.page_events)
 
     def _send_part(
-        self, ask: Ask, wire_id: str, filters: Sequence[Filter], *, temporary: bool
+        self,
+        ask: RelaySubscription,
+        wire_id: str,
+        filters: Sequence[Filter],
+        *,
+        temporary: bool,
     ) -> None:
         ask.wires[wire_id] = temporary
         ask.awaiting.add(wire_id)
@@ -542,5 +568,5 @@ class RelaySession:
         )
 
 
-def _filter_count(ask: Ask) -> int:
+def _filter_count(ask: RelaySubscription) -> int:
     return sum(len(request.filters) for request in ask.members.values())

@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 from . import message as messages
 from .delivery import (
-    Asked,
     Closed,
     Counted,
     Delivered,
     Delivery,
     Eose,
     Progress,
+    PublishResult,
     RelayChanged,
     Reply,
-    Verdict,
+    SubscriptionOpened,
 )
 from .errors import DisputedMessage, InvalidEvent, InvalidMessage
 from .event import AUTH_KIND, SignedEvent
@@ -49,7 +49,7 @@ class Unsubscribe(NamedTuple):
 
 
 class Publish(NamedTuple):
-    """Command: publish this event; a `Verdict` is expected back."""
+    """Command: publish this event; a `PublishResult` is expected back."""
 
     event: SignedEvent
 
@@ -274,26 +274,26 @@ class Session:
                 subscription = by_upstream_id.get(item.upstream_id)
                 if subscription is not None:
                     if not subscription.settled:
-                        subscription.heard(item.relay_url, now)
+                        subscription.received(item.relay_url, now)
                     yield f"{subscription.event_head}{item.event.text}]"
             elif isinstance(item, Reply):
                 yield item.text
-            elif isinstance(item, Verdict):
+            elif isinstance(item, PublishResult):
                 yield from self._verdict(item)
             elif isinstance(item, RelayChanged):
                 yield from self._relay_changed(item, now)
             elif isinstance(item, Counted):
                 yield from self._counted(item)
-            elif isinstance(item, Asked | Progress | Eose | Closed):
+            elif isinstance(item, SubscriptionOpened | Progress | Eose | Closed):
                 subscription = by_upstream_id.get(item.upstream_id)
                 if subscription is not None:
                     yield from self._subscription_news(subscription, item, now)
 
     def _relay_changed(self, item: RelayChanged, now: float) -> Iterator[str]:
         for subscription in self._each_open():
-            subscription.relay_changed(item.relay_url, item.asked, item.owing)
-            if item.owing:  # it only just connected: not silent, not heard yet
-                subscription.heard(item.relay_url, now)
+            subscription.relay_changed(item.relay_url, item.asked, item.pending_eose)
+            if item.pending_eose:  # it only just connected: not silent, not heard yet
+                subscription.received(item.relay_url, now)
             yield from self._settle_if(subscription, subscription.has_all)
 
     def _each_open(self) -> Iterator[Subscription]:
@@ -307,17 +307,17 @@ class Session:
     def _subscription_news(
         self,
         subscription: Subscription,
-        item: Asked | Progress | Eose | Closed,
+        item: SubscriptionOpened | Progress | Eose | Closed,
         now: float,
     ) -> Sequence[str | Command]:
         if isinstance(item, Progress):
-            subscription.heard(item.relay_url, now)
+            subscription.received(item.relay_url, now)
             return []
         if isinstance(item, Eose):
             last = subscription.eose(item.relay_url)
             return self._settle_if(subscription, last)
-        if isinstance(item, Asked):
-            subscription.asked(item.relay_urls, item.owing)
+        if isinstance(item, SubscriptionOpened):
+            subscription.asked(item.relay_urls, item.pending_eose)
             if item.connected or self._noticed_no_relay:
                 return []
             self._noticed_no_relay = True
@@ -352,7 +352,7 @@ class Session:
         subscription.settled = True
         return [messages.encode("EOSE", subscription.subscription_id)]
 
-    def _verdict(self, verdict: Verdict) -> list[str]:
+    def _verdict(self, verdict: PublishResult) -> list[str]:
         # One for each publication: what is published again while a verdict is on its
         # way here may end otherwise.
         left = self._publishing.pop(verdict.event_id, 0) - 1

@@ -166,7 +166,7 @@ class Settings:
     garbage_sample: int = 100
     penalty_seconds: float = 600
 
-    def changed(self, numbers: Mapping[str, float]) -> Settings:
+    def with_changes(self, numbers: Mapping[str, float]) -> Settings:
         """Give these settings with some numbers changed, by name.
 
         An endpoint's limits are called `public.…` and `private.…`. Raises `ValueError`
@@ -195,7 +195,7 @@ class Settings:
         return changed
 
     def number(self, name: str) -> float:
-        """Give a number by the name that `changed` knows it by."""
+        """Give a number by the name that `with_changes` knows it by."""
         endpoint, _, own_name = name.rpartition(".")
         found: float = getattr(getattr(self, endpoint) if endpoint else self, own_name)
         return found
@@ -285,14 +285,14 @@ def _describe() -> dict[str, Setting]:
 SETTINGS = _describe()
 
 
-def known(numbers: Mapping[str, float]) -> dict[str, float]:
+def known_settings(numbers: Mapping[str, float]) -> dict[str, float]:
     """Give those of the numbers that are settings; another version may have others."""
     return {name: number for name, number in numbers.items() if name in SETTINGS}
 
 
-def differing(numbers: Mapping[str, float]) -> dict[str, float]:
+def non_default(numbers: Mapping[str, float]) -> dict[str, float]:
     """Give those of the numbers that are not the defaults; `ValueError` as above."""
-    changed = DEFAULTS.changed(numbers)
+    changed = DEFAULTS.with_changes(numbers)
     return {
         name: changed.number(name)
         for name in numbers

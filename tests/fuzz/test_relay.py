@@ -83,11 +83,13 @@ class World:
         self.relay.status = RelayStatus.CONNECTED
         self.take_output()
 
-    def hear(self, data: bytes) -> list[list[Any]]:
+    def handle_message(self, data: bytes) -> list[list[Any]]:
         """Let the relay say something; gives the checked replies to the client."""
         self.now += 0.1
         with suppress(TooMuchGarbageError):
-            self.conversation.hear(data, Burst(self.now, 1_700_000_000.0, set()))
+            self.conversation.handle_message(
+                data, Burst(self.now, 1_700_000_000.0, set())
+            )
         self.upstream.tick(self.now, 1_700_000_000.0)
         self.take_output()
         replies: list[list[Any]] = []
@@ -127,7 +129,7 @@ def test_f3_whatever_a_relay_says(
     for data in messages:
         delivered += [
             (reply[1], reply[2]["id"])
-            for reply in world.hear(data)
+            for reply in world.handle_message(data)
             if reply[0] == "EVENT"
         ]
     assert len(set(delivered)) == len(delivered)
@@ -147,7 +149,7 @@ def test_f3_whatever_a_relay_says(
 @pytest.mark.parametrize("data", NOISES, ids=range(len(NOISES)))
 def test_f3_known_nasty_messages(data: bytes) -> None:
     for identity in (None, PrivateKey()):
-        World(identity).hear(data)
+        World(identity).handle_message(data)
 
 
 # --- the same through a socket, below the messages

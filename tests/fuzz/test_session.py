@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nostrclient.nostr import message
-from nostrclient.nostr.delivery import Counted, Verdict
+from nostrclient.nostr.delivery import Counted, PublishResult
 from nostrclient.nostr.session import (
     Command,
     Count,
@@ -51,7 +51,7 @@ class Client:
                 replies.append(check_reply(item))
             elif isinstance(item, Publish):
                 check_published(item.event.text)
-                verdict = Verdict(item.event.id, True, "")
+                verdict = PublishResult(item.event.id, True, "")
                 pending += self.session.deliver([verdict], self.now)
             elif isinstance(item, Count):
                 check_asked("COUNT", item)

@@ -9,7 +9,7 @@ import pytest
 from nostrclient import tasks
 from nostrclient.models import Config
 from nostrclient.nostr.client.client import NostrClient
-from nostrclient.nostr.delivery import Verdict
+from nostrclient.nostr.delivery import PublishResult
 from nostrclient.nostr.in_process import EndOfStoredEventsMessage, EventMessage
 from nostrclient.nostr.outbox import NOT_STORED
 from nostrclient.nostr.relay_manager import RelayManager
@@ -122,7 +122,7 @@ async def test_c3_a_database_that_cannot_be_connected_to_ends_nothing(
     event, inbox = signed(), Inbox()
     manager.publish(event, inbox)
     await tasks.write_ledger()
-    assert inbox.items == [Verdict(event.id, False, NOT_STORED)]
+    assert inbox.items == [PublishResult(event.id, False, NOT_STORED)]
     assert not failures
     assert not manager.ledger
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from nostrclient.nostr.ask import Request
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.filter import matches_any
 from nostrclient.nostr.relay_session import RelaySession
+from nostrclient.nostr.relay_subscription import Request
 from nostrclient.nostr.settings import DEFAULTS, Settings
 
 from .builders import NOW, Answer, StoringRelay, filters
@@ -84,7 +84,7 @@ class Link:
 
     def event(self, wire_id: str, event: SignedEvent) -> None:
         """Have the relay send an event."""
-        ask = self.session.asked(wire_id)
+        ask = self.session.find_subscription(wire_id)
         if ask is None:
             return
         ask.event(event, self.now, self.wall)

@@ -13,8 +13,8 @@ from nostrclient.nostr.connection import (
 )
 from nostrclient.nostr.conversation import (
     EVENTS_AT_ONCE,
+    MAX_REFUSED,
     MESSAGES_A_TURN,
-    MOST_REFUSED,
     Burst,
     Conversation,
     TooMuchGarbageError,
@@ -25,7 +25,7 @@ from nostrclient.nostr.delivery import (
     Delivered,
     Eose,
     Progress,
-    Verdict,
+    PublishResult,
 )
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.information import parse_information
@@ -93,7 +93,7 @@ def test_readers_are_woken_soon_and_then_more_and_more_seldom(
     monkeypatch.setattr(clock, "now", lambda: now[0])
     turns = 20  # each takes as long as the first wait
     conversation = begun(manager, relay, turns * MESSAGES_A_TURN * [b""])
-    monkeypatch.setattr(conversation, "hear", message)
+    monkeypatch.setattr(conversation, "handle_message", message)
     began = now[0]
     conversation._read()
     # Waits of 1, 2, 4, 8 and at most 8 times the first; at the end without waiting.
@@ -146,15 +146,15 @@ def test_d3_events_are_delivered_once_and_counted(
 ) -> None:
     inbox = Inbox()
     conversation = asking(manager, relay, inbox, kinds=[1])
-    conversation.hear(b'["EOSE","up"]', burst())
+    conversation.handle_message(b'["EOSE","up"]', burst())
     inbox.items.clear()
     events = [signed(f"{number}") for number in range(3)]
     for event, space in zip(events, ("", "", " "), strict=True):
-        conversation.hear(event_message(event, space=space), burst())
+        conversation.handle_message(event_message(event, space=space), burst())
     assert inbox.items == [Delivered("up", event, URL) for event in events]
-    conversation.hear(event_message(events[0]), burst())
-    conversation.hear(event_message(signed(kind=7)), burst())
-    conversation.hear(event_message(signed(), "another"), burst())
+    conversation.handle_message(event_message(events[0]), burst())
+    conversation.handle_message(event_message(signed(kind=7)), burst())
+    conversation.handle_message(event_message(signed(), "another"), burst())
     assert len(inbox.items) == 3
     assert relay.num_received_events == 6
     assert relay.num_duplicate_events == 2
@@ -167,11 +167,13 @@ def test_d3_what_is_wrong_or_expired_is_not_delivered(
 ) -> None:
     inbox = Inbox()
     conversation = asking(manager, relay, inbox)
-    conversation.hear(event_message(signed()).replace(b"hello", b"HELLO"), burst())
+    conversation.handle_message(
+        event_message(signed()).replace(b"hello", b"HELLO"), burst()
+    )
     assert relay.num_invalid_messages == 1
     for expiration in (NOW - 1, NOW + 1000):
         expiring = signed(tags=[["expiration", f"{expiration}"]])
-        conversation.hear(event_message(expiring), burst())
+        conversation.handle_message(event_message(expiring), burst())
     assert inbox.items == [Delivered("up", expiring, URL)]
 
 
@@ -182,9 +184,9 @@ def test_f3_a_few_bad_messages_among_many_good_ones_are_borne(
     good = event_message(signed())
     for data in (good, b'["NOTICE","x"]', event_message(signed(), "another")):
         for _ in range(DEFAULTS.garbage_messages):
-            conversation.hear(data, burst())
-            conversation.hear(data, burst())
-            conversation.hear(b"garbage", burst())
+            conversation.handle_message(data, burst())
+            conversation.handle_message(data, burst())
+            conversation.handle_message(b"garbage", burst())
     assert relay.num_invalid_messages == 3 * DEFAULTS.garbage_messages
 
 
@@ -195,10 +197,10 @@ def test_d4_known_stored_events_show_that_a_relay_is_busy(
     conversation = asking(manager, relay, inbox, kinds=[1])
     data, now = event_message(signed()), clock.now()
     for after in (0, 1, 1.1, 1.2, 1.3):
-        conversation.hear(data, Burst(now + after, NOW, set()))
+        conversation.handle_message(data, Burst(now + after, NOW, set()))
     assert [type(item) for item in inbox.items] == [Delivered, Progress, Progress]
-    conversation.hear(b'["EOSE","up"]', burst())
-    conversation.hear(data, Burst(now + 9, NOW, set()))
+    conversation.handle_message(b'["EOSE","up"]', burst())
+    conversation.handle_message(data, Burst(now + 9, NOW, set()))
     assert inbox.items[3:] == [Eose("up", URL)]
 
 
@@ -210,10 +212,10 @@ def test_d5_d6_d7_what_else_it_says_reaches_whom_it_concerns(
     relay.information = parse_information(b'{"supported_nips":[45]}')
     for name in ("counted", "refused"):
         manager.count(name, filters({}), inbox)
-    conversation.hear(b'["COUNT","counted",{"count":5}]', burst())
-    conversation.hear(b'["CLOSED","refused","error: busy"]', burst())
-    conversation.hear(b'["CLOSED","up","blocked: \\n"]', burst())
-    conversation.hear(b'["NOTICE","hello"]', burst())
+    conversation.handle_message(b'["COUNT","counted",{"count":5}]', burst())
+    conversation.handle_message(b'["CLOSED","refused","error: busy"]', burst())
+    conversation.handle_message(b'["CLOSED","up","blocked: \\n"]', burst())
+    conversation.handle_message(b'["NOTICE","hello"]', burst())
     assert inbox.items == [
         Counted("counted", 5),
         Counted("refused", None),
@@ -228,11 +230,13 @@ def test_f3_a_message_too_large_is_not_looked_into(
 ) -> None:
     conversation = asking(manager, relay, Inbox())
     spaces = " " * DEFAULTS.relay_message_bytes
-    conversation.hear(event_message(signed(), space=spaces)[:-1] + b"]", burst())
+    conversation.handle_message(
+        event_message(signed(), space=spaces)[:-1] + b"]", burst()
+    )
     assert relay.num_received_events == relay.num_invalid_messages == 0
     assert len(relay.error_list) == 1
     assert conversation._session.output == []  # nobody knows whose it was
-    conversation.hear(event_message(signed(spaces)), burst())
+    conversation.handle_message(event_message(signed(spaces)), burst())
     assert json.loads(conversation._session.output[0]) == ["CLOSE", "up"]
 
 
@@ -241,7 +245,7 @@ def test_f3_garbage_ends_the_conversation(manager: RelayManager, relay: Relay) -
     with pytest.raises(TooMuchGarbageError):
         conversation._read()
     assert relay.num_invalid_messages == DEFAULTS.garbage_messages + 1
-    assert not manager.message_pool.turn.locked()
+    assert not manager.message_pool.parse_lock.locked()
 
 
 def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
@@ -254,31 +258,37 @@ def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
         manager.publish(event, inbox)
         manager.take_events(relay, 10)
 
-        conversation.hear(ok(event.id, False, "auth-required: who?"), burst())
+        conversation.handle_message(ok(event.id, False, "auth-required: who?"), burst())
         assert inbox.items == [], "it may end otherwise"
 
-        conversation.hear(b'["AUTH","challenge"]', burst())
+        conversation.handle_message(b'["AUTH","challenge"]', burst())
         [text] = conversation._session.output
         verb, answer = json.loads(text)
         assert (verb, answer["kind"]) == ("AUTH", 22242)
         assert answer["tags"] == [["relay", URL], ["challenge", "challenge"]]
         assert relay.asks_who_we_are
 
-        conversation.hear(ok(answer["id"], accepted, "restricted: no"), burst())
+        conversation.handle_message(
+            ok(answer["id"], accepted, "restricted: no"), burst()
+        )
         if accepted:
             assert inbox.items == []
             assert manager.take_events(relay, 10)[0] == [event], "sent again"
-            conversation.hear(ok(event.id, True, ""), burst())
-            assert inbox.items == [Verdict(event.id, True, "")]
+            conversation.handle_message(ok(event.id, True, ""), burst())
+            assert inbox.items == [PublishResult(event.id, True, "")]
             another = signed("another")
             manager.publish(another, inbox)
             manager.take_events(relay, 10)
-            conversation.hear(ok(another.id, False, "auth-required: not you"), burst())
+            conversation.handle_message(
+                ok(another.id, False, "auth-required: not you"), burst()
+            )
             assert inbox.items[1:] == [
-                Verdict(another.id, False, "auth-required: not you")
+                PublishResult(another.id, False, "auth-required: not you")
             ]
         else:
-            assert inbox.items == [Verdict(event.id, False, "auth-required: who?")]
+            assert inbox.items == [
+                PublishResult(event.id, False, "auth-required: who?")
+            ]
             assert relay.error_list == ["AUTH refused: restricted: no"]
 
 
@@ -287,10 +297,10 @@ def test_f5_nobody_is_refused_at_once(manager: RelayManager, relay: Relay) -> No
     inbox, event = Inbox(), signed()
     manager.publish(event, inbox)
     manager.take_events(relay, 10)
-    conversation.hear(b'["AUTH","challenge"]', burst())
+    conversation.handle_message(b'["AUTH","challenge"]', burst())
     assert conversation._session.output == []
-    conversation.hear(ok(event.id, False, "auth-required: who?"), burst())
-    assert inbox.items == [Verdict(event.id, False, "auth-required: who?")]
+    conversation.handle_message(ok(event.id, False, "auth-required: who?"), burst())
+    assert inbox.items == [PublishResult(event.id, False, "auth-required: who?")]
 
 
 def test_f5_a_flood_of_refusals_for_want_of_auth_is_bounded(
@@ -298,9 +308,11 @@ def test_f5_a_flood_of_refusals_for_want_of_auth_is_bounded(
 ) -> None:
     manager.identity = KEY
     conversation = begun(manager, relay, [])
-    for number in range(3 * MOST_REFUSED):
-        conversation.hear(ok(f"{number:064x}", False, "auth-required: who?"), burst())
-    assert len(conversation._refused_unauthenticated) == MOST_REFUSED
+    for number in range(3 * MAX_REFUSED):
+        conversation.handle_message(
+            ok(f"{number:064x}", False, "auth-required: who?"), burst()
+        )
+    assert len(conversation._refused_unauthenticated) == MAX_REFUSED
 
 
 def ok(event_id: str, accepted: bool, text: str) -> bytes:
@@ -416,7 +428,7 @@ def test_c2_what_is_published_is_sent_and_said_to_be_sent(
     ]
     assert relay.num_sent_events == 1
     (verdict,) = inbox.items
-    assert isinstance(verdict, Verdict)
+    assert isinstance(verdict, PublishResult)
     assert (verdict.event_id, verdict.accepted) == (long.id, False)
     assert verdict.message.startswith("invalid: the relay takes up to")
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from nostrclient.nostr.delivery import (
-    Asked,
     Delivered,
     Delivery,
     Eose,
     RelayChanged,
     Reply,
+    SubscriptionOpened,
 )
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.mailbox import ITEM_BYTES, Budget
@@ -43,7 +43,7 @@ def test_one_wake_per_burst() -> None:
 def test_d4_everything_travels_in_one_order() -> None:
     reader = Reader()
     items: list[Delivery] = [
-        Asked("up", frozenset((A,)), {}, 1),
+        SubscriptionOpened("up", frozenset((A,)), {}, 1),
         Delivered("up", made(), A),
         Eose("up", A),
         RelayChanged(A, True, True),

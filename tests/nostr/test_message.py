@@ -134,16 +134,16 @@ def test_d3_a_relay_s_event_keeps_its_text() -> None:
     ):
         heard = message.parse_relay_message(text)
         assert isinstance(heard, message.RelayEvent)
-        assert heard.upstream_id == "a b"
+        assert heard.wire_id == "a b"
         assert json.loads(heard.text) == json.loads(EVENT.text)
-    assert message.find_upstream_id(f'["EVENT","a b",{EVENT.text}]'[:80]) == "a b"
-    assert message.find_upstream_id('["OK","a",') is None
+    assert message.find_wire_id(f'["EVENT","a b",{EVENT.text}]'[:80]) == "a b"
+    assert message.find_wire_id('["OK","a",') is None
 
 
-@pytest.mark.parametrize("upstream_id", ["a b", 'a"\\b', "ä", ""])
-def test_d3_a_known_head_gives_what_parsing_gives(upstream_id: str) -> None:
-    head = message.EventHead(upstream_id)
-    known = f'["EVENT",{json.dumps(upstream_id)},{EVENT.text}]'
+@pytest.mark.parametrize("wire_id", ["a b", 'a"\\b', "ä", ""])
+def test_d3_a_known_head_gives_what_parsing_gives(wire_id: str) -> None:
+    head = message.EventHead(wire_id)
+    known = f'["EVENT",{json.dumps(wire_id)},{EVENT.text}]'
     assert head.event_text(known) == EVENT.text
     for text in (
         known,
@@ -151,10 +151,10 @@ def test_d3_a_known_head_gives_what_parsing_gives(upstream_id: str) -> None:
         f" {known}",
         known[:-1],
         known.replace("EVENT", "event"),
-        f'["EVENT",{json.dumps(upstream_id)}]',
-        f'["EVENT",{json.dumps(upstream_id)},{EVENT.text},1]',
-        f'["EVENT",{json.dumps(upstream_id)},"{{}}"]',
-        f'["EVENT",{json.dumps(upstream_id + "c")},{EVENT.text}]',
+        f'["EVENT",{json.dumps(wire_id)}]',
+        f'["EVENT",{json.dumps(wire_id)},{EVENT.text},1]',
+        f'["EVENT",{json.dumps(wire_id)},"{{}}"]',
+        f'["EVENT",{json.dumps(wire_id + "c")},{EVENT.text}]',
     ):
         found = head.event_text(text)
         if found is None:
@@ -165,7 +165,7 @@ def test_d3_a_known_head_gives_what_parsing_gives(upstream_id: str) -> None:
             with pytest.raises(InvalidEvent):
                 SignedEvent.parse(found)
         else:
-            assert heard == message.RelayEvent(upstream_id, found)
+            assert heard == message.RelayEvent(wire_id, found)
 
 
 def test_d3_every_message_of_a_relay_is_read() -> None:

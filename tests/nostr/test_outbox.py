@@ -14,17 +14,17 @@ from hypothesis.stateful import (
     rule,
 )
 
-from nostrclient.nostr.delivery import Verdict
+from nostrclient.nostr.delivery import PublishResult
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.message import prefix
 from nostrclient.nostr.outbox import (
-    MOST_FOLLOWED,
+    MAX_FOLLOWED,
+    Delete,
     Effect,
-    Forget,
+    Log,
+    Notify,
     Outbox,
-    Report,
     Save,
-    Tell,
 )
 from nostrclient.nostr.settings import DAY_SECONDS, DEFAULTS, Settings
 
@@ -46,8 +46,8 @@ class Desk:
     ) -> None:
         self.outbox = Outbox(settings, durable=durable)
         self.now = START
-        self.reports: list[Report] = []
-        self.ledger: deque[Save | Forget] = deque()
+        self.reports: list[Log] = []
+        self.ledger: deque[Save | Delete] = deque()
         self.stored: set[str] = set()
         for url in connected:
             self.add(url)
@@ -55,18 +55,18 @@ class Desk:
 
     def carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Tell):
+            if isinstance(effect, Notify):
                 self.check(effect.verdict)
                 effect.consumer.put(effect.verdict)
-            elif isinstance(effect, Report):
+            elif isinstance(effect, Log):
                 self.reports.append(effect)
             else:
                 self.ledger.append(effect)
 
-    def check(self, told: Verdict) -> None:
+    def check(self, told: PublishResult) -> None:
         """What is said about a durable event is true of the database already (C5)."""
         if not told.accepted:
-            ending = {item.event_id for item in self.ledger if isinstance(item, Forget)}
+            ending = {item.event_id for item in self.ledger if isinstance(item, Delete)}
             assert told.event_id not in self.stored - ending
         elif self.outbox.durable and prefix(told.message) == "queued":
             assert told.event_id in self.stored or "memory" in told.message
@@ -74,7 +74,7 @@ class Desk:
     def write(self, succeeds: bool = True) -> None:
         """Do the oldest thing the database was asked to do."""
         entry = self.ledger.popleft()
-        if isinstance(entry, Forget):
+        if isinstance(entry, Delete):
             self.stored.discard(entry.event_id)
             self.carry_out(list(entry.tell))
             return
@@ -156,7 +156,7 @@ def with_backlog(count: int) -> tuple[Desk, list[SignedEvent]]:
 def verdict(inbox: Inbox) -> tuple[bool, str]:
     """Give the one verdict there is."""
     (item,) = inbox.items
-    assert isinstance(item, Verdict)
+    assert isinstance(item, PublishResult)
     return item.accepted, item.message
 
 
@@ -200,8 +200,8 @@ def test_c2_a_copy_stays_owed_to_each_relay_until_that_one_answers() -> None:
     event = made()
     desk.publish(event)
     desk.answer(A, event)
-    assert desk.outbox.owed()[A] == 0
-    assert desk.outbox.owed()[B] == 1
+    assert desk.outbox.pending_copies()[A] == 0
+    assert desk.outbox.pending_copies()[B] == 1
     desk.answer(B, event)
     assert desk.outbox.publications == {}
     desk.wait(10)
@@ -604,7 +604,7 @@ def test_c4_copies_for_a_dead_relay_are_kept_apart_the_newest_hundred() -> None:
         desk.wait(0.01)
     desk.wait(10)
     assert desk.waiting == []
-    assert desk.outbox.owed()[E] == 100
+    assert desk.outbox.pending_copies()[E] == 100
     assert desk.outbox.relays[E].dropped == 50
     assert len(desk.outbox.publications) == 100
     desk.connect(E)
@@ -625,9 +625,9 @@ def test_c4_what_was_only_just_published_does_not_count_among_those_kept_apart()
         desk.publish(event)
         desk.answer(A, event)
     desk.wait(1)
-    assert desk.outbox.owed()[B] == 151
+    assert desk.outbox.pending_copies()[B] == 151
     desk.wait(10)
-    assert desk.outbox.owed()[B] == 100
+    assert desk.outbox.pending_copies()[B] == 100
     assert desk.outbox.relays[B].dropped == 51
 
 
@@ -1132,7 +1132,7 @@ def test_timeline_1_five_relays_one_of_them_dead_for_a_year() -> None:
         assert verdict(inbox) == (True, "")
         desk.wait(1)
     assert desk.waiting == []
-    assert desk.outbox.owed()[E] <= 105
+    assert desk.outbox.pending_copies()[E] <= 105
     refused = made()
     inbox = desk.publish(refused)
     for url in (A, B, C, D):
@@ -1206,10 +1206,10 @@ def test_a_followed_event_s_answers_are_known_relay_by_relay() -> None:
 
 def test_only_the_latest_events_are_followed() -> None:
     outbox = Desk(A).outbox
-    for number in range(MOST_FOLLOWED + 1):
+    for number in range(MAX_FOLLOWED + 1):
         outbox.follow(f"{number}")
     assert outbox.answers("0") is None
-    assert outbox.answers("1") == outbox.answers(f"{MOST_FOLLOWED}") == {}
+    assert outbox.answers("1") == outbox.answers(f"{MAX_FOLLOWED}") == {}
 
 
 # --- whatever happens in whatever order
@@ -1251,7 +1251,7 @@ class Call:
     @property
     def told(self) -> bool | None:
         for item in self.inbox.items:
-            assert isinstance(item, Verdict)
+            assert isinstance(item, PublishResult)
             return item.accepted
         return None
 

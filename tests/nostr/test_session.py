@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from nostrclient.nostr.delivery import (
-    Asked,
     Closed,
     Counted,
     Delivered,
     Delivery,
     Eose,
     Progress,
+    PublishResult,
     RelayChanged,
-    Verdict,
+    SubscriptionOpened,
 )
 from nostrclient.nostr.message import prefix
 from nostrclient.nostr.session import (
@@ -80,9 +80,13 @@ class Client:
         return texts, [item for item in output if not isinstance(item, str)]
 
 
-def asked(upstream_id: str, *owing: str, also: tuple[str, ...] = ()) -> Asked:
-    urls = frozenset((*owing, *also))
-    return Asked(upstream_id, urls, dict.fromkeys(owing, FOREVER), len(owing))
+def asked(
+    upstream_id: str, *pending_eose: str, also: tuple[str, ...] = ()
+) -> SubscriptionOpened:
+    urls = frozenset((*pending_eose, *also))
+    return SubscriptionOpened(
+        upstream_id, urls, dict.fromkeys(pending_eose, FOREVER), len(pending_eose)
+    )
 
 
 # --- B: what clients send
@@ -342,7 +346,7 @@ def test_c1_a_good_event_goes_to_the_relays_and_its_ok_comes_with_the_verdict() 
     replies, commands = client.publish(EVENT.text)
     assert replies == []
     assert commands == [Publish(EVENT)]
-    verdict = Verdict(EVENT.id, True, "stored")
+    verdict = PublishResult(EVENT.id, True, "stored")
     assert client.deliver(verdict)[0] == [["OK", EVENT.id, True, "stored"]]
     assert client.deliver(verdict)[0] == []
 
@@ -376,7 +380,7 @@ def test_c7_each_of_two_equal_events_gets_its_own_ok() -> None:
     client = Client()
     client.publish(EVENT.text)
     client.publish(EVENT.text)
-    verdict = Verdict(EVENT.id, True, "")
+    verdict = PublishResult(EVENT.id, True, "")
     replies, _ = client.deliver(verdict, verdict, verdict)
     assert replies == [["OK", EVENT.id, True, ""]] * 2
 
@@ -386,10 +390,10 @@ def test_c3_a_verdict_on_its_way_does_not_answer_for_a_later_publication() -> No
     # out: were both told `false`, the second would be sent all the same.
     client = Client()
     client.publish(EVENT.text)
-    refused = Verdict(EVENT.id, False, "blocked: no")
+    refused = PublishResult(EVENT.id, False, "blocked: no")
     client.publish(EVENT.text)
     assert client.deliver(refused)[0] == [["OK", EVENT.id, False, "blocked: no"]]
-    accepted = Verdict(EVENT.id, True, "")
+    accepted = PublishResult(EVENT.id, True, "")
     assert client.deliver(accepted)[0] == [["OK", EVENT.id, True, ""]]
 
 
@@ -584,17 +588,17 @@ class Told:
 
     subscription_id: str
     asked_at: float
-    owing: set[str]
+    pending_eose: set[str]
     answered: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
     heard: dict[str, float] = field(default_factory=dict)
     settled: bool = False
 
     def must_settle(self, now: float) -> bool:
-        if self.answered and not self.owing:
+        if self.answered and not self.pending_eose:
             return True
         # Sums as in the code: a difference may be off by the last bit.
-        busy = any(now < self.heard.get(url, 0.0) + 1 for url in self.owing)
+        busy = any(now < self.heard.get(url, 0.0) + 1 for url in self.pending_eose)
         asked = self.asked_at
         return now >= asked + 15 or (now >= asked + 4 and not busy)
 
@@ -676,11 +680,15 @@ class SessionMachine(RuleBasedStateMachine):
         command = commands[-1]
         assert isinstance(command, Subscribe)
         self.ever_open.append(command.upstream_id)
-        owing = {url for url in URLS if self.up[url] or self.trying[url]}
-        self.open[command.upstream_id] = Told(name, self.now, set(owing))
+        pending_eose = {url for url in URLS if self.up[url] or self.trying[url]}
+        self.open[command.upstream_id] = Told(name, self.now, set(pending_eose))
         connected = sum(self.up.values())
-        infinite = dict.fromkeys(owing, FOREVER)
-        self.deliver(Asked(command.upstream_id, frozenset(URLS), infinite, connected))
+        infinite = dict.fromkeys(pending_eose, FOREVER)
+        self.deliver(
+            SubscriptionOpened(
+                command.upstream_id, frozenset(URLS), infinite, connected
+            )
+        )
 
     @rule(name=st.sampled_from("abcd"))
     def close(self, name: str) -> None:
@@ -702,7 +710,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(accepted=st.booleans())
     def verdict(self, accepted: bool) -> None:
         event_id = self.publishing.popleft()
-        texts = self.deliver(Verdict(event_id, accepted, "because"))
+        texts = self.deliver(PublishResult(event_id, accepted, "because"))
         assert texts == [["OK", event_id, accepted, "because"]]
 
     # The relays
@@ -714,7 +722,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.up[url], self.trying[url] = True, False
         for told in self.open.values():
             if url not in told.answered:
-                told.owing.add(url)
+                told.pending_eose.add(url)
                 told.heard[url] = self.now
         self.deliver(RelayChanged(url, True, True))
 
@@ -724,7 +732,7 @@ class SessionMachine(RuleBasedStateMachine):
             return
         self.trying[url] = False
         for told in self.open.values():
-            told.owing.discard(url)
+            told.pending_eose.discard(url)
         self.deliver(RelayChanged(url, True, False))
 
     @precondition(lambda self: self.open)
@@ -733,7 +741,7 @@ class SessionMachine(RuleBasedStateMachine):
         upstream_id = data.draw(st.sampled_from(sorted(self.open)))
         told = self.open[upstream_id]
         told.answered.add(url)
-        told.owing.discard(url)
+        told.pending_eose.discard(url)
         self.deliver(Eose(upstream_id, url))
 
     @precondition(lambda self: self.open)
@@ -742,7 +750,7 @@ class SessionMachine(RuleBasedStateMachine):
         upstream_id = data.draw(st.sampled_from(sorted(self.open)))
         told = self.open[upstream_id]
         told.answered.add(url)
-        told.owing.discard(url)
+        told.pending_eose.discard(url)
         told.closed.add(url)
         texts = self.deliver(Closed(upstream_id, url, "blocked: no"))
         everywhere = told.closed == set(URLS)

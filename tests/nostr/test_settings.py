@@ -9,7 +9,7 @@ from nostrclient.nostr.settings import (
     DEFAULTS,
     SETTINGS,
     Setting,
-    differing,
+    non_default,
 )
 
 
@@ -64,7 +64,7 @@ def test_the_numbers_of_the_rules() -> None:
 
 
 def test_numbers_are_changed_by_name() -> None:
-    changed = DEFAULTS.changed({"ping_seconds": 30, "outbox_events": 0})
+    changed = DEFAULTS.with_changes({"ping_seconds": 30, "outbox_events": 0})
     assert changed.ping_seconds == 30
     assert changed.outbox_events == 0
     assert changed.pong_seconds == DEFAULTS.pong_seconds
@@ -82,9 +82,9 @@ def test_e4_a_window_shorter_than_a_death_can_go_unnoticed_is_refused(
     numbers: dict[str, float],
 ) -> None:
     with pytest.raises(ValueError, match="'overlap_seconds' must exceed"):
-        DEFAULTS.changed(numbers)
+        DEFAULTS.with_changes(numbers)
     wider = {**numbers, "overlap_seconds": 311}
-    assert DEFAULTS.changed(wider).overlap_seconds == 311
+    assert DEFAULTS.with_changes(wider).overlap_seconds == 311
 
 
 @pytest.mark.parametrize(
@@ -97,18 +97,18 @@ def test_e4_a_window_shorter_than_a_death_can_go_unnoticed_is_refused(
 def test_f3_a_zero_that_would_wedge_or_unbound_something_is_refused(name: str) -> None:
     for number in (0, 0.0, -1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=name):
-            DEFAULTS.changed({name: number})
+            DEFAULTS.with_changes({name: number})
 
 
 def test_f3_less_than_one_of_what_is_counted_is_none() -> None:
     with pytest.raises(ValueError, match="must be above 0"):
-        DEFAULTS.changed({"relay_message_bytes": 0.5})
+        DEFAULTS.with_changes({"relay_message_bytes": 0.5})
 
 
 def test_f3_a_wait_longer_than_the_system_knows_is_refused() -> None:
     with pytest.raises(ValueError, match="penalty_seconds"):
-        DEFAULTS.changed({"penalty_seconds": 25 * DAY_SECONDS})
-    kept = DEFAULTS.changed({"outbox_expiry_seconds": 90 * DAY_SECONDS})
+        DEFAULTS.with_changes({"penalty_seconds": 25 * DAY_SECONDS})
+    kept = DEFAULTS.with_changes({"outbox_expiry_seconds": 90 * DAY_SECONDS})
     assert kept.outbox_expiry_seconds == 90 * DAY_SECONDS
 
 
@@ -119,7 +119,7 @@ def test_f3_a_wait_longer_than_the_system_knows_is_refused() -> None:
 def test_a_bound_below_what_it_bounds_is_refused(smaller: str, larger: str) -> None:
     too_much = getattr(DEFAULTS, larger) + 1
     with pytest.raises(ValueError, match=f"{smaller!r} must not exceed {larger!r}"):
-        DEFAULTS.changed({smaller: too_much})
+        DEFAULTS.with_changes({smaller: too_much})
 
 
 def test_the_defaults_go_together() -> None:
@@ -128,7 +128,7 @@ def test_the_defaults_go_together() -> None:
         for item in fields(DEFAULTS)
         if item.type in ("int", "float")
     }
-    assert DEFAULTS.changed(numbers) == DEFAULTS
+    assert DEFAULTS.with_changes(numbers) == DEFAULTS
 
 
 def test_every_number_can_be_described_and_changed() -> None:
@@ -145,17 +145,17 @@ def test_every_number_can_be_described_and_changed() -> None:
     assert SETTINGS["public.connections_per_address"].unit == "connections"
     assert SETTINGS["refreshes_per_second"].unit == "per second"
     defaults = {name: setting.default for name, setting in SETTINGS.items()}
-    assert DEFAULTS.changed(defaults) == DEFAULTS
-    assert differing(defaults) == {}
+    assert DEFAULTS.with_changes(defaults) == DEFAULTS
+    assert non_default(defaults) == {}
 
 
 def test_the_limits_of_an_endpoint_can_be_changed_apart() -> None:
-    changed = DEFAULTS.changed({"public.connections": 7, "ping_seconds": 3})
+    changed = DEFAULTS.with_changes({"public.connections": 7, "ping_seconds": 3})
     assert changed.public.connections == 7
     assert changed.ping_seconds == 3
     assert changed.private == DEFAULTS.private
     numbers = {"public.connections": 7.0, "ping_seconds": 20.0}
-    assert differing(numbers) == {"public.connections": 7}
+    assert non_default(numbers) == {"public.connections": 7}
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,6 @@ def test_a_number_that_would_stop_or_break_it_is_refused(
     name: str, number: float
 ) -> None:
     with pytest.raises(ValueError, match="setting"):
-        DEFAULTS.changed({name: number})
+        DEFAULTS.with_changes({name: number})
     with pytest.raises(ValueError, match="setting"):
-        differing({name: number})
+        non_default({name: number})

@@ -12,9 +12,9 @@ START = 1000.0
 A, B, C = "wss://a", "wss://b", "wss://c"
 
 
-def opened(*owing: str, asked: tuple[str, ...] = ()) -> Subscription:
+def opened(*pending_eose: str, asked: tuple[str, ...] = ()) -> Subscription:
     subscription = Subscription("s", "up", filters({}), START, DEFAULTS)
-    subscription.asked({*owing, *asked}, dict.fromkeys(owing, FOREVER))
+    subscription.asked({*pending_eose, *asked}, dict.fromkeys(pending_eose, FOREVER))
     return subscription
 
 
@@ -70,22 +70,22 @@ def test_d4_first_attempts_that_all_fail_do_not_bring_it_forward() -> None:
 
 def test_d4_a_busy_relay_is_waited_for_until_it_is_quiet_for_a_second() -> None:
     subscription = opened(A, B)
-    subscription.heard(A, START + 3.5)
+    subscription.received(A, START + 3.5)
     assert due_at(subscription) == START + 4.5
-    subscription.heard(A, START + 4.4)
+    subscription.received(A, START + 4.4)
     assert due_at(subscription, START + 4.4) == START + 5.4
     assert subscription.deadline(START + 5) == START + 5.4
 
 
 def test_d4_who_went_quiet_early_does_not_prolong_it() -> None:
     subscription = opened(A, B)
-    subscription.heard(A, START + 2.9)
+    subscription.received(A, START + 2.9)
     assert due_at(subscription) == START + 4
 
 
 def test_d4_a_relay_whose_eose_came_does_not_prolong_it() -> None:
     subscription = opened(A, B)
-    subscription.heard(A, START + 3.9)
+    subscription.received(A, START + 3.9)
     subscription.eose(A)
     assert due_at(subscription) == START + 4
 
@@ -97,7 +97,7 @@ def test_d4_the_wait_ends_after_fifteen_seconds_whoever_is_busy() -> None:
         now = START + tenth / 10
         if subscription.due(now):
             break
-        subscription.heard(A, now)
+        subscription.received(A, now)
     assert now == START + 15
 
 
@@ -137,9 +137,9 @@ def test_d4_once_settled_nothing_is_due_ever_again() -> None:
 def test_timeline_4_who_connects_within_four_seconds_gets_to_send() -> None:
     subscription = opened(A)
     subscription.relay_changed(A, True, True)
-    subscription.heard(A, START + 3.9)  # it connected
+    subscription.received(A, START + 3.9)  # it connected
     assert not subscription.due(START + 4)
-    subscription.heard(A, START + 4.8)
+    subscription.received(A, START + 4.8)
     assert due_at(subscription, START + 4.8) == START + 5.8
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.sync.server import ServerConnection
 
-from nostrclient.nostr.delivery import Closed, Delivered, Verdict
+from nostrclient.nostr.delivery import Closed, Delivered, PublishResult
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.key import PrivateKey
 from nostrclient.nostr.relay_manager import RelayManager
@@ -35,21 +35,21 @@ def connected(url: str, identity: PrivateKey | None) -> Iterator[RelayManager]:
         manager.stop()
 
 
-def publish(manager: RelayManager, reader: Reader) -> Verdict:
+def publish(manager: RelayManager, reader: Reader) -> PublishResult:
     """Publish a new event and wait for what its publisher is told."""
     event = SignedEvent.parse(json.dumps(signed()))
     manager.publish(event, reader.mailbox)
     return verdict_on(manager, reader, event.id)
 
 
-def verdict_on(manager: RelayManager, reader: Reader, event_id: str) -> Verdict:
-    def verdicts() -> list[Verdict]:
+def verdict_on(manager: RelayManager, reader: Reader, event_id: str) -> PublishResult:
+    def verdicts() -> list[PublishResult]:
         reader.take()
         manager.step()
         return [
             item
             for item in reader.items
-            if isinstance(item, Verdict) and item.event_id == event_id
+            if isinstance(item, PublishResult) and item.event_id == event_id
         ]
 
     wait_until(lambda: bool(verdicts()), "there is an OK")

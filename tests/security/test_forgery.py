@@ -74,14 +74,14 @@ class Stage:
         self.turns: dict[str, threading.Event] = {}
 
     def relay(self, name: str, copies: list[dict[str, Any]]) -> HostileRelay:
-        turn = self.turns[name] = threading.Event()
+        parse_lock = self.turns[name] = threading.Event()
 
         def script(
             relay: HostileRelay, connection: ServerConnection, message: list[Any]
         ) -> None:
             if message[0] != "REQ":
                 return
-            turn.wait(10)
+            parse_lock.wait(10)
             for copy in copies:
                 say(connection, "EVENT", message[1], copy)
             say(connection, "EOSE", message[1])
@@ -141,8 +141,8 @@ def test_d3_forged_and_true_copies_at_the_same_time() -> None:
         managed(forger_1, forger_2, honest_1, honest_2, honest_3) as manager,
     ):
         reader = Reader(manager, {"kinds": [1]})
-        for turn in stage.turns.values():
-            turn.set()
+        for parse_lock in stage.turns.values():
+            parse_lock.set()
         reader.wait_for_events(len(true))
         delivered = [json.loads(text) for text in reader.settle()]
         assert len(delivered) == len(true)
@@ -163,8 +163,8 @@ def test_d3_a_copy_spelled_differently_is_the_same_event() -> None:
         managed(one, two) as manager,
     ):
         reader = Reader(manager, {"kinds": [1]})
-        for turn in stage.turns.values():
-            turn.set()
+        for parse_lock in stage.turns.values():
+            parse_lock.set()
         reader.wait_for_events(1)
         (delivered,) = reader.settle()
         assert json.loads(delivered) == true
@@ -208,8 +208,8 @@ def test_d3_of_many_copies_only_one_is_checked(monkeypatch: pytest.MonkeyPatch) 
         ]
         manager = stack.enter_context(managed(*relays))
         reader = Reader(manager, {"kinds": [1]})
-        for turn in stage.turns.values():
-            turn.set()
+        for parse_lock in stage.turns.values():
+            parse_lock.set()
         wait_until(
             lambda: all(
                 manager.relays[relay.url].num_received_events == len(true)

@@ -32,7 +32,7 @@ class Request(NamedTuple):
     is_public: bool = False
 
 
-class AskState(Enum):
+class RelaySubscriptionState(Enum):
     """Where an upstream subscription stands on its relay."""
 
     QUEUED = auto()  # to be sent as soon as connection and pace allow
@@ -42,14 +42,14 @@ class AskState(Enum):
     CLOSED = auto()  # the relay closed it for good
 
 
-class Ask:
+class RelaySubscription:
     """The state of one upstream subscription on one relay.
 
     `wires` are the subscription ids in use for it on the connection, its own and others
     for what does not fit one REQ; True marks those that are closed after their EOSE.
-    `left` are those that were closed for others, with events perhaps on their way.
-    Where a relay refuses a shared one, members are `held` back, half by half, until it
-    is known whom it refuses; `cleared` are those it turned out to serve.
+    `closing` are those that were closed for others, with events perhaps on their way.
+    Where a relay refuses a shared one, members are `excluded`, half by half, until the
+    refused one is known; `accepted_members` are those that the relay serves.
     `awaiting` are those whose EOSE is still to come. `heard_on` is the one the relay
     speaks of at the moment, `page_wire` the one a page is fetched on. Instants are
     those of `clock.now`.
@@ -57,14 +57,14 @@ class Ask:
 
     def __init__(self, wire_id: str, settings: Settings) -> None:
         self.wire_id = wire_id
-        self.state = AskState.QUEUED
+        self.state = RelaySubscriptionState.QUEUED
         self.members: dict[str, Request] = {}
         self.answered: set[str] = set()
-        self.held: set[str] = set()
-        self.cleared: set[str] = set()
+        self.excluded: set[str] = set()
+        self.accepted_members: set[str] = set()
         self.awaiting: set[str] = set()
         self.wires: dict[str, bool] = {}
-        self.left: deque[str] = deque()
+        self.closing: deque[str] = deque()
         self.heard_on: str | None = None
         self.page_wire: str | None = None
         self.tries = 0
@@ -93,7 +93,7 @@ class Ask:
         live: list[Filter] = []
         gap: list[Filter] = []
         for upstream_id, request in self.members.items():
-            if upstream_id in self.held:
+            if upstream_id in self.excluded:
                 continue
             if upstream_id not in self.answered or self.confirmation is None:
                 live += request.filters
@@ -138,14 +138,14 @@ class Ask:
     def event(self, event: SignedEvent, now: float, wall: float) -> None:
         """An event came for this subscription."""
         self.heard_at = now
-        if self.state is AskState.LIVE:
+        if self.state is RelaySubscriptionState.LIVE:
             self.confirmation = Confirmation(wall, now)
         elif self.fetch is not None and self.page_wire in (None, self.heard_on):
             self.fetch.event(event)
 
     def complete(self, now: float, wall: float) -> Iterable[str]:
         """The answer is complete; gives the members that had none before."""
-        self.state = AskState.LIVE
+        self.state = RelaySubscriptionState.LIVE
         self.heard_at = now
         self.tries = 0
         self.asked_authenticated = False
@@ -157,7 +157,7 @@ class Ask:
         new = [
             upstream_id
             for upstream_id in self.members
-            if upstream_id not in self.answered and upstream_id not in self.held
+            if upstream_id not in self.answered and upstream_id not in self.excluded
         ]
         self.answered.update(new)
         return new
@@ -165,38 +165,39 @@ class Ask:
     def leave(self, upstream_id: str) -> None:
         """Forget a member."""
         self.members.pop(upstream_id, None)
-        for known in (self.answered, self.held, self.cleared):
+        for known in (self.answered, self.excluded, self.accepted_members):
             known.discard(upstream_id)
-        if self.held and self.held >= self.members.keys():
-            self.held.clear()
+        if self.excluded and self.excluded >= self.members.keys():
+            self.excluded.clear()
 
     def release(self) -> bool:
         """The relay served what was asked; tells whether more was held back."""
-        if not self.held:
-            self.cleared.clear()
+        if not self.excluded:
+            self.accepted_members.clear()
             return False
-        self.cleared.update(self.members.keys() - self.held)
-        self.held.clear()
+        self.accepted_members.update(self.members.keys() - self.excluded)
+        self.excluded.clear()
         return True
 
-    def suspects(self) -> list[str]:
+    def candidates(self) -> list[str]:
         """The relay refused what was asked: give the members it may have meant.
 
         Where they are several, half of them are held back from now on.
         """
-        suspects = [
+        candidates = [
             upstream_id
             for upstream_id in self.members
-            if upstream_id not in self.held and upstream_id not in self.cleared
+            if upstream_id not in self.excluded
+            and upstream_id not in self.accepted_members
         ]
-        if len(suspects) > 1:
-            self.held.update(suspects[len(suspects) // 2 :])
+        if len(candidates) > 1:
+            self.excluded.update(candidates[len(candidates) // 2 :])
         else:
-            self.held.clear()
-        return suspects
+            self.excluded.clear()
+        return candidates
 
 
-class AskQueue:
+class RequestQueue:
     """What is to be sent at a relay's pace, in order, private clients' before public.
 
     Otherwise the thousands that public clients may open would keep a private one from
@@ -204,16 +205,16 @@ class AskQueue:
     """
 
     def __init__(self) -> None:
-        self._private: dict[str, Ask] = {}
-        self._public: dict[str, Ask] = {}
+        self._private: dict[str, RelaySubscription] = {}
+        self._public: dict[str, RelaySubscription] = {}
 
     def __len__(self) -> int:
         return len(self._private) + len(self._public)
 
-    def __contains__(self, ask: Ask) -> bool:
+    def __contains__(self, ask: RelaySubscription) -> bool:
         return ask.wire_id in self._private or ask.wire_id in self._public
 
-    def add(self, ask: Ask) -> None:
+    def add(self, ask: RelaySubscription) -> None:
         """Add at the end; what is in the queue already keeps its place."""
         if ask.is_public:
             self._private.pop(ask.wire_id, None)
@@ -222,12 +223,12 @@ class AskQueue:
             self._public.pop(ask.wire_id, None)
             self._private[ask.wire_id] = ask
 
-    def discard(self, ask: Ask) -> None:
+    def discard(self, ask: RelaySubscription) -> None:
         """Take out what need not be sent any more."""
         self._private.pop(ask.wire_id, None)
         self._public.pop(ask.wire_id, None)
 
-    def pop(self) -> Ask:
+    def pop(self) -> RelaySubscription:
         """Take the next one. Raises `StopIteration` where there is none."""
         queue = self._private or self._public
         return queue.pop(next(iter(queue)))

@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from nostrclient.nostr.ask import Ask, AskQueue, AskState, Request
+from nostrclient.nostr.relay_subscription import (
+    RelaySubscription,
+    RelaySubscriptionState,
+    Request,
+    RequestQueue,
+)
 from nostrclient.nostr.settings import DEFAULTS
 
 from .builders import NOW, filters, made
@@ -10,15 +15,17 @@ from .builders import NOW, filters, made
 START = 1000.0
 
 
-def ask_for(**members: list[dict[str, Any]]) -> Ask:
+def ask_for(**members: list[dict[str, Any]]) -> RelaySubscription:
     """Give a subscription with these members, by name their filters."""
-    ask = Ask("wire", DEFAULTS)
+    ask = RelaySubscription("wire", DEFAULTS)
     for name, wanted in members.items():
         ask.members[name] = Request(name, filters(*wanted), NOW, lambda _: False)
     return ask
 
 
-def texts(ask: Ask, seconds_later: float = 0) -> tuple[list[Any], list[Any]]:
+def texts(
+    ask: RelaySubscription, seconds_later: float = 0
+) -> tuple[list[Any], list[Any]]:
     live, gap = ask.filters(START + seconds_later, NOW + seconds_later)
     return [item.json for item in live], [item.json for item in gap]
 
@@ -47,7 +54,7 @@ def test_e4_after_it_live_filters_and_windows_and_only_for_who_was_answered() ->
 
 def test_e4_live_events_confirm_it_and_stored_ones_do_not() -> None:
     ask = ask_for(a=[{"kinds": [1]}])
-    ask.state = AskState.SENT
+    ask.state = RelaySubscriptionState.SENT
     ask.event(made(), START + 50, NOW + 50)
     assert ask.confirmation is None
     ask.complete(START + 60, NOW + 60)
@@ -78,7 +85,7 @@ def test_e4_only_what_is_asked_for_whole_is_completed() -> None:
 
 def test_e4_a_page_is_only_told_of_what_comes_on_its_own_wire() -> None:
     ask = ask_for(a=[{"since": NOW}])
-    ask.state = AskState.SENT
+    ask.state = RelaySubscriptionState.SENT
     fetch = ask.fetch = ask.to_complete(*ask.filters(START, NOW), 10)
     assert fetch is not None
     for number in range(10):
@@ -91,15 +98,15 @@ def test_e4_a_page_is_only_told_of_what_comes_on_its_own_wire() -> None:
 
 
 def test_b2_ids_of_parts_are_unique_and_short_enough() -> None:
-    ask = Ask("f" * 32, DEFAULTS)
+    ask = RelaySubscription("f" * 32, DEFAULTS)
     parts = [ask.extra_wire_id() for _ in range(1000)]
     assert len({*parts, ask.wire_id}) == 1001
     assert max(map(len, parts)) <= 64
 
 
 def test_f2_private_ones_come_first_and_each_keeps_its_place() -> None:
-    queue = AskQueue()
-    asks = {name: Ask(name, DEFAULTS) for name in "abcd"}
+    queue = RequestQueue()
+    asks = {name: RelaySubscription(name, DEFAULTS) for name in "abcd"}
     for name, ask in asks.items():
         ask.members[name] = Request(name, (), NOW, lambda _: False, name in "ac")
     for ask in (*asks.values(), asks["a"]):
@@ -120,6 +127,6 @@ def test_f2_private_ones_come_first_and_each_keeps_its_place() -> None:
     assert len(queue) == 0
 
 
-def make_public(ask: Ask, is_public: bool = True) -> None:
+def make_public(ask: RelaySubscription, is_public: bool = True) -> None:
     for name, request in ask.members.items():
         ask.members[name] = request._replace(is_public=is_public)
