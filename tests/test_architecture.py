@@ -11,7 +11,7 @@ import pytest
 from dev.paths import CHECKOUT
 
 PURE = {
-    "nostr.ask",
+    "nostr.relay_subscription",
     "nostr.backoff",
     "nostr.counts",
     "nostr.delivery",
