@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from fastapi import WebSocket
 from loguru import logger
 
-from . import shown
+from . import services
+from .client_writer import ClientWriter
 from .router import CLIENT_GONE, GOING_AWAY, nostr_client
-from .sending import Outlet
 
 MOST_LISTENERS = 20
 MOST_TICKETS = 100
@@ -61,8 +61,8 @@ class State(NamedTuple):
 
 async def present_state() -> State:
     """Give everything that is shown."""
-    relays = [relay.dict() for relay in await shown.relays()]
-    status = shown.status()
+    relays = [relay.dict() for relay in await services.relays()]
+    status = services.status()
     return State(
         relays={relay["url"]: relay for relay in relays},
         outbox={
@@ -70,7 +70,7 @@ async def present_state() -> State:
             "undeliverable": status.outbox_undeliverable,
             "revision": nostr_client.relay_manager.waiting_revision,
         },
-        clients=[client.dict() for client in shown.clients()],
+        clients=[client.dict() for client in services.clients()],
         status=status.dict(),
     )
 
@@ -171,7 +171,7 @@ class Listener:
                 if not listeners:
                     await _snapshots.forget()
                 with suppress(*CLIENT_GONE):
-                    await Outlet(self._websocket).close(GOING_AWAY)
+                    await ClientWriter(self._websocket).close(GOING_AWAY)
             finally:
                 self._finished.set()
 

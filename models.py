@@ -18,10 +18,10 @@ EVENT_ID = "5c83da77af1dec6d7289834998ad7aafbd9e2191396d75ec3cc27f5a77226f36"
 PUBLIC_KEY = "f7234bd4c1394dda46d09f35bd384dd30cc552ad5541990f98844fb06676e9ca"
 NPUB = "npub17u35h4xp89xa53ksnu6m6wzd6vxv254d24qejrucs38mqenka89qvr2cqq"
 HEX_OR = "^([0-9a-fA-F]{{64}}|{}1[02-9ac-hj-np-z]{{58}})$"
-"""Said of a key, but not enforced here: what is wrong with one is said in words."""
+"""LogEntry of a key, but not enforced here: what is wrong with one is said in words."""
 
 
-class Described(BaseModel):
+class ApiModel(BaseModel):
     """A model whose schema says what may be null; pydantic 1 leaves that out."""
 
     class Config:
@@ -42,13 +42,13 @@ class Described(BaseModel):
                     schema["properties"][field.alias] = about | either
 
 
-class Problem(Described):
+class Problem(ApiModel):
     """Why a call was refused."""
 
     detail: str = Field(description="The reason, in words")
 
 
-class Misuse(Described):
+class Misuse(ApiModel):
     """Why a call was refused; what is wrong with its form may come as a list."""
 
     detail: str | list[dict[str, Any]] = Field(
@@ -56,14 +56,14 @@ class Misuse(Described):
     )
 
 
-class Said(Described):
+class LogEntry(ApiModel):
     """What a relay said, or what went wrong with it, and when."""
 
     text: str = Field(description="Text, never HTML", example="connection refused")
     at: int = Field(description="Unix seconds", example=1_790_000_000)
 
 
-class RelayInformation(Described):
+class RelayInformation(ApiModel):
     """What a relay says of itself (NIP-11): text, never HTML."""
 
     name: str = Field(example="relay.example")
@@ -78,7 +78,7 @@ class RelayInformation(Described):
     )
 
 
-class RelayStatus(Described):
+class RelayStatus(ApiModel):
     """What a relay's connection has seen since nostrclient started."""
 
     num_sent_events: int | None = Field(default=0, description="Events sent to it")
@@ -113,8 +113,8 @@ class RelayStatus(Described):
         default=None,
         description="Seconds until it is tried again, null while it is not due",
     )
-    errors: list[Said] = Field(default=[], description="The latest, newest first")
-    notices: list[Said] = Field(default=[], description="Its NOTICEs, newest first")
+    errors: list[LogEntry] = Field(default=[], description="The latest, newest first")
+    notices: list[LogEntry] = Field(default=[], description="Its NOTICEs, newest first")
     since: int = Field(default=0, description="Unix seconds at which this state began")
     round_trips_ms: list[float] = Field(
         default=[],
@@ -127,7 +127,7 @@ class RelayStatus(Described):
     asks_who_we_are: bool = Field(default=False, description="It sent AUTH (NIP-42)")
 
 
-class RelayUrl(Described):
+class RelayUrl(ApiModel):
     """Which relay is meant."""
 
     url: str | None = Field(
@@ -138,7 +138,7 @@ class RelayUrl(Described):
     )
 
 
-class Relay(Described):
+class Relay(ApiModel):
     """A relay, as stored and as shown."""
 
     id: str | None = Field(
@@ -176,7 +176,7 @@ class Relay(Described):
     )
 
 
-class RelayUpdate(Described):
+class RelayUpdate(ApiModel):
     """What to change of a relay; what is not named stays."""
 
     url: str = Field(description="Which relay", format="uri", example=RELAY_URL)
@@ -187,7 +187,7 @@ class RelayUpdate(Described):
     )
 
 
-class Status(Described):
+class Status(ApiModel):
     """Whether Nostr works, in numbers that any user may see."""
 
     relays: int = Field(description="Relays that are known", example=3)
@@ -200,7 +200,7 @@ class Status(Described):
     )
 
 
-class WaitingEvent(Described):
+class WaitingEvent(ApiModel):
     """An event of the outbox that no relay has accepted yet; never its text."""
 
     event_id: str = Field(description="64 hex digits", example=EVENT_ID)
@@ -219,7 +219,7 @@ class WaitingEvent(Described):
     )
 
 
-class UndeliverableEvent(Described):
+class UndeliverableEvent(ApiModel):
     """An event that was vouched for and that no relay took."""
 
     event_id: str = Field(description="64 hex digits", example=EVENT_ID)
@@ -229,7 +229,7 @@ class UndeliverableEvent(Described):
     at: int = Field(description="When it was given up, in Unix seconds")
 
 
-class Client(Described):
+class Client(ApiModel):
     """A client of an endpoint."""
 
     id: str = Field(description="Its connection's, another one each time")
@@ -245,7 +245,7 @@ class Client(Described):
     waiting_bytes: int = Field(description="Bytes that wait for it to read them")
 
 
-class Setting(Described):
+class Setting(ApiModel):
     """A number nostrclient goes by."""
 
     name: str = Field(
@@ -258,7 +258,7 @@ class Setting(Described):
     integer: bool = Field(description="Whether it is a whole number")
 
 
-class TestMessage(Described):
+class TestMessage(ApiModel):
     """What the test panel asks for: a direct message, from whom and to whom."""
 
     __test__ = False  # no test class, whatever pytest thinks of its name
@@ -276,7 +276,7 @@ class TestMessage(Described):
     message: str = Field(description="What to encrypt (NIP-04)", example="hello")
 
 
-class TestMessageResponse(Described):
+class TestMessageResponse(ApiModel):
     """A signed kind-4 event, and the keys it was made with."""
 
     __test__ = False
@@ -288,7 +288,7 @@ class TestMessageResponse(Described):
     event_json: str = Field(description="The message EVENT, to be sent as it is")
 
 
-class TestAnswer(Described):
+class TestAnswer(ApiModel):
     """How a relay answered the test panel's event."""
 
     __test__ = False
@@ -312,7 +312,7 @@ class TestAnswer(Described):
 _SETTINGS = "Numbers by name, of those that `GET /settings` lists"
 
 
-class Config(Described):
+class Config(ApiModel):
     """Which endpoints are open, and the numbers that differ from the defaults.
 
     `settings` are those of `nostr.settings.Settings`, by name; they take effect when
@@ -339,7 +339,7 @@ class Config(Described):
         return shown
 
 
-class ConfigUpdate(Described):
+class ConfigUpdate(ApiModel):
     """What to change of `Config`; what is not named stays."""
 
     private_ws: bool | None = Field(
@@ -375,7 +375,7 @@ class OutboxEvent(BaseModel):
     owed: str
 
 
-class Identity(Described):
+class Identity(ApiModel):
     """Who nostrclient is to relays that ask (NIP-42)."""
 
     npub: str | None = Field(
@@ -385,7 +385,7 @@ class Identity(Described):
     )
 
 
-class IdentityUpdate(Described):
+class IdentityUpdate(ApiModel):
     """The key to authenticate with: a given one, or a new one."""
 
     nsec: str | None = Field(
@@ -410,7 +410,7 @@ class UserConfig(BaseModel):
     extra: StoredConfig = StoredConfig()
 
 
-class LivePath(Described):
+class LivePath(ApiModel):
     """Where to connect to in order to be told what changes."""
 
     path: str = Field(
@@ -419,7 +419,7 @@ class LivePath(Described):
     )
 
 
-class Endpoints(Described):
+class Endpoints(ApiModel):
     """The paths of the endpoints; scheme and host are those the page was reached by."""
 
     public: str = Field(example="/nostrclient/api/v1/relay")
@@ -427,3 +427,35 @@ class Endpoints(Described):
         description="Holds a secret, spelled differently each time",
         example="/nostrclient/api/v1/J2bq…",
     )
+
+
+# Error responses of the REST API, for OpenAPI
+
+Responses = dict[int | str, dict[str, Any]]
+
+NOT_ALLOWED: Responses = {
+    401: {"model": Problem, "description": "Nobody is signed in"},
+    403: {
+        "model": Problem,
+        "description": "Not an admin, or nostrclient is not enabled for the user",
+    },
+    # FastAPI lists 422 by itself, but LNbits answers 400 instead.
+    422: {"description": "Never: an invalid request is answered with 400"},
+}
+"""The error responses of every call."""
+
+REFUSED: Responses = {
+    400: {"model": Misuse, "description": "The request is not valid"},
+    **NOT_ALLOWED,
+}
+"""The error responses of calls with input; LNbits accepts a user id with each."""
+
+
+def not_found(description: str) -> Responses:
+    """Return the 404 response of a call."""
+    return {404: {"model": Problem, "description": description}}
+
+
+def conflict(description: str) -> Responses:
+    """Return the 409 response of a call."""
+    return {409: {"model": Problem, "description": description}}

@@ -16,6 +16,12 @@ from fastapi import WebSocket, WebSocketDisconnect
 from loguru import logger
 from websockets.exceptions import ConnectionClosed
 
+from .client_writer import (
+    BURST_CHARACTERS,
+    BURST_MESSAGES,
+    ClientWriter,
+    refuse_compression,
+)
 from .nostr import clock
 from .nostr.client.client import NostrClient
 from .nostr.delivery import Reply
@@ -23,7 +29,6 @@ from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMess
 from .nostr.mailbox import Mailbox
 from .nostr.relay import new_id
 from .nostr.session import Command, Count, Publish, Session, Subscribe, Unsubscribe
-from .sending import BURST_CHARACTERS, BURST_MESSAGES, Outlet, refuse_compression
 
 nostr_client: NostrClient = NostrClient()
 all_routers: list[NostrRouter] = []
@@ -188,7 +193,9 @@ class NostrRouter:
             _departed[self.is_public].add(self)
         try:
             with suppress(*CLIENT_GONE):
-                await Outlet(self.websocket).close(self._end_code, self._end_reason)
+                await ClientWriter(self.websocket).close(
+                    self._end_code, self._end_reason
+                )
         finally:
             self._finished.set()
 
@@ -211,11 +218,12 @@ class NostrRouter:
                     self._mailbox.put_later(Reply(item))
                 else:
                     self._command(item)
-            self._mailbox.flush()
-            self._arrived.set()
+            self._mailbox.flush()  # wakes the sender only if there is something to send
             await asyncio.sleep(0)  # the next message may be there: others first
 
-    async def _put_out(self, outlet: Outlet, output: Iterable[str | Command]) -> None:
+    async def _put_out(
+        self, writer: ClientWriter, output: Iterable[str | Command]
+    ) -> None:
         texts: list[str] = []
         characters = 0
         for number, item in enumerate(output, 1):
@@ -226,17 +234,17 @@ class NostrRouter:
                 self._command(item)
             pause = number % BURST_MESSAGES == 0
             # What was taken out is sent before anything else can happen.
-            if pause or len(texts) >= outlet.burst or characters > BURST_CHARACTERS:
-                await self._send(outlet, texts)
+            if pause or len(texts) >= writer.burst or characters > BURST_CHARACTERS:
+                await self._send(writer, texts)
                 texts, characters = [], 0
             if pause:
                 await asyncio.sleep(0)  # a burst must not hold up LNbits
-        await self._send(outlet, texts)
+        await self._send(writer, texts)
 
-    async def _send(self, outlet: Outlet, texts: Sequence[str]) -> None:
+    async def _send(self, writer: ClientWriter, texts: Sequence[str]) -> None:
         if texts:
             self.sent_messages += len(texts)
-            await outlet.send(texts)
+            await writer.send(texts)
 
     def _command(self, command: Command) -> None:
         manager = nostr_client.relay_manager
@@ -269,7 +277,7 @@ class NostrRouter:
             self.end(TRY_AGAIN_LATER, "too slow: too much was waiting to be read")
 
     async def _nostr_to_client(self) -> None:
-        outlet = Outlet(self.websocket)
+        writer = ClientWriter(self.websocket)
         try:
             while True:
                 await self._arrived.wait()
@@ -278,9 +286,9 @@ class NostrRouter:
                 now = clock.now()
                 deliveries = self._mailbox.take_all()
                 while True:
-                    await self._put_out(outlet, self._session.deliver(deliveries, now))
+                    await self._put_out(writer, self._session.deliver(deliveries, now))
                     # Each time, as there may always be more to send.
-                    await self._put_out(outlet, self._session.tick(now))
+                    await self._put_out(writer, self._session.tick(now))
                     now = clock.now()
                     deliveries = self._mailbox.take_all()
                     if not deliveries:

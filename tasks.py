@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Coroutine
-from types import ModuleType
 from typing import Any
 from weakref import WeakSet
 
@@ -16,41 +13,29 @@ from . import live
 from .crud import (
     get_config,
     get_identity,
-    get_outbox,
     get_relays,
-    write_outbox,
 )
+from .generations import process
 from .helpers import decrypt_identity
-from .models import OutboxEvent
 from .nostr import clock
-from .nostr.errors import InvalidEvent, InvalidKey
-from .nostr.event import SignedEvent
+from .nostr.errors import InvalidKey
 from .nostr.in_process import (
     ByteLimit,
     EndOfStoredEventsMessage,
     EventMessage,
     NoticeMessage,
 )
-from .nostr.outbox import Delete, Save
 from .nostr.settings import DEFAULTS, known_settings
+from .outbox_store import restore_outbox, write_ledger
 from .router import NostrRouter, all_routers, nostr_client
 
 MOST_PER_SUBSCRIPTION = 10_000
 MOST_SUBSCRIPTIONS = 100
 MOST_NOTICES = 1_000
-MICROSECONDS = 1_000_000
-STORE_RETRY_SECONDS = 1.0
 STORE_SECONDS = 5.0
 
 _running: dict[str, asyncio.Task[None]] = {}
 _bounds: dict[str, ByteLimit] = {}
-
-# An upgrade at run time imports other code while this one may still run. What runs is
-# therefore kept in a module of its own, where the next generation finds it: what to
-# call to stop it and to have what it knows, and the clients other extensions may hold.
-_process = sys.modules.setdefault(
-    "nostrclient_process", ModuleType("nostrclient_process")
-)
 
 
 def start() -> None:
@@ -63,9 +48,9 @@ def start() -> None:
         return
     nostr_client.running = True
     nostr_client.relay_manager.outbox.durable = True
-    previous = getattr(_process, "generation", None)
+    previous = process.get("generation")
     generation = {"stop": stop, "hand_over": hand_over}
-    vars(_process)["generation"] = generation
+    process["generation"] = generation
     is_same = previous is not None and previous["hand_over"] is hand_over
     _run("load", _load(None if is_same else previous))
     _run("events", subscribe_events())
@@ -108,7 +93,7 @@ def hand_over(successor: Any) -> dict[str, Any]:
         NostrRouter.received_subscription_notices,
         NostrRouter.received_subscription_eosenotices,
     )
-    for client in vars(_process).get("clients", ()):
+    for client in process.get("clients", ()):
         client.relay_manager = successor
     return state
 
@@ -145,7 +130,7 @@ async def _load(previous: dict[str, Any] | None) -> None:
         finally:
             if previous is not None:
                 await _take_over(previous)
-        vars(_process).setdefault("clients", WeakSet()).add(nostr_client)
+        process.setdefault("clients", WeakSet()).add(nostr_client)
         await load_identity()
         await restore_outbox()
     finally:
@@ -224,80 +209,6 @@ async def check_outbox() -> None:
                     timer.cancel()
     finally:
         manager.on_change = None
-
-
-async def restore_outbox() -> None:
-    """Take back what an earlier run of the process vouched for."""
-    manager = nostr_client.relay_manager
-    for stored in await get_outbox():
-        try:
-            event = SignedEvent.parse(stored.event)
-        except InvalidEvent as error:
-            logger.error(f"stored event {stored.id} is given up: {error}")
-            continue
-        manager.outbox_restore(
-            event,
-            is_public=stored.is_public,
-            age_seconds=max(0.0, clock.wall() - stored.published_at / MICROSECONDS),
-            accepted=stored.accepted,
-            owed=json.loads(stored.owed),
-        )
-
-
-async def write_ledger() -> None:
-    """Store and delete what the outbox asks for, and only then let it say so."""
-    manager = nostr_client.relay_manager
-    while manager.ledger:
-        entries = list(manager.ledger)
-        # Of several entries for an event only the latest counts.
-        latest = {entry.event_id: entry for entry in entries}
-        began = clock.wall() - clock.now()  # one for all, so that they keep their order
-        saved = [
-            event
-            for entry in latest.values()
-            if isinstance(entry, Save)
-            and (event := _outbox_event(entry.event_id, began))
-        ]
-        kept = {event.id for event in saved}
-        try:
-            gone = [key for key in latest if key not in kept]
-            await write_outbox(saved, gone)
-        except Exception as error:  # noqa: BLE001  # drivers raise errors of their own
-            logger.error(f"the outbox could not be stored: {error}")
-            await _not_stored(entries)
-            continue
-        for entry in entries:
-            manager.ledger.popleft()
-            if isinstance(entry, Save):
-                manager.outbox_stored(entry.event_id, True)
-            else:
-                manager.outbox_forgotten(entry)
-
-
-async def _not_stored(entries: list[Save | Delete]) -> None:
-    """Let nobody rely on what was not stored; what is to be deleted is tried again."""
-    manager = nostr_client.relay_manager
-    forgets = [entry for entry in entries if isinstance(entry, Delete)]
-    for entry in entries:
-        manager.ledger.popleft()
-        if isinstance(entry, Save):
-            manager.outbox_stored(entry.event_id, False)
-    manager.ledger.extendleft(reversed(forgets))
-    await asyncio.sleep(STORE_RETRY_SECONDS)
-
-
-def _outbox_event(event_id: str, began: float) -> OutboxEvent | None:
-    publication = nostr_client.relay_manager.outbox_publication(event_id)
-    if publication is None:
-        return None
-    return OutboxEvent(
-        id=event_id,
-        event=publication.event.text,
-        published_at=int((began + publication.published_at) * MICROSECONDS),
-        accepted=publication.accepted,
-        is_public=publication.is_public,
-        owed=json.dumps(list(publication.copies)),
-    )
 
 
 async def subscribe_events() -> None:

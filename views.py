@@ -6,9 +6,8 @@ from lnbits.core.models import User
 from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import encrypt_internal_message, template_renderer
 
-from .answers import REFUSED
 from .helpers import PUBLIC_ENDPOINT
-from .models import Endpoints
+from .models import REFUSED, Endpoints
 
 nostrclient_generic_router = APIRouter(responses=REFUSED)
 

@@ -1,18 +1,15 @@
-"""The REST interface and the WebSocket endpoints."""
+"""The REST API for the admin page and other programs."""
 
 from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
 
-from fastapi import APIRouter, Depends, HTTPException, Request, WebSocket
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi import APIRouter, Depends, HTTPException, Request
 from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import urlsafe_short_hash
-from loguru import logger
 
-from . import shown
-from .answers import REFUSED, unknown
+from . import services
 from .crud import (
     add_relay,
     delete_relay,
@@ -23,14 +20,11 @@ from .crud import (
     update_relay,
 )
 from .helpers import (
-    PUBLIC_ENDPOINT,
-    accepts_information,
-    address_group,
     encrypt_identity,
-    is_private_endpoint,
     normalize_public_key,
 )
 from .models import (
+    REFUSED,
     Client,
     Config,
     ConfigUpdate,
@@ -46,37 +40,19 @@ from .models import (
     TestMessageResponse,
     UndeliverableEvent,
     WaitingEvent,
+    not_found,
 )
 from .nostr.errors import NostrError
 from .nostr.event import EncryptedDirectMessage
-from .nostr.information import own_document
 from .nostr.information_request import fetch_information
 from .nostr.key import PrivateKey
 from .nostr.relay_url import known_relay_url, normalize_relay_url
 from .nostr.settings import known_settings, non_default
-from .router import NostrRouter, all_routers, nostr_client
+from .router import all_routers, nostr_client
+from .views_endpoints import Switches
 
 OWN_ENDPOINT = "This is nostrclient's own endpoint."
 RECOGNISE_SECONDS = 2.0
-HUMAN_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>nostrclient</title>
-<p>This is the address of a Nostr relay: one endpoint in front of many relays.
-<p>Give it to a Nostr client, with <code>ws</code> in place of <code>http</code>.
-"""
-CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Headers": "*",
-    "Access-Control-Allow-Methods": "*",
-}
-
-
-class _Changes:
-    """How often the configuration was changed."""
-
-    total = 0
-
 
 nostrclient_api_router = APIRouter(responses=REFUSED)
 
@@ -89,7 +65,7 @@ nostrclient_api_router = APIRouter(responses=REFUSED)
 )
 async def api_get_relays() -> list[Relay]:
     """List all relays, those that other extensions added included."""
-    return await shown.relays()
+    return await services.relays()
 
 
 @nostrclient_api_router.post(
@@ -134,7 +110,7 @@ async def api_delete_relay(relay: RelayUrl) -> None:
     "/api/v1/relay",
     dependencies=[Depends(check_admin)],
     summary="Change a relay",
-    responses=unknown("The relay is not known"),
+    responses=not_found("The relay is not known"),
 )
 async def api_update_relay(update: RelayUpdate) -> list[Relay]:
     """Switch a relay on or off, or use it only for reading or only for writing."""
@@ -186,7 +162,7 @@ async def _is_this_instance(url: str) -> bool:
 )
 async def api_get_status() -> Status:
     """Tell in a few numbers whether Nostr works."""
-    return shown.status()
+    return services.status()
 
 
 @nostrclient_api_router.get(
@@ -194,7 +170,7 @@ async def api_get_status() -> Status:
 )
 async def api_get_outbox() -> list[WaitingEvent]:
     """List the events that wait for a relay to accept them."""
-    return shown.outbox()
+    return services.outbox()
 
 
 @nostrclient_api_router.put(
@@ -205,7 +181,7 @@ async def api_get_outbox() -> list[WaitingEvent]:
 async def api_retry_outbox() -> list[WaitingEvent]:
     """Try all events that wait again now."""
     nostr_client.relay_manager.outbox_retry()
-    return shown.outbox()
+    return services.outbox()
 
 
 @nostrclient_api_router.get(
@@ -215,14 +191,14 @@ async def api_retry_outbox() -> list[WaitingEvent]:
 )
 async def api_get_undeliverable() -> list[UndeliverableEvent]:
     """List the latest events that were queued and that no relay took, newest first."""
-    return shown.undeliverable()
+    return services.undeliverable()
 
 
 @nostrclient_api_router.put(
     "/api/v1/outbox/{event_id}",
     dependencies=[Depends(check_admin)],
     summary="Try an event again now",
-    responses=unknown("No such event waits"),
+    responses=not_found("No such event waits"),
 )
 async def api_retry_event(event_id: str) -> None:
     """Try an event again now, at all relays it is owed to."""
@@ -234,7 +210,7 @@ async def api_retry_event(event_id: str) -> None:
     "/api/v1/outbox/{event_id}",
     dependencies=[Depends(check_admin)],
     summary="Give up an event",
-    responses=unknown("No such event waits"),
+    responses=not_found("No such event waits"),
 )
 async def api_discard_event(event_id: str) -> None:
     """Give up an event that waits."""
@@ -252,7 +228,7 @@ def _check_waits(event_id: str) -> None:
 )
 async def api_get_clients() -> list[Client]:
     """List the clients of both endpoints, in the order they came."""
-    return shown.clients()
+    return services.clients()
 
 
 # The test panel
@@ -288,11 +264,11 @@ async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
     "/api/v1/relay/test/{event_id}",
     dependencies=[Depends(check_admin)],
     summary="Tell who took a test message",
-    responses=unknown("It is none of the latest test messages"),
+    responses=not_found("It is none of the latest test messages"),
 )
 async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
     """Tell how each relay answered one of the latest test messages."""
-    answers = shown.test_answers(event_id)
+    answers = services.test_answers(event_id)
     if answers is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "No such test message is known.")
     return answers
@@ -330,7 +306,7 @@ async def api_update_config(data: ConfigUpdate) -> Config:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
     config = Config(**{**stored.dict(), **changes, "settings": numbers})
     await update_config(config)
-    _Changes.total += 1
+    Switches.changes += 1
     closing = [
         router.stop()
         for router in all_routers
@@ -345,7 +321,7 @@ async def api_update_config(data: ConfigUpdate) -> Config:
 )
 async def api_get_settings() -> list[Setting]:
     """List every number nostrclient goes by, as it will from its next start on."""
-    return await shown.settings()
+    return await services.settings()
 
 
 # The identity key
@@ -397,79 +373,3 @@ async def api_delete_identity() -> Identity:
     await update_identity(None)
     nostr_client.relay_manager.set_identity(None)
     return await api_get_identity()
-
-
-# The endpoints
-
-
-@nostrclient_api_router.get("/api/v1/{ws_id:path}", include_in_schema=False)
-async def endpoint_information(ws_id: str, request: Request) -> Response:
-    """Say what the endpoint is: to programs as NIP-11 has it, to people in words."""
-    is_public = ws_id.rstrip("/") == PUBLIC_ENDPOINT
-    if not is_public and not is_private_endpoint(ws_id):
-        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such endpoint.")
-    if not accepts_information(request.headers.getlist("accept")):
-        return HTMLResponse(HUMAN_PAGE, headers=CORS | {"Vary": "Accept"})
-    manager = nostr_client.relay_manager
-    settings = manager.settings
-    document = own_document(
-        settings.public if is_public else settings.private,
-        settings,
-        manager.instance_id,
-        counts=manager.can_count,
-    )
-    return JSONResponse(
-        document,
-        headers=CORS | {"Vary": "Accept"},
-        media_type="application/nostr+json",
-    )
-
-
-@nostrclient_api_router.websocket("/api/v1/{ws_id:path}")
-async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
-    """Serve a client as one Nostr relay (NIP-01) in front of many.
-
-    A refused client gets HTTP 403 before the upgrade.
-    """
-    is_public = ws_id.rstrip("/") == PUBLIC_ENDPOINT
-    address = websocket.client.host if websocket.client else ""
-    refusal = await _refusal(ws_id, is_public, address)
-    if refusal is not None:
-        logger.debug(f"WebSocket refused: {refusal}")
-        await websocket.close()
-        return
-    await NostrRouter(websocket, is_public=is_public, address=address).run()
-
-
-async def _present_config() -> Config:
-    """Give the configuration as it is now, also where it changes meanwhile.
-
-    Whoever is let in by an earlier one would stay: those to be sent away are counted
-    the moment it has changed.
-    """
-    while True:
-        changes = _Changes.total
-        config = await get_config()
-        if changes == _Changes.total:
-            return config
-
-
-async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:
-    config = await _present_config()
-    if is_public and not config.public_ws:
-        return "the public endpoint is closed"
-    if not is_public and not config.private_ws:
-        return "the private endpoint is closed"
-    if not is_public and not is_private_endpoint(ws_id):
-        return "there is no such endpoint"
-    settings = nostr_client.relay_manager.settings
-    limits = settings.public if is_public else settings.private
-    same = [router for router in all_routers if router.is_public == is_public]
-    if len(same) >= limits.connections:
-        return "too many connections"
-    group = address_group(address)
-    if group is not None:
-        alike = sum(address_group(router.address) == group for router in same)
-        if alike >= limits.connections_per_address:
-            return f"too many connections from {group}"
-    return None

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, WebSocket
 from lnbits.decorators import check_admin
 
 from . import live
-from .answers import REFUSED, conflict
-from .models import LivePath
+from .models import REFUSED, LivePath, conflict
 from .nostr import clock
 
 nostrclient_live_router = APIRouter()

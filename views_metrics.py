@@ -16,9 +16,9 @@ from lnbits.decorators import (
     require_admin_key,
 )
 
-from . import shown
-from .answers import NOT_ALLOWED
+from . import services
 from .metrics import CONTENT_TYPE, exposition
+from .models import NOT_ALLOWED
 
 nostrclient_metrics_router = APIRouter()
 
@@ -64,5 +64,5 @@ async def _owner(request: Request, api_key: str) -> Account:
 )
 async def api_get_metrics() -> Response:
     """Give the numbers of the status, the relays and the endpoints to Prometheus."""
-    text = exposition(shown.status(), await shown.relays(), shown.endpoints())
+    text = exposition(services.status(), await services.relays(), services.endpoints())
     return Response(text, headers={"Content-Type": CONTENT_TYPE})

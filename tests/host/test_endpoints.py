@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from nostrclient import views_api
+from nostrclient import views_api, views_endpoints
 from nostrclient.models import Config, ConfigUpdate
 
 
@@ -26,9 +26,10 @@ async def test_a4_who_comes_while_an_endpoint_is_closed_is_refused(
         nonlocal stored
         stored = config
 
-    monkeypatch.setattr(views_api, "get_config", get_config)
+    for module in (views_api, views_endpoints):
+        monkeypatch.setattr(module, "get_config", get_config)
     monkeypatch.setattr(views_api, "update_config", update_config)
-    coming = asyncio.create_task(views_api._refusal("relay", is_public, ""))
+    coming = asyncio.create_task(views_endpoints._refusal("relay", is_public, ""))
     await reading.wait()
     public, private = ConfigUpdate(public_ws=False), ConfigUpdate(private_ws=False)
     await views_api.api_update_config(public if is_public else private)

@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nostrclient.metrics import exposition
 from nostrclient.models import Relay, RelayStatus, Status
 from nostrclient.router import Traffic
-from nostrclient.shown import Endpoint
+from nostrclient.services import Endpoint
 
 HOSTILE = 'wss://relay.example/"} 1\\\nnostrclient_relays 99\n# \\"x\\n{'
 STATUS = Status(

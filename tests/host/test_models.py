@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from nostrclient import models
-from nostrclient.models import Described
+from nostrclient.models import ApiModel
 
 STORED = {"StoredConfig"}
 """Spoken of by no interface."""
 
 
-def spoken_of(model: type[Described] = Described) -> Iterator[type[Described]]:
+def spoken_of(model: type[ApiModel] = ApiModel) -> Iterator[type[ApiModel]]:
     for found in model.__subclasses__():
         if found.__name__ not in STORED:
             yield found

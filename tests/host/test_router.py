@@ -9,6 +9,7 @@ import pytest
 
 from nostrclient import router
 from nostrclient.nostr.client.client import NostrClient
+from nostrclient.nostr.delivery import Delivery
 from nostrclient.nostr.mailbox import Mailbox
 from nostrclient.nostr.settings import DEFAULTS
 from tests.nostr.builders import made
@@ -110,3 +111,40 @@ async def test_b7_who_does_not_read_is_closed_with_a_reason_and_leaves_nothing(
     assert served not in router.all_routers
     assert client.relay_manager.subscription_count == 0
     assert pool.feed_count == pool.budget.used_bytes == 0
+
+
+class QuietClient:
+    """Sends messages that need no answer."""
+
+    _receive = None
+
+    def __init__(self, messages: int) -> None:
+        self.messages = messages
+
+    async def accept(self) -> None:
+        pass
+
+    async def close(self, *_: object) -> None:
+        pass
+
+    async def receive(self) -> dict[str, str]:
+        if self.messages:
+            self.messages -= 1
+            return {"type": "websocket.receive", "text": '["CLOSE","unknown"]'}
+        return {"type": "websocket.disconnect"}
+
+
+async def test_b7_sender_is_not_woken_by_messages_that_need_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes = 0
+
+    def count_pass(_: Mailbox) -> list[Delivery]:
+        nonlocal passes
+        passes += 1
+        return []
+
+    monkeypatch.setattr(router, "nostr_client", NostrClient())
+    monkeypatch.setattr(Mailbox, "take_all", count_pass)
+    await router.NostrRouter(QuietClient(50)).run()  # type: ignore[arg-type]
+    assert passes == 0

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from nostrclient import tasks
+from nostrclient import outbox_store, tasks
 from nostrclient.models import Config
 from nostrclient.nostr.client.client import NostrClient
 from nostrclient.nostr.delivery import PublishResult
@@ -60,7 +60,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> RelayManager:
     manager = RelayManager()
     monkeypatch.setattr(nostr_client, "relay_manager", manager)
     monkeypatch.setattr(tasks, "get_identity", _nothing)
-    monkeypatch.setattr(tasks, "get_outbox", _no_rows)
+    monkeypatch.setattr(outbox_store, "get_outbox", _no_rows)
     monkeypatch.setattr(tasks, "get_relays", _no_rows)
     return manager
 
@@ -116,12 +116,12 @@ async def test_c3_a_database_that_cannot_be_connected_to_ends_nothing(
         if failures:
             raise failures.pop(0)
 
-    monkeypatch.setattr(tasks, "nostr_client", client)
-    monkeypatch.setattr(tasks, "write_outbox", write)
-    monkeypatch.setattr(tasks, "STORE_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(outbox_store, "nostr_client", client)
+    monkeypatch.setattr(outbox_store, "write_outbox", write)
+    monkeypatch.setattr(outbox_store, "STORE_RETRY_SECONDS", 0.01)
     event, inbox = signed(), Inbox()
     manager.publish(event, inbox)
-    await tasks.write_ledger()
+    await outbox_store.write_ledger()
     assert inbox.items == [PublishResult(event.id, False, NOT_STORED)]
     assert not failures
     assert not manager.ledger

@@ -17,13 +17,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from dev.ports import HOST, free_port, wait_until_open
-from nostrclient.router import CLIENT_GONE
-from nostrclient.sending import (
+from nostrclient.client_writer import (
     BURST_MESSAGES,
     CLOSE_SECONDS,
-    Outlet,
+    ClientWriter,
     refuse_compression,
 )
+from nostrclient.router import CLIENT_GONE
 from tests.e2e.clients import wait_until
 
 TEXTS = [
@@ -42,7 +42,7 @@ HANDSHAKE = (
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-Serve = Callable[[Outlet], Awaitable[None]]
+Serve = Callable[[ClientWriter], Awaitable[None]]
 
 
 @contextlib.contextmanager
@@ -55,7 +55,7 @@ def server(serve: Serve, ws: Any = "websockets", refuse: bool = True) -> Iterato
         if refuse:
             refuse_compression(websocket)
         await websocket.accept()
-        await serve(Outlet(websocket))
+        await serve(ClientWriter(websocket))
         with contextlib.suppress(WebSocketDisconnect):
             await websocket.receive_text()  # until the client goes away
 
@@ -84,11 +84,11 @@ def test_all_messages_arrive_in_order(
 ) -> None:
     bursts = []
 
-    async def serve(outlet: Outlet) -> None:
-        await outlet.send(["first"])  # the handshake is through afterwards
-        bursts.append(outlet.burst)
-        for first in range(0, len(TEXTS), outlet.burst):
-            await outlet.send(TEXTS[first : first + outlet.burst])
+    async def serve(writer: ClientWriter) -> None:
+        await writer.send(["first"])  # the handshake is through afterwards
+        bursts.append(writer.burst)
+        for first in range(0, len(TEXTS), writer.burst):
+            await writer.send(TEXTS[first : first + writer.burst])
 
     with server(serve, ws, refuse) as url, connect(url, max_size=None) as client:
         received = [client.recv(timeout=20) for _ in range(1 + len(TEXTS))]
@@ -101,9 +101,9 @@ def test_who_does_not_read_is_waited_for() -> None:
     sent = []
     text = "x" * 100_000
 
-    async def serve(outlet: Outlet) -> None:
+    async def serve(writer: ClientWriter) -> None:
         for number in range(400):
-            await outlet.send([text])
+            await writer.send([text])
             sent.append(number)
 
     with server(serve) as url, connect(url, compression=None, max_queue=1) as client:
@@ -120,10 +120,10 @@ def test_who_does_not_read_is_waited_for() -> None:
 def test_who_is_gone_is_noticed(politely: bool) -> None:
     ended: list[BaseException] = []
 
-    async def serve(outlet: Outlet) -> None:
+    async def serve(writer: ClientWriter) -> None:
         try:
             for _ in range(2000):
-                await outlet.send(["are you there?"] * outlet.burst)
+                await writer.send(["are you there?"] * writer.burst)
                 await asyncio.sleep(0.01)
         except CLIENT_GONE as error:
             ended.append(error)
@@ -148,13 +148,13 @@ def test_who_is_gone_is_noticed(politely: bool) -> None:
 def test_f7_who_neither_reads_nor_answers_is_gone_in_time(waiting: int) -> None:
     took: list[float] = []
 
-    async def serve(outlet: Outlet) -> None:
+    async def serve(writer: ClientWriter) -> None:
         texts = waiting * ["x" * 100_000]
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(outlet.send(["first", *texts]), 0.5)
+            await asyncio.wait_for(writer.send(["first", *texts]), 0.5)
         began = time.monotonic()
         with contextlib.suppress(*CLIENT_GONE):
-            await outlet.close(1001, "endpoint closed")
+            await writer.close(1001, "endpoint closed")
         took.append(time.monotonic() - began)
 
     with server(serve) as url:

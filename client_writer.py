@@ -25,7 +25,7 @@ CLOSE_SECONDS = 2
 _NEEDED = ("state", "extensions", "transport", "drain")
 
 
-class Outlet:
+class ClientWriter:
     """The way to one client."""
 
     def __init__(self, websocket: WebSocket) -> None:

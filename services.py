@@ -7,10 +7,10 @@ from typing import NamedTuple
 from .crud import get_config, get_relays
 from .models import (
     Client,
+    LogEntry,
     Relay,
     RelayInformation,
     RelayStatus,
-    Said,
     Setting,
     Status,
     TestAnswer,
@@ -74,9 +74,11 @@ def _relay(
             num_subscriptions=relay.num_subscriptions,
             connections=relay.connections,
             retry_in_seconds=retry_in,
-            errors=[Said(text=noted.text, at=int(noted.at)) for noted in relay.errors],
+            errors=[
+                LogEntry(text=noted.text, at=int(noted.at)) for noted in relay.errors
+            ],
             notices=[
-                Said(text=noted.text, at=int(noted.at)) for noted in relay.notices
+                LogEntry(text=noted.text, at=int(noted.at)) for noted in relay.notices
             ],
             since=int(relay.since),
             round_trips_ms=[round(1000 * seconds, 2) for seconds in relay.round_trips],

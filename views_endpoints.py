@@ -1,0 +1,115 @@
+"""The two WebSocket endpoints that clients connect to, and their NIP-11 documents."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, HTTPException, Request, WebSocket
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from loguru import logger
+
+from .crud import get_config
+from .helpers import (
+    PUBLIC_ENDPOINT,
+    accepts_information,
+    address_group,
+    is_private_endpoint,
+)
+from .models import Config
+from .nostr.information import own_document
+from .router import NostrRouter, all_routers, nostr_client
+
+HUMAN_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>nostrclient</title>
+<p>This is the address of a Nostr relay: one endpoint in front of many relays.
+<p>Give it to a Nostr client, with <code>ws</code> in place of <code>http</code>.
+"""
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Allow-Methods": "*",
+}
+
+
+class Switches:
+    """The number of configuration changes, to notice one during a handshake."""
+
+    changes = 0
+
+
+nostrclient_endpoints_router = APIRouter()
+
+
+@nostrclient_endpoints_router.get("/api/v1/{ws_id:path}", include_in_schema=False)
+async def endpoint_information(ws_id: str, request: Request) -> Response:
+    """Say what the endpoint is: to programs as NIP-11 has it, to people in words."""
+    is_public = ws_id.rstrip("/") == PUBLIC_ENDPOINT
+    if not is_public and not is_private_endpoint(ws_id):
+        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such endpoint.")
+    if not accepts_information(request.headers.getlist("accept")):
+        return HTMLResponse(HUMAN_PAGE, headers=CORS | {"Vary": "Accept"})
+    manager = nostr_client.relay_manager
+    settings = manager.settings
+    document = own_document(
+        settings.public if is_public else settings.private,
+        settings,
+        manager.instance_id,
+        counts=manager.can_count,
+    )
+    return JSONResponse(
+        document,
+        headers=CORS | {"Vary": "Accept"},
+        media_type="application/nostr+json",
+    )
+
+
+@nostrclient_endpoints_router.websocket("/api/v1/{ws_id:path}")
+async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
+    """Serve a client as one Nostr relay (NIP-01) in front of many.
+
+    A refused client gets HTTP 403 before the upgrade.
+    """
+    is_public = ws_id.rstrip("/") == PUBLIC_ENDPOINT
+    address = websocket.client.host if websocket.client else ""
+    refusal = await _refusal(ws_id, is_public, address)
+    if refusal is not None:
+        logger.debug(f"WebSocket refused: {refusal}")
+        await websocket.close()
+        return
+    await NostrRouter(websocket, is_public=is_public, address=address).run()
+
+
+async def _present_config() -> Config:
+    """Give the configuration as it is now, also where it changes meanwhile.
+
+    Whoever is let in by an earlier one would stay: those to be sent away are counted
+    the moment it has changed.
+    """
+    while True:
+        changes = Switches.changes
+        config = await get_config()
+        if changes == Switches.changes:
+            return config
+
+
+async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:
+    config = await _present_config()
+    if is_public and not config.public_ws:
+        return "the public endpoint is closed"
+    if not is_public and not config.private_ws:
+        return "the private endpoint is closed"
+    if not is_public and not is_private_endpoint(ws_id):
+        return "there is no such endpoint"
+    settings = nostr_client.relay_manager.settings
+    limits = settings.public if is_public else settings.private
+    same = [router for router in all_routers if router.is_public == is_public]
+    if len(same) >= limits.connections:
+        return "too many connections"
+    group = address_group(address)
+    if group is not None:
+        alike = sum(address_group(router.address) == group for router in same)
+        if alike >= limits.connections_per_address:
+            return f"too many connections from {group}"
+    return None
