@@ -107,6 +107,13 @@ class Relay(RelayRecord):
         """Have the relay's thread look for events to publish."""
         self._put("wake_publisher", None)
 
+    def retry_now(self) -> None:
+        """End the pause before the next attempt to connect, if there is one."""
+        with self._lock:
+            if self.status is RelayStatus.WAITING:
+                self.retry_at = clock.now()
+                self._wake()
+
     def _put(self, verb: str, value: Any) -> None:
         with self._lock:
             if self._thread is None:
@@ -138,6 +145,7 @@ class Relay(RelayRecord):
                 # The next start is a first one, and until then nothing is open here.
                 self.attempts = 0
                 self.lost_at = None
+                self.down_since = None
                 self._session = self._new_session()
                 pending, self._pending = self._pending, None
                 if pending is None:
@@ -177,6 +185,8 @@ class Relay(RelayRecord):
                 self.lost_at = clock.now()
             self._session.lose()
         now = clock.now()
+        if opened_at is not None or self.down_since is None:
+            self.down_since = now
         if opened_at is not None and (
             now - opened_at >= self._settings.reconnect_forget_seconds
         ):
@@ -199,7 +209,8 @@ class Relay(RelayRecord):
 
     def _pause(self, waker: Waker, until: float) -> None:
         while not self._stopping:
-            left = until - clock.now()
+            retry_at = self.retry_at  # `retry_now` may have brought it forward
+            left = (until if retry_at is None else min(until, retry_at)) - clock.now()
             if left <= 0:
                 return
             waker.wait(left)

@@ -585,6 +585,24 @@ class RelayManager:
             self.outbox.relay_connected(relay.url)
             if relay.read:
                 self._tell_all(RelayChanged(relay.url, True, True))
+            self._retry_lost_with(relay)
+
+    def _retry_lost_with(self, relay: RelayRecord) -> None:
+        """Retry the relays whose outage began with this relay's: the network is back.
+
+        A dead connection is noticed within `ping_seconds` + `pong_seconds`.
+        """
+        if relay.down_since is None:
+            return
+        margin = self.settings.ping_seconds + self.settings.pong_seconds
+        for url in self._active:
+            other = self.relays[url]
+            if (
+                other is not relay
+                and other.down_since is not None
+                and abs(other.down_since - relay.down_since) <= margin
+            ):
+                other.retry_now()
 
     def relay_disconnected(self, relay: RelayRecord) -> None:
         """A relay's connection ended, or could not be made."""

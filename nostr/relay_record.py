@@ -49,7 +49,8 @@ class LogEntry(NamedTuple):
 class RelayRecord:
     """What is known of one relay; written by its thread, read by anybody.
 
-    `since` is when its present status began, in Unix seconds.
+    `since` is when its present status began, in Unix seconds. `down_since` is when
+    the latest outage began, on `clock.now`; it stays when the relay is connected again.
     """
 
     def __init__(self, url: str, settings: Settings) -> None:
@@ -60,6 +61,7 @@ class RelayRecord:
         self.since = clock.wall()
         self.retry_at: float | None = None
         self.lost_at: float | None = None
+        self.down_since: float | None = None
         self.attempts = 0
         self.connections = 0
         self.error_counter = 0

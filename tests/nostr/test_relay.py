@@ -1,6 +1,9 @@
 """A relay's attempts to connect, without a socket and without waiting."""
 
 import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +11,10 @@ import pytest
 
 from nostrclient.nostr import clock
 from nostrclient.nostr import relay as relay_module
-from nostrclient.nostr.connection import ConnectionLostError
+from nostrclient.nostr.connection import ConnectionLostError, Waker
 from nostrclient.nostr.relay import Relay
 from nostrclient.nostr.relay_manager import RelayManager
+from nostrclient.nostr.relay_record import RelayStatus
 from nostrclient.nostr.settings import DEFAULTS
 
 
@@ -38,3 +42,64 @@ def test_e2_after_a_minute_of_good_connection_the_delay_begins_anew(
     relay._attempt(SimpleNamespace())  # type: ignore[arg-type]
     assert relay.attempts == attempts
     assert waits == [DEFAULTS.reconnect_seconds * 2 ** (attempts - 1)]
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[RelayManager]:
+    """Return a running manager of two relays that wait a minute for their retry."""
+    monkeypatch.setattr(random, "random", lambda: 1.0)
+    manager = RelayManager(replace(DEFAULTS, reconnect_seconds=60))
+    for port in (1, 2):
+        manager.add_relay(f"ws://127.0.0.1:{port}")
+    manager.start()
+    wait_until(
+        lambda: all(
+            relay.status is RelayStatus.WAITING for relay in manager.relays.values()
+        )
+    )
+    yield manager
+    manager.stop()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_e2_relay_is_retried_at_once_when_one_lost_with_it_is_back(
+    waiting: RelayManager,
+) -> None:
+    back, other = waiting.relays.values()
+    waiting.relay_connected(back)
+    wait_until(lambda: other.attempts == 2)
+    assert back.attempts == 1
+
+
+def test_e2_relay_keeps_its_pause_when_one_lost_at_another_time_is_back(
+    waiting: RelayManager,
+) -> None:
+    back, other = waiting.relays.values()
+    assert other.down_since is not None
+    other.down_since -= DEFAULTS.ping_seconds + DEFAULTS.pong_seconds + 1
+    before = other.retry_at
+    waiting.relay_connected(back)
+    assert other.retry_at == before is not None
+
+
+def test_e2_outage_begins_with_its_first_failure_and_not_with_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    relay = Relay("ws://127.0.0.1:1", RelayManager())
+    instants: list[float | None] = []
+
+    def pause(*_: object) -> None:
+        instants.append(relay.down_since)
+
+    monkeypatch.setattr(relay, "_pause", pause)
+    waker = Waker()
+    relay._attempt(waker)
+    relay._attempt(waker)
+    waker.close()
+    assert instants[0] == instants[1] is not None
