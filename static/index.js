@@ -1,6 +1,8 @@
 // The admin page. LNbits takes window.PageNostrclient as the page's component, or, as
 // here, the promise of one. The parts under js/ are modules that know nothing of each
-// other: what they share is handed to them.
+// other: what they share is handed to them. A module loads another one under the version
+// that it was loaded with itself, so that an upgrade never mixes two versions from the
+// browser's cache.
 window.PageNostrclient = (async () => {
   const folder = '/nostrclient/static'
   const CLOCK_MILLISECONDS = 1000

@@ -1,7 +1,8 @@
 // Who is connected to the endpoints.
 
-import {Card, Search} from './parts.js'
-import {Time, number, size} from './words.js'
+const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
+const {Card, Search} = await part('parts')
+const {Time, number, size} = await part('words')
 
 const COUNTS = ['subscriptions', 'received', 'sent', 'dropped']
 

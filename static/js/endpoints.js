@@ -1,6 +1,7 @@
 // The two URLs at which clients find us.
 
-import {Card} from './parts.js'
+const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
+const {Card} = await part('parts')
 
 export default {
   template: '#nostrclient-endpoints',

@@ -1,6 +1,7 @@
 // The key with which we authenticate at relays that ask who we are (NIP-42).
 
-import {Card, confirm} from './parts.js'
+const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
+const {Card, confirm} = await part('parts')
 
 export default {
   template: '#nostrclient-identity',
@@ -34,21 +35,23 @@ export default {
     copy() {
       LNbits.utils.copyText(this.npub, this.$t('nostrclient.copied'))
     },
-    confirm(name, done) {
+    confirm(name, action, done) {
       const texts = {
         title: this.$t(`nostrclient.${name}_title`),
         message: this.$t('nostrclient.key_lost', {npub: this.npub}),
-        action: this.$t(`nostrclient.${name}`)
+        action: this.$t(`nostrclient.${action}`)
       }
       confirm(this, texts, done)
     },
     generate() {
       const generate = () => this.carryOut(this.rest.generateIdentity())
-      if (this.npub) this.confirm('generate', generate)
+      if (this.npub) this.confirm('generate', 'replace', generate)
       else generate()
     },
     forget() {
-      this.confirm('forget', () => this.carryOut(this.rest.forgetIdentity()))
+      this.confirm('forget', 'forget', () =>
+        this.carryOut(this.rest.forgetIdentity())
+      )
     },
     openPaste() {
       this.nsec = ''

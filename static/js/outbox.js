@@ -1,7 +1,8 @@
 // What waits for relays to take it, and what none of them took.
 
-import {Card, Search, confirm} from './parts.js'
-import {Time, number, size} from './words.js'
+const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
+const {Card, Search, confirm} = await part('parts')
+const {Time, number, size} = await part('words')
 
 const PAUSE_MILLISECONDS = 1000 // between two looks, however much changes
 
@@ -61,6 +62,9 @@ export default {
           .join(' ')
           .includes(text.toLowerCase())
       ),
+    owedText(n) {
+      return this.$t(`nostrclient.owed_relays${n === 1 ? '_1' : ''}`, {n})
+    },
     brief: id => `${id.slice(0, 8)}…`,
     // One look at a time; who asks meanwhile gets another one afterwards.
     async refresh() {
@@ -85,11 +89,12 @@ export default {
         if (this.again) this.refresh()
       }, PAUSE_MILLISECONDS)
     },
+    // `done` is what to say then.
     async carryOut(change, done) {
       this.busy = true
       try {
         await change
-        if (done) this.$q.notify({message: this.$t(`nostrclient.${done}`)})
+        if (done) this.$q.notify({message: done})
       } catch (error) {
         this.$q.notify({type: 'negative', message: error.message})
       }
@@ -97,16 +102,23 @@ export default {
       this.refresh()
     },
     retry(id) {
-      this.carryOut(this.rest.retryEvent(id), 'retrying_now')
+      this.carryOut(
+        this.rest.retryEvent(id),
+        this.$t('nostrclient.retrying_now')
+      )
     },
     retryAll() {
-      this.carryOut(this.rest.retryAllEvents(), 'retrying_now')
+      const n = number(this.events.length)
+      this.carryOut(
+        this.rest.retryAllEvents(),
+        this.$t('nostrclient.retrying_all', {n})
+      )
     },
     confirmDiscard(event) {
       const texts = {
         title: this.$t('nostrclient.discard_title'),
         message: this.$t('nostrclient.discard_text', {
-          id: event.event_id,
+          id: this.brief(event.event_id),
           kind: event.kind
         }),
         action: this.$t('nostrclient.discard')

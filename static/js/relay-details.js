@@ -1,6 +1,7 @@
 // What else is known of a relay. What it says of itself is a stranger's words: text only.
 
-import {Time, number, size} from './words.js'
+const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
+const {Time, number, size, span} = await part('words')
 
 const GRAPH = {width: 180, height: 36, margin: 2}
 
@@ -48,8 +49,16 @@ export default {
     NostrclientRoundTrips: RoundTrips,
     NostrclientRelayIcon: Icon
   },
+  inject: ['clock'],
   props: {relay: Object},
   computed: {
+    stateFor() {
+      const {name, n} = span(this.relay.since, this.clock.now)
+      return this.$t('nostrclient.state_for', {
+        state: this.$t(`nostrclient.state_${this.relay.state.name}`),
+        span: this.$t(`nostrclient.${name}`, {n})
+      })
+    },
     counters() {
       return [
         'connections',

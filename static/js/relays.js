@@ -1,9 +1,10 @@
 // The relays: adding, watching, switching and removing them.
 
-import KNOWN_RELAYS from './known-relays.js'
-import {Search, confirm} from './parts.js'
-import Details from './relay-details.js'
-import {number} from './words.js'
+const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
+const {default: KNOWN_RELAYS} = await part('known-relays')
+const {Search, confirm} = await part('parts')
+const {default: Details} = await part('relay-details')
+const {number} = await part('words')
 
 const NUMBER_COLUMNS = ['ping', 'received', 'sent', 'errorCount']
 

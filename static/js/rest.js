@@ -2,15 +2,21 @@
 // This is fetch and not LNbits.api, because that lets a loading bar flash across the
 // page at every request, thus whenever something changes.
 
+const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
+const {translated} = await part('messages')
+
+// Throws an `Error` whose message is in the operator's language.
 async function request(method, path, body) {
   const response = await fetch(`/nostrclient/api/v1${path}`, {
     method,
     headers: {Accept: 'application/json', 'Content-Type': 'application/json'},
     body: JSON.stringify(body)
+  }).catch(error => {
+    throw new Error(translated(error.message))
   })
   const answer = await response.json().catch(() => null)
   if (!response.ok)
-    throw new Error(reason(answer?.detail) || response.statusText)
+    throw new Error(translated(reason(answer?.detail) || response.statusText))
   return answer
 }
 

@@ -1,7 +1,9 @@
 // The dialog with the endpoints' switches and every number nostrclient goes by.
 
-import {Search} from './parts.js'
-import {number} from './words.js'
+const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
+const {Search} = await part('parts')
+const {settingLabel} = await part('messages')
+const {number} = await part('words')
 
 export default {
   template: '#nostrclient-settings',
@@ -45,10 +47,7 @@ export default {
       const name = group.toLowerCase().replace(/[^a-z]+/g, '_')
       return this.$t(`nostrclient.group_${name}`)
     },
-    // Both endpoints' limits have the same words.
-    label({name}) {
-      return this.$t(`nostrclient.number_${name.split('.').at(-1)}`)
-    },
+    label: ({name}) => settingLabel(name),
     unit({unit}) {
       return unit && this.$t(`nostrclient.unit_${unit.replace(' ', '_')}`)
     },

@@ -39,6 +39,14 @@ export function relative(at, now) {
   return format.format(Math.trunc(seconds / length), unit)
 }
 
+// A span of time up to `now`, as the name of a text and its number: "5 minutes".
+export function span(since, now) {
+  const seconds = Math.max(1, Math.round(now - since))
+  const [unit, length] = SPANS.find(([, length]) => seconds >= length)
+  const n = Math.trunc(seconds / length)
+  return {name: n === 1 ? `span_${unit}_1` : `span_${unit}`, n}
+}
+
 export const moment = at => new Date(at * 1000).toLocaleString(locale())
 
 // A time, as how long it is from now; the exact one is shown on hovering.

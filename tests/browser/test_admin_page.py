@@ -1,7 +1,6 @@
 """The admin page as an operator uses it, in a real browser."""
 
 import re
-from pathlib import Path
 
 import nostr_sdk
 import pytest
@@ -10,7 +9,6 @@ from playwright.sync_api import expect
 from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
 from dev.ports import HOST, free_port
-from nostrclient.nostr.settings import SETTINGS
 
 from .conftest import SECONDS, AdminPage
 from .talkative_relay import TalkativeRelay
@@ -31,11 +29,9 @@ def recipient() -> nostr_sdk.PublicKey:
 def test_first_visit_shows_at_once_that_nostr_works(
     admin: AdminPage, relays: list[LocalRelay]
 ) -> None:
-    expect(admin.summary).to_have_text(
-        f"Nostr works: {len(relays)} of {len(relays)} relays connected"
-    )
+    expect(admin.summary).to_have_text(f"All {len(relays)} relays connected")
     for relay in relays:
-        expect(admin.state(relay.url)).to_contain_text("connected")
+        expect(admin.state(relay.url)).to_contain_text("Connected")
     expect(admin.endpoint("private")).to_contain_text("Private endpoint: open")
     expect(admin.endpoint("public")).to_contain_text("Public endpoint: closed")
 
@@ -44,16 +40,16 @@ def test_a_relay_that_goes_and_comes_back_is_seen_without_reloading(
     admin: AdminPage, relays: list[LocalRelay]
 ) -> None:
     relay = relays[0]
-    expect(admin.state(relay.url)).to_contain_text("connected")
+    expect(admin.state(relay.url)).to_contain_text("Connected")
     admin.page.evaluate("window.notReloaded = true")
     try:
         relay.stop()
-        expect(admin.summary).to_have_text("Nostr works: 1 of 2 relays connected")
-        expect(admin.state(relay.url)).to_contain_text("retrying")
+        expect(admin.summary).to_have_text("1 of 2 relays connected")
+        expect(admin.state(relay.url)).to_contain_text("Retrying")
         expect(admin.relay(relay.url)).to_contain_text("refused")
     finally:
         relay.start()
-    expect(admin.state(relay.url)).to_contain_text("connected", timeout=70_000)
+    expect(admin.state(relay.url)).to_contain_text("Connected", timeout=70_000)
     assert admin.page.evaluate("window.notReloaded")
 
 
@@ -65,9 +61,9 @@ def test_an_added_relay_connects_and_is_removed_only_when_confirmed(
 ) -> None:
     url = talkative_relay.url
     admin.add(f"  {url.upper()}/ ".replace("WS:", "ws:"))
-    expect(admin.state(url)).to_contain_text("connected")
+    expect(admin.state(url)).to_contain_text("Connected")
     expect(admin.page.get_by_label("Relay URL")).to_have_value("")
-    expect(admin.summary).to_have_text("Nostr works: 3 of 3 relays connected")
+    expect(admin.summary).to_have_text("All 3 relays connected")
 
     dialog = admin.ask_to_remove(url)
     expect(dialog).to_contain_text(url)
@@ -77,15 +73,15 @@ def test_an_added_relay_connects_and_is_removed_only_when_confirmed(
 
     admin.ask_to_remove(url).get_by_role("button", name="Remove").click()
     expect(admin.relay(url)).to_have_count(0)
-    expect(admin.summary).to_have_text("Nostr works: 2 of 2 relays connected")
+    expect(admin.summary).to_have_text("All 2 relays connected")
 
 
 def test_an_unreachable_relay_says_why(admin: AdminPage) -> None:
     url = f"ws://{HOST}:{free_port()}"
     admin.add(url)
-    expect(admin.state(url)).to_contain_text("retrying")
+    expect(admin.state(url)).to_contain_text("Retrying")
     expect(admin.relay(url)).to_contain_text("refused")
-    expect(admin.summary).to_have_text("Nostr works: 2 of 3 relays connected")
+    expect(admin.summary).to_have_text("2 of 3 relays connected")
     admin.relay(url).get_by_role("button", name="Errors").click()
     expect(admin.page.get_by_test_id("log")).to_contain_text("refused")
 
@@ -127,7 +123,7 @@ def test_what_the_server_refuses_is_shown_with_its_reason(
     admin: AdminPage, relays: list[LocalRelay]
 ) -> None:
     admin.add(relays[0].url)
-    expect(admin.refusal).to_contain_text("already exists")
+    expect(admin.refusal).to_contain_text("already in the list")
     admin.forgive_refused_requests()
 
 
@@ -226,16 +222,16 @@ def test_it_is_told_which_relay_took_the_message_and_which_refused_it(
     recipient: nostr_sdk.PublicKey,
 ) -> None:
     admin.add(talkative_relay.url)
-    expect(admin.state(talkative_relay.url)).to_contain_text("connected")
+    expect(admin.state(talkative_relay.url)).to_contain_text("Connected")
     admin.send_test_message(recipient.to_hex())
     answers = admin.page.get_by_test_id("answers").get_by_role("listitem")
     expect(answers).to_have_count(len(relays) + 1)
     for relay in relays:
         expect(answers.filter(has_text=relay.url)).to_contain_text(
-            re.compile(r"Took it after \d+ ms")
+            re.compile(r"Accepted in \d+ ms")
         )
     refused = answers.filter(has_text=talkative_relay.url)
-    expect(refused).to_contain_text(re.compile(r"Refused it after \d+ ms: blocked: "))
+    expect(refused).to_contain_text(re.compile(r"Rejected in \d+ ms: blocked: "))
     expect(refused).to_contain_text(talkative_relay.notice)  # F4: as text
     assert not admin.page.evaluate("window.harmed")
 
@@ -270,7 +266,7 @@ def test_the_page_opens_from_within_lnbits(
 ) -> None:
     admin.page.goto(f"{server.url}/wallet")
     admin.page.get_by_role("link", name="Nostr Client").click()
-    expect(admin.summary).to_contain_text("Nostr works")
+    expect(admin.summary).to_contain_text("relays connected")
 
 
 @pytest.mark.parametrize("dark", [True, False])
@@ -283,7 +279,7 @@ def test_it_fits_a_phone(
 ) -> None:
     admin.page.set_viewport_size({"width": 360, "height": 740})
     admin.page.goto(f"{server.extension_url}/?dark={int(dark)}")
-    expect(admin.state(relays[0].url)).to_contain_text("connected")
+    expect(admin.state(relays[0].url)).to_contain_text("Connected")
     admin.send_test_message(recipient.to_hex())
     expect(admin.outcome).to_contain_text("It works")
     assert admin.page.evaluate("document.body.classList.contains('body--dark')") == dark
@@ -297,7 +293,7 @@ def test_everything_can_be_named_and_reached_by_keyboard(
     admin.page.get_by_label("Relay URL").focus()
     admin.page.keyboard.type(url)
     admin.page.keyboard.press("Enter")
-    expect(admin.state(url)).to_contain_text("connected")
+    expect(admin.state(url)).to_contain_text("Connected")
     admin.page.get_by_text("Test an endpoint").click()
     nameless = admin.page.locator(".q-page").evaluate(
         """page => [...page.querySelectorAll('button, input, textarea, select')]
@@ -318,47 +314,22 @@ def test_everything_can_be_named_and_reached_by_keyboard(
     expect(admin.relay(url)).to_have_count(0)
 
 
-def test_every_text_exists_in_both_languages(admin: AdminPage) -> None:
-    expect(admin.summary).to_contain_text("Nostr works")
-    static = Path(__file__).parents[2] / "static"
-    sources = [*static.glob("*.vue"), *static.glob("vue/*.vue"), *static.glob("js/*")]
-    used = set(
-        re.findall(
-            r"'nostrclient\.(\w+)'", "".join(file.read_text() for file in sources)
-        )
-    )
-    keys: dict[str, list[str]] = admin.page.evaluate("""async () => {
-          await LNbits.utils.loadScript('/nostrclient/static/i18n/de.js')
-          const keys = language => Object.keys(
-            window.i18n.global.getLocaleMessage(language).nostrclient
-          )
-          return {en: keys('en'), de: keys('de')}
-        }""")
-    for setting in SETTINGS.values():
-        group = re.sub("[^a-z]+", "_", setting.group.lower())
-        used |= {f"number_{setting.name.rpartition('.')[2]}", f"group_{group}"}
-        used |= {f"unit_{setting.unit.replace(' ', '_')}"} if setting.unit else set()
-    assert len(used) > 150
-    assert used <= set(keys["en"])
-    assert keys["de"] == keys["en"]
-
-
 def test_the_page_speaks_german(admin: AdminPage, server: LnbitsServer) -> None:
     admin.page.evaluate("localStorage['lnbits.lang'] = '__q_strn|de'")
     admin.page.goto(f"{server.extension_url}/")
-    expect(admin.summary).to_contain_text("Nostr funktioniert: 2 von 2")
+    expect(admin.summary).to_contain_text("Alle 2 Relays verbunden")
     admin.button("Einstellungen").click()
     dialog = admin.page.get_by_role("dialog")
     expect(dialog).to_contain_text("Öffentlicher Endpunkt")
     expect(dialog).to_contain_text("Pause zwischen zwei Pings")
-    expect(dialog).to_contain_text("Vorgabe: 20 Sekunden")
+    expect(dialog).to_contain_text("Standard: 20 Sekunden")
 
 
 def test_a_language_that_is_missing_falls_back_to_english(
     admin: AdminPage, server: LnbitsServer
 ) -> None:
-    expect(admin.summary).to_contain_text("Nostr works")
+    expect(admin.summary).to_contain_text("relays connected")
     admin.page.evaluate("localStorage['lnbits.lang'] = '__q_strn|pi'")
     admin.page.goto(f"{server.extension_url}/")
-    expect(admin.summary).to_contain_text("Nostr works")
+    expect(admin.summary).to_contain_text("relays connected")
     admin.forgive_refused_requests()  # LNbits looked for our texts in that language

@@ -44,18 +44,18 @@ def test_a_relay_is_switched_off_and_used_for_reading_only(
     def switch(name: str) -> Locator:
         return admin.relay(url).get_by_role("switch", name=name)
 
-    expect(admin.state(url)).to_contain_text("connected")
+    expect(admin.state(url)).to_contain_text("Connected")
     try:
         switch("Write to").click()
         expect(switch("Write to")).to_have_attribute("aria-checked", "false")
         expect(switch("Use")).to_be_enabled()
         assert stored() == {"active": True, "read": True, "write": False}
         switch("Use").click()
-        expect(admin.state(url)).to_contain_text("disabled")
-        expect(admin.summary).to_have_text("Nostr works: 1 of 1 relays connected")
+        expect(admin.state(url)).to_contain_text("Disabled")
+        expect(admin.summary).to_have_text("All 1 relays connected")
         assert stored() == {"active": False, "read": True, "write": False}
         switch("Use").click()
-        expect(admin.state(url)).to_contain_text("connected")
+        expect(admin.state(url)).to_contain_text("Connected")
         switch("Write to").click()
         expect(switch("Write to")).to_have_attribute("aria-checked", "true")
         assert stored() == {"active": True, "read": True, "write": True}
@@ -77,7 +77,7 @@ def stage(admin: AdminPage, **parts: Sequence[Entry]) -> Scenery:
 
 def test_the_outbox_is_empty_and_says_so(admin: AdminPage) -> None:
     outbox = admin.page.get_by_test_id("outbox")
-    expect(outbox).to_contain_text("Nothing waits.")
+    expect(outbox).to_contain_text("The outbox is empty.")
     expect(outbox.get_by_role("button", name="Retry all now")).to_have_count(0)
 
 
@@ -88,7 +88,7 @@ def test_what_waits_is_retried_and_discarded_when_confirmed(admin: AdminPage) ->
     expect(row).to_contain_text("5 minutes ago")
     expect(row).to_contain_text("1059")
     expect(row).to_contain_text("705 B")
-    row.get_by_role("button", name="relays: 2").click()
+    row.get_by_role("button", name="2 relays").click()
     expect(outbox).to_contain_text("error: <b>full</b>")
     row.get_by_role("button", name="Retry event").click()
     expect(row.get_by_role("button", name="Discard")).to_be_enabled()
@@ -97,7 +97,7 @@ def test_what_waits_is_retried_and_discarded_when_confirmed(admin: AdminPage) ->
 
     row.get_by_role("button", name="Discard").click()
     dialog = admin.page.get_by_role("dialog")
-    expect(dialog).to_contain_text(f"{5:064x}")
+    expect(dialog).to_contain_text(f"{5:064x}"[:8])
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_be_hidden()
     expect(row).to_be_visible()
@@ -122,7 +122,7 @@ def test_a_thousand_waiting_events_are_usable(admin: AdminPage) -> None:
 
 def test_what_no_relay_took_is_listed(admin: AdminPage) -> None:
     stage(admin, undeliverable=[lost_event(HARM, 2)])
-    admin.page.get_by_text("given up: 1").click()
+    admin.page.get_by_text("Undeliverable: 1").click()
     listed = admin.page.get_by_test_id("undeliverable")
     expect(listed).to_contain_text(HARM)
     expect(listed).to_contain_text("2 hours ago")
@@ -135,7 +135,7 @@ def test_clients_are_listed(admin: AdminPage) -> None:
     stage(admin, clients=[client_entry(3)])
     row = admin.page.get_by_test_id("clients").locator("[data-client]")
     expect(row.get_by_role("cell")).to_have_text(
-        ["public", "192.0.2.3", "3 days ago", "5", "1,234", "6", "7", "2 KiB"]
+        ["Public", "192.0.2.3", "3 days ago", "5", "1,234", "6", "7", "2 KiB"]
     )
 
 
@@ -165,12 +165,12 @@ def test_a_setting_is_found_changed_and_put_back(
     field.get_by_role("spinbutton").fill("30")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_be_hidden()
-    expect(admin.page.get_by_text("when nostrclient starts again").last).to_be_visible()
+    expect(admin.page.get_by_text("apply after a restart").last).to_be_visible()
     assert stored() == {"ping_seconds": 30}
 
     look()
     expect(field.get_by_role("spinbutton")).to_have_value("30")
-    field.get_by_role("button", name="Put back").click()
+    field.get_by_role("button", name="Reset").click()
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_be_hidden()
     assert stored() == {}
@@ -197,9 +197,9 @@ def test_an_identity_key_is_generated_pasted_and_forgotten(admin: AdminPage) -> 
     dialog.get_by_role("button", name="Save").click()
     expect(npub).to_have_text(keys.public_key().to_bech32())
 
-    card.get_by_role("button", name="Forget").click()
+    card.get_by_role("button", name="Delete key").click()
     expect(dialog).to_contain_text(keys.public_key().to_bech32())
-    dialog.get_by_role("button", name="Forget").click()
+    dialog.get_by_role("button", name="Delete key").click()
     expect(card).to_contain_text("No key")
 
 
@@ -230,9 +230,7 @@ def test_f4_a_relays_details_are_text(admin: AdminPage) -> None:
     stage(admin, relays=[item])
     admin.relay(item["url"]).get_by_role("button", name="Errors").click()
     details = admin.page.get_by_test_id("details")
-    expect(details.get_by_test_id("since")).to_have_text(
-        "connected, since 5 minutes ago"
-    )
+    expect(details.get_by_test_id("since")).to_have_text("Connected for 5 minutes")
     expect(details.get_by_role("img")).to_have_attribute(
         "aria-label", "Ping 42 ms, lowest 40 ms, highest 60 ms"
     )
@@ -241,7 +239,7 @@ def test_f4_a_relays_details_are_text(admin: AdminPage) -> None:
     expect(limits).to_contain_text("max_message_length64 KiB")
     expect(limits).to_contain_text("auth_requiredyes")
     expect(details).to_contain_text("git+https://software.example 1.2.3")
-    expect(details).to_contain_text("It asks clients who they are")
+    expect(details).to_contain_text("Requires clients to sign in")
     expect(details.get_by_role("listitem")).to_have_text(
         ["connection refused 2 minutes ago", f"{HARM} 1 hour ago"]
     )

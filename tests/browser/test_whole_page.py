@@ -66,11 +66,11 @@ def full(admin: AdminPage, server: LnbitsServer, device: Device) -> Iterator[Adm
     page.set_viewport_size({"width": device.width, "height": device.height})
     page.reload()
     admin.relay(OPENED).get_by_role("button", name="Errors").click()
-    page.get_by_test_id("outbox").get_by_role("button", name="relays: 2").click()
-    page.get_by_text("given up: 2").click()
+    page.get_by_test_id("outbox").get_by_role("button", name="2 relays").click()
+    page.get_by_text("Undeliverable: 2").click()
     admin.send_test_message(nostr_sdk.Keys.generate().public_key().to_hex())
     expect(admin.outcome).to_contain_text("It works")
-    expect(page.get_by_test_id("answers")).to_contain_text("Has not answered yet")
+    expect(page.get_by_test_id("answers")).to_contain_text("No answer yet")
     yield admin
     server.api("DELETE", "/identity")
 
@@ -152,7 +152,7 @@ def test_everything_is_accessible_and_fits(full: AdminPage, device: Device) -> N
         expect(dialog.get_by_role("alert")).to_be_visible()
         check()
         full.forgive_refused_requests()
-    with opened(page, identity.get_by_role("button", name="Forget").click):
+    with opened(page, identity.get_by_role("button", name="Delete key").click):
         check()
     discard = outbox.get_by_role("button", name="Discard").first
     with opened(page, discard.click):
@@ -188,7 +188,7 @@ def test_two_hundred_relays_and_a_thousand_waiting_events(admin: AdminPage) -> N
     )
     page.reload()
     rows = page.locator("[data-relay]")
-    expect(admin.summary).to_contain_text("200 of 200")
+    expect(admin.summary).to_contain_text("All 200")
     expect(rows).to_have_count(20)
     expect(page.get_by_test_id("outbox")).to_contain_text("of 1000")
 
