@@ -15,13 +15,14 @@ from loguru import logger
 from . import clock, message
 from .connection import Connection, ConnectionLostError
 from .errors import InvalidEvent, InvalidMessage
-from .event import AUTH_KIND, Event, SignedEvent
+from .event import AUTH_KIND, Event
 from .garbage import GarbageMeter
 from .information import RelayInformation
 from .key import PrivateKey
 from .mailbox import Mailbox
 from .message import printable
 from .message_pool import MessagePool
+from .outbox import OutgoingEvent
 from .pace import TokenBucket
 from .relay_record import RelayRecord, RelayStatus
 from .relay_session import ClosedForGood, RelaySession
@@ -63,6 +64,9 @@ class RelayOwner(Protocol):
     ) -> None:
         """The relay sent OK."""
 
+    def relay_rate_limited(self, relay: RelayRecord) -> None:
+        """The relay sent a NOTICE that speaks of a rate limit."""
+
     def relay_finished(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
         """The relay sent its first EOSE for these subscriptions."""
 
@@ -87,9 +91,9 @@ class RelayOwner(Protocol):
         """The relay sent NOTICE."""
 
     def take_events(
-        self, relay: RelayRecord, most: int
-    ) -> tuple[list[SignedEvent], float | None]:
-        """Give events to publish now, and when to ask again."""
+        self, relay: RelayRecord, limit: int
+    ) -> tuple[list[OutgoingEvent], float | None]:
+        """Return up to `limit` events to publish now, and when to ask again."""
         ...
 
 
@@ -173,7 +177,7 @@ class Conversation:
             return None
         events, again = self._owner.take_events(relay, EVENTS_AT_ONCE)
         longest = self._session.limits.max_message_length
-        for event in events:
+        for event, _client in events:
             text = message.encode_event(event.text)
             if longest is not None and len(text.encode()) > longest:
                 reason = f"invalid: the relay takes up to {longest} bytes"

@@ -37,6 +37,11 @@ MAX_CHALLENGE_CHARACTERS = 1000
 MAX_REASON_CHARACTERS = 500
 
 _PREFIX = re.compile(r"\s*([a-z][a-z0-9-]*):")
+_RATE = re.compile(
+    r"\brate[\s_-]*limit|\btoo[\s_-]+(?:fast|quick)|\bslow(?:ing)?[\s_-]+down\b"
+    r"|\btoo[\s_-]+many[\s_-]+(?:messages|requests|events)\b",
+    re.IGNORECASE,
+)
 _CLIENT_EVENT = re.compile(r'\s*\[\s*"EVENT"\s*,\s*(?=\{)')
 _EVENT_ID = re.compile(r'"id"\s*:\s*"([0-9a-f]{64})"')
 _SUBSCRIPTION_ID = re.compile(r'\s*\[\s*"(?:REQ|COUNT)"\s*,\s*"([^"\\]{1,64})"')
@@ -308,6 +313,11 @@ def prefix(message: str) -> str:
 def is_final(message: str) -> bool:
     """Whether a refusal with this message will be the same when asked again."""
     return prefix(message) in FINAL_PREFIXES
+
+
+def speaks_of_rate(notice: str) -> bool:
+    """Return whether a NOTICE says that the relay was sent too much too fast."""
+    return _RATE.search(notice) is not None
 
 
 def most_telling(messages: Sequence[str]) -> str:

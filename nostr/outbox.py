@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from weakref import ref
 
 from . import backoff
 from .delivery import Consumer, PublishResult
@@ -57,6 +58,16 @@ class Log(NamedTuple):
 
 
 Effect = Notify | Save | Delete | Log
+
+
+class OutgoingEvent(NamedTuple):
+    """An event to send to a relay now.
+
+    `client` is the latest consumer that published it, None once that one is gone.
+    """
+
+    event: SignedEvent
+    client: Consumer | None
 
 
 class Undeliverable(NamedTuple):
@@ -193,8 +204,26 @@ class Outbox:
         now: float,
         *,
         is_public: bool = False,
+        client: Consumer | None = None,
     ) -> list[Effect]:
-        """Take an event that was checked; `consumer` is told one `PublishResult`."""
+        """Accept a checked event; `consumer` receives one `PublishResult`.
+
+        `client` is the publisher where it wants no result.
+        """
+        effects = self._publish(event, consumer, now, is_public)
+        publication = self.publications.get(event.id)
+        publisher = client if consumer is None else consumer
+        if publication is not None and publisher is not None:
+            publication.client = ref(publisher)
+        return effects
+
+    def _publish(
+        self,
+        event: SignedEvent,
+        consumer: Consumer | None,
+        now: float,
+        is_public: bool,
+    ) -> list[Effect]:
         earlier = self.publications.get(event.id)
         if earlier is not None and not self._is_over(earlier, now):
             return self._join(earlier, consumer)
@@ -298,8 +327,8 @@ class Outbox:
 
     def take(
         self, relay_url: str, now: float, most: int
-    ) -> tuple[list[SignedEvent], float | None]:
-        """Take what to send to a relay now, and the instant to ask again (or None).
+    ) -> tuple[list[OutgoingEvent], float | None]:
+        """Return the events to send to a relay now, and when to ask again (or None).
 
         Copies that waited (the backlog) are sent a few at a time, as many as the relay
         answers; what is published meanwhile goes at once, but never past an older event
@@ -316,7 +345,7 @@ class Outbox:
             1 for at, backlog in relay.sent.values() if backlog and now - at < patience
         )
         room = self._settings.flush_unanswered_events - unanswered
-        events: list[SignedEvent] = []
+        events: list[OutgoingEvent] = []
         held: set[tuple[str, bool]] = set()
         for event_id, backlog in list(relay.unsent.items()):
             if len(events) >= most:
@@ -333,7 +362,7 @@ class Outbox:
             room -= backlog
             del relay.unsent[event_id]
             relay.sent[event_id] = (now, backlog)
-            events.append(publication.event)
+            events.append(OutgoingEvent(publication.event, publication.latest_client))
         again = list(relay.retries.values())
         if relay.unsent:
             again += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from weakref import ref
 
 from .delivery import Consumer
 from .event import SignedEvent
@@ -25,8 +26,9 @@ class Publication:
 
     `copies` are owed, by relay URL; `refusals` are what relays answered for good.
     `accepted`: some relay has it. `queued`: its publisher was told `queued:` and
-    relies on us. `stored`: it may stand in the database. Instants are those of
-    `clock.now`.
+    relies on us. `stored`: it may stand in the database. `client` is its latest
+    publisher, which an event that waits for days must not keep alive. Instants are
+    those of `clock.now`.
     """
 
     event: SignedEvent
@@ -37,9 +39,15 @@ class Publication:
     copies: dict[str, Copy] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
     consumers: list[Consumer] = field(default_factory=list)
+    client: ref[Consumer] | None = None
     accepted: bool = False
     queued: bool = False
     stored: bool = False
+
+    @property
+    def latest_client(self) -> Consumer | None:
+        """The latest publisher; None once it is gone."""
+        return None if self.client is None else self.client()
 
     @property
     def waiting(self) -> bool:

@@ -34,6 +34,7 @@ from .outbox import (
     Log,
     Notify,
     Outbox,
+    OutgoingEvent,
     Save,
     Undeliverable,
 )
@@ -432,9 +433,20 @@ class RelayManager:
         self, event: SignedEvent, consumer: Consumer | None, *, is_public: bool = False
     ) -> None:
         """Publish a checked event; the consumer receives one `PublishResult`."""
+        self._publish(event, consumer, is_public=is_public)
+
+    def _publish(
+        self,
+        event: SignedEvent,
+        consumer: Consumer | None = None,
+        *,
+        is_public: bool = False,
+        client: Consumer | None = None,
+    ) -> None:
         with self._lock:
-            now = clock.now()
-            effects = self.outbox.publish(event, consumer, now, is_public=is_public)
+            effects = self.outbox.publish(
+                event, consumer, clock.now(), is_public=is_public, client=client
+            )
             self._carry_out(effects)
             for url in self._active:
                 relay = self.relays[url]
@@ -449,7 +461,9 @@ class RelayManager:
         """
         parsed = message.parse_client_message(message_text)
         if isinstance(parsed, message.ClientEvent):
-            self.publish(SignedEvent.parse(parsed.text), None)
+            self._publish(
+                SignedEvent.parse(parsed.text), client=self.message_pool.in_process
+            )
         elif isinstance(parsed, message.ClientClose):
             self.close_subscription(parsed.subscription_id)
         elif isinstance(parsed, message.ClientReq) and not parsed.is_count:
@@ -628,6 +642,9 @@ class RelayManager:
             self._carry_out(effects)
         self._log_reports()
 
+    def relay_rate_limited(self, relay: RelayRecord) -> None:
+        """A relay sent a NOTICE that speaks of a rate limit."""
+
     def relay_finished(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
         """A relay sent its first EOSE for these subscriptions."""
         for upstream_id in upstream_ids:
@@ -677,13 +694,13 @@ class RelayManager:
         self.message_pool.in_process.put(Notice(relay.url, text))
 
     def take_events(
-        self, relay: RelayRecord, most: int
-    ) -> tuple[list[SignedEvent], float | None]:
-        """Give a relay the events to publish now, and when to ask again."""
+        self, relay: RelayRecord, limit: int
+    ) -> tuple[list[OutgoingEvent], float | None]:
+        """Return up to `limit` events to publish now, and when to ask again."""
         with self._lock:
             if not self._is_current(relay):
                 return [], None
-            return self.outbox.take(relay.url, clock.now(), most)
+            return self.outbox.take(relay.url, clock.now(), limit)
 
     def relay_numbers(self) -> dict[str, tuple[int, int]]:
         """Give how many events each relay is owed, and how many copies were dropped."""

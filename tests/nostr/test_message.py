@@ -260,3 +260,27 @@ def test_what_is_encoded_is_one_line_of_ascii() -> None:
         "EVENT",
         json.loads(EVENT.text),
     ]
+
+
+@pytest.mark.parametrize(
+    ("notice", "speaks"),
+    [
+        ("rate limited", True),
+        ("ERROR: rate-limited: slow down", True),
+        ("Rate limit exceeded", True),
+        ("rate_limited", True),
+        ("you are sending too fast", True),
+        ("error: Slow Down, please", True),
+        ("blocked: too many messages", True),
+        ("429 Too Many Requests", True),
+        ("too many events per minute", True),
+        ("ERROR: too many concurrent REQs", False),
+        ("ERROR: bad msg: unparseable", False),
+        ("exchange rate unlimited", False),
+        ("separate limits apply", False),
+        ("shutting down slowly", False),
+        ("", False),
+    ],
+)
+def test_c2b_a_notice_about_a_rate_is_recognised(notice: str, speaks: bool) -> None:
+    assert message.speaks_of_rate(notice) is speaks

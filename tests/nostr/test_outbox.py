@@ -102,7 +102,7 @@ class Desk:
         self.carry_out(self.outbox.relay_disconnected(url, self.now))
 
     def take(self, url: str, most: int = 100) -> list[SignedEvent]:
-        return self.outbox.take(url, self.now, most)[0]
+        return [item.event for item in self.outbox.take(url, self.now, most)[0]]
 
     def answer(
         self, url: str, event: SignedEvent, accepted: bool = True, text: str = ""
@@ -177,6 +177,19 @@ def test_c2_an_event_goes_to_every_asked_relay_and_to_no_other() -> None:
     assert desk.take(A) == desk.take(B) == [event]
     assert desk.take(C) == desk.take("wss://unknown") == []
     assert desk.take(A) == []
+
+
+def test_d1b_an_event_is_sent_with_its_latest_publisher() -> None:
+    desk = Desk(A, B, C)
+    event = made()
+    desk.publish(event)
+    latest = desk.publish(event)
+    assert desk.outbox.take(A, desk.now, 10)[0] == [(event, latest)]
+    in_process = Inbox()
+    desk.carry_out(desk.outbox.publish(event, None, desk.now, client=in_process))
+    assert desk.outbox.take(B, desk.now, 10)[0] == [(event, in_process)]
+    del in_process
+    assert desk.outbox.take(C, desk.now, 10)[0] == [(event, None)], "it is kept alive"
 
 
 def test_c2_a_sent_but_unanswered_copy_is_sent_again_after_a_reconnect() -> None:
