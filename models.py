@@ -246,16 +246,19 @@ class Client(ApiModel):
 
 
 class Setting(ApiModel):
-    """A number nostrclient goes by."""
+    """A setting: a limit, a timeout or a rate."""
 
-    name: str = Field(
-        description="What `PUT /config` knows it by", example="ping_seconds"
-    )
+    name: str = Field(description="Its name in `PUT /config`", example="ping_seconds")
     group: str = Field(example="Connections to relays")
     value: float = Field(description="Used from the next start on", example=20)
     default: float = Field(example=20)
     unit: str = Field(description="May be empty", example="seconds")
     integer: bool = Field(description="Whether it is a whole number")
+    description: str = Field(
+        description="One sentence: what it does, what a larger value costs",
+        example="Time between two pings; a larger value notices a dead connection"
+        " later.",
+    )
 
 
 class TestMessage(ApiModel):

@@ -216,7 +216,7 @@ def status() -> Status:
 
 
 async def settings() -> list[Setting]:
-    """Give every number nostrclient goes by, as it will from its next start on."""
+    """Return all settings with the values that apply from the next start on."""
     stored = (await get_config()).settings
     return [
         Setting(
@@ -226,6 +226,7 @@ async def settings() -> list[Setting]:
             default=setting.default,
             unit=setting.unit,
             integer=setting.integer,
+            description=setting.description,
         )
         for setting in SETTINGS.values()
     ]

@@ -1,11 +1,19 @@
-"""Every number nostrclient goes by: limits, time-outs and paces, with its default.
+"""All settings and their defaults: limits, timeouts and rates.
 
-Durations are in seconds and measured on `clock.now`; sizes are in bytes. Tests compress
-time by handing in other numbers, never by skipping logic.
+Durations are in seconds and measured on `clock.now`; sizes are in bytes. Tests shorten
+time with other settings and never skip logic.
+
+To add a setting, add a field to its group in `Settings` (or in `ClientLimits`, for one
+that each endpoint has) and, below the field, a string with one sentence: what the
+setting does and what a larger value costs. The REST interface and the page show this
+sentence. `SETTINGS` is built from the fields; nothing else needs to change unless zero
+is allowed (`_MAY_BE_ZERO`) or the value depends on another one (`_check_together`).
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
@@ -14,7 +22,7 @@ KIB = 1024
 MIB = 1024 * KIB
 DAY_SECONDS = 24 * 60 * 60
 
-# Zero means something for these; any other would stop or unbound what it counts.
+# Zero is allowed for these. For any other it would stop the work or lift the limit.
 _MAY_BE_ZERO = frozenset(
     (
         "errors_per_relay",
@@ -27,10 +35,10 @@ _MAY_BE_ZERO = frozenset(
         "verified_cache_bytes",
     )
 )
-_LARGEST_COUNT = 2**40
-_LONGEST_WAIT_SECONDS = 20 * DAY_SECONDS  # the system waits for 24 days at most
+_MAX_COUNT = 2**40
+_MAX_WAIT_SECONDS = 20 * DAY_SECONDS  # poll(2) cannot wait longer than 24 days
 _NO_WAITS = frozenset(("gift_wrap_seconds", "outbox_expiry_seconds"))
-_AT_MOST = (
+_ORDERED = (
     ("eose_seconds", "eose_max_seconds"),
     ("mailbox_bytes", "mailboxes_total_bytes"),
     ("publish_retry_seconds", "publish_retry_max_seconds"),
@@ -42,20 +50,26 @@ _AT_MOST = (
 
 @dataclass(frozen=True)
 class ClientLimits:
-    """What one endpoint grants its clients.
-
-    `open_filters_bytes` is the memory that the filters of one client's open
-    subscriptions take: their text, and more for each of many short values.
-    """
+    """The limits of one endpoint's clients."""
 
     connections: int
+    """Connections open at once on this endpoint; each costs memory and a socket."""
     connections_per_address: int
+    """Connections from one address (IPv6: one /64); more lets one host fill the
+    endpoint."""
     subscriptions: int
+    """Open subscriptions per client; each also takes one at every relay."""
     filters: int
+    """Filters per REQ or COUNT; every event is matched against all of them."""
     message_bytes: int
+    """Largest message a client may send; larger ones take longer to check."""
     messages_per_second: float
+    """Sustained messages per client; a larger value lets one client use more CPU."""
     burst_messages: int
+    """Messages a client may send at once before the rate limit applies."""
     open_filters_bytes: int
+    """Memory for the filters of one client's open subscriptions: their text, and more
+    for many short values."""
 
 
 PUBLIC_LIMITS = ClientLimits(
@@ -83,95 +97,185 @@ PRIVATE_LIMITS = ClientLimits(
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of one nostrclient."""
+    """All settings of one nostrclient."""
 
     # Clients; of what all of them share, public ones together get `public_share`
     public_share: float = 0.5
+    """Part of the shared memory that all public clients together may use; a larger part
+    leaves less to private clients."""
     public: ClientLimits = field(default=PUBLIC_LIMITS)
     private: ClientLimits = field(default=PRIVATE_LIMITS)
     subscription_id_characters: int = 64
+    """Longest subscription id a client may choose (NIP-01: 64)."""
     bytes_per_token: int = 16 * KIB
+    """Message size that costs one more rate-limit token; a larger value makes large
+    messages cheaper for the sender."""
     parts_per_token: int = 1000
+    """JSON arrays and objects per rate-limit token; a larger value makes messages of
+    many small parts cheaper for the sender."""
     mailbox_bytes: int = 32 * MIB
+    """Data that may wait for one client; a client that reads too slowly is then closed.
+    More memory bridges longer pauses."""
     mailboxes_total_bytes: int = 256 * MIB
+    """Data that may wait for all clients together; the memory LNbits may lose to slow
+    clients."""
 
     # Publishing
     answer_seconds: float = 2
+    """Longest wait for a relay's OK before the client gets `queued:`; above 2.5 s some
+    client libraries give up first."""
     outbox_events: int = 100
+    """Events that may wait for a relay to accept them; more take memory and database
+    rows."""
     outbox_public_share: float = 0.5
+    """Part of the outbox that all public clients together may fill."""
     outbox_expiry_seconds: float = 7 * DAY_SECONDS
+    """Time after which a waiting event becomes undeliverable."""
     ephemeral_expiry_seconds: float = 60
+    """Time an ephemeral event (kinds 20000-29999) waits, in memory only."""
     owed_copies_per_relay: int = 100
+    """Copies kept for a relay that is down, of events other relays have; the oldest are
+    dropped first."""
     publish_tries: int = 5
+    """Attempts at a relay that refuses an event for the moment; more of them delay the
+    final answer."""
     publish_retry_seconds: float = 5
+    """Delay before the first retry of an event at a relay; it doubles with each one."""
     publish_retry_max_seconds: float = 300
+    """Longest delay between two retries of an event at a relay."""
     flush_unanswered_events: int = 20
+    """Events sent to a relay before their OKs are in; more empty the outbox faster and
+    may exceed the relay's rate limit."""
     undeliverable_kept: int = 100
+    """Undeliverable events listed for the operator; older ones are only counted."""
 
     # Subscribing
     eose_seconds: float = 4
+    """Longest wait for the relays' EOSEs; a larger value delays clients when a relay is
+    silent, a smaller one cuts off slow relays."""
     eose_max_seconds: float = 15
+    """Longest wait for EOSE while relays keep sending stored events."""
     eose_busy_seconds: float = 1
+    """Pause after which a relay that was sending stored events no longer delays
+    EOSE."""
     eose_lost_relay_seconds: float = 30
+    """Time for which EOSE still waits for a relay whose connection was lost."""
     count_seconds: float = 4
+    """Longest wait for the relays' answers to a COUNT."""
     seen_ids_per_subscription: int = 100_000
+    """Event ids remembered per subscription, so that no event is delivered twice; each
+    takes about 100 bytes."""
     seen_ids_total: int = 1_000_000
+    """Event ids remembered for all subscriptions together."""
     verified_cache_bytes: int = 8 * MIB
+    """Memory for verified events; a copy found there needs no parsing and no signature
+    check."""
 
     # Connections to relays
     connect_seconds: float = 10
+    """Longest time for connecting to a relay, all its addresses together."""
     connect_address_seconds: float = 3
+    """Longest time for one of the relay's addresses before the next one is tried."""
     reconnect_seconds: float = 1
+    """Delay before the first reconnection; it doubles with each failure."""
     reconnect_max_seconds: float = 60
+    """Longest delay between two connection attempts; a larger value finds a returning
+    relay later."""
     reconnect_forget_seconds: float = 60
+    """Time a connection must last for the delay to start from the beginning again."""
     ping_seconds: float = 20
+    """Time between two pings; a larger value notices a dead connection later."""
     pong_seconds: float = 10
+    """Time a relay has to answer a ping or send anything else."""
     stop_seconds: float = 5
+    """Longest wait for the relays' threads to end when nostrclient stops."""
     relay_message_bytes: int = 4 * MIB
+    """Largest message accepted from a relay; a subscription that gets a larger one
+    backs off."""
     relay_frame_bytes: int = 16 * MIB
+    """Largest message read from a relay at all; a larger one ends the connection."""
     relay_buffer_bytes: int = 1 * MIB
+    """Unsent data per relay above which nothing new is handed to its connection."""
     relay_unsent_bytes: int = 64 * MIB
+    """Unsent data per relay above which its connection is replaced."""
     relay_auths_per_second: float = 1
+    """AUTH challenges of one relay answered per second; each one costs a signature."""
     relay_burst_auths: int = 5
+    """AUTH challenges of one relay answered at once."""
     wake_seconds: float = 0.002
+    """Time after which clients are woken while a relay's messages are still being read;
+    a larger value saves CPU and adds delay."""
     wake_seconds_most: float = 0.016
+    """Longest such time; it doubles with each waking of one read."""
     notices_per_relay: int = 50
+    """NOTICEs kept per relay for the operator."""
     errors_per_relay: int = 50
+    """Errors kept per relay for the operator."""
 
     # Overlap windows and refreshes
     overlap_seconds: float = 300
+    """How far before the last sign of life a replay begins; a larger value fetches more
+    events again after each reconnection."""
     gift_wrap_seconds: float = 2 * DAY_SECONDS
+    """How much further back a replay reaches for gift wraps (kind 1059), whose dates
+    are randomised (NIP-59: two days)."""
     page_events: int = 10
+    """Smallest answer that a relay may have cut and that is continued page by page."""
     pages: int = 1000
+    """Most pages fetched for one answer; this bounds a relay that always has more."""
     refresh_seconds: float = 300
+    """Time without a sign of life after which a subscription is sent to the relay
+    again; a smaller value finds dropped subscriptions sooner and asks relays more
+    often."""
     refresh_answer_seconds: float = 30
+    """Time a relay has to answer a subscription before a probe decides about the
+    connection."""
     probe_seconds: float = 10
+    """Time a relay has to answer the probe before its connection is replaced."""
     refreshes_per_second: float = 2
+    """Refreshes sent to one relay per second."""
     burst_refreshes: int = 20
+    """Refreshes sent to one relay at once."""
     requests_per_second: float = 50
+    """REQs sent to one relay per second; more of them may exceed the relay's rate
+    limit."""
     burst_requests: int = 100
+    """REQs sent to one relay at once."""
     counts_per_second: float = 10
+    """COUNTs sent to one relay per second; relays find them expensive."""
     burst_counts: int = 20
+    """COUNTs sent to one relay at once."""
     subscription_retry_seconds: float = 5
+    """Delay before a subscription that a relay closed is opened there again; it doubles
+    each time."""
     subscription_retry_max_seconds: float = 300
+    """Longest delay before such a subscription is opened again."""
 
     # Relays' own limits (NIP-11)
     information_seconds: float = 5
+    """Longest wait for a relay's information document (NIP-11)."""
     information_bytes: int = 64 * KIB
+    """Largest information document that is read."""
     information_refresh_seconds: float = 3600
+    """Time after which the document is read again at the next connection."""
 
     # Garbage
     garbage_messages: int = 10
+    """Invalid messages tolerated from a relay within the window below."""
     garbage_window_seconds: float = 60
+    """Window in which a relay's invalid messages are counted."""
     garbage_sample: int = 100
+    """Latest messages of a relay of which more than half must be invalid to pause
+    it."""
     penalty_seconds: float = 600
+    """Time for which a relay that sent too many invalid messages is paused."""
 
     def with_changes(self, numbers: Mapping[str, float]) -> Settings:
-        """Give these settings with some numbers changed, by name.
+        """Return these settings with some numbers changed, by name.
 
-        An endpoint's limits are called `public.…` and `private.…`. Raises `ValueError`
-        for a name that is none, a number out of its range, and for numbers that do not
-        go together.
+        The endpoints' limits are called `public.…` and `private.…`. Raises `ValueError`
+        for an unknown name, a number out of range, and for numbers that contradict each
+        other.
         """
         changes: dict[str, dict[str, Any]] = {"": {}, "public": {}, "private": {}}
         for name, number in numbers.items():
@@ -195,17 +299,17 @@ class Settings:
         return changed
 
     def number(self, name: str) -> float:
-        """Give a number by the name that `with_changes` knows it by."""
+        """Return a setting's value by the name that `with_changes` uses."""
         endpoint, _, own_name = name.rpartition(".")
         found: float = getattr(getattr(self, endpoint) if endpoint else self, own_name)
         return found
 
     def _check_together(self) -> None:
-        for smaller, larger in _AT_MOST:
+        for smaller, larger in _ORDERED:
             if getattr(self, smaller) > getattr(self, larger):
                 raise ValueError(f"{smaller!r} must not exceed {larger!r}")
-        # So long may a connection be dead before it is noticed. A window that does not
-        # reach back further would leave out what was published meanwhile.
+        # A dead connection is noticed after ping and pong. A shorter window would miss
+        # events published before that.
         if self.overlap_seconds <= self.ping_seconds + self.pong_seconds:
             raise ValueError(
                 "'overlap_seconds' must exceed 'ping_seconds' + 'pong_seconds'"
@@ -216,23 +320,24 @@ def _largest(name: str) -> float:
     if name in ("outbox_public_share", "public_share"):
         return 1
     if name.endswith("_seconds") and name not in _NO_WAITS:
-        return _LONGEST_WAIT_SECONDS
-    return _LARGEST_COUNT
+        return _MAX_WAIT_SECONDS
+    return _MAX_COUNT
 
 
 class Setting(NamedTuple):
-    """What is to be known of a number besides its value."""
+    """Everything about a setting except its current value."""
 
     name: str
     group: str
     default: float
     unit: str
     integer: bool
+    description: str
 
 
 DEFAULTS = Settings()
 
-# Where a group begins; it goes on to the next one, as in the class.
+# The first field of each group; a group extends to the next one, as in the class.
 _GROUPS = {
     "public_share": "Clients",
     "answer_seconds": "Publishing",
@@ -264,21 +369,46 @@ def _unit(name: str) -> str:
     return _UNITS.get(name.rpartition("_")[2], "")
 
 
+def _sentences(settings_class: type) -> dict[str, str]:
+    """Return the sentence below each field of a class, by the field's name."""
+    nodes = ast.walk(ast.parse(inspect.getsource(settings_class)))
+    (definition,) = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    found: dict[str, str] = {}
+    for item, below in zip(definition.body, definition.body[1:], strict=False):
+        match item, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = " ".join(text.split())
+    return found
+
+
 def _describe() -> dict[str, Setting]:
     found: dict[str, Setting] = {}
-    groups = {"public": "Public endpoint", "private": "Private endpoint"}
-    for endpoint, group in groups.items():
+
+    def add(name: str, group: str, type_name: object, sentence: str) -> None:
+        found[name] = Setting(
+            name,
+            group,
+            DEFAULTS.number(name),
+            _unit(name.rpartition(".")[2]),
+            type_name == "int",
+            sentence,
+        )
+
+    endpoints = {"public": "Public endpoint", "private": "Private endpoint"}
+    sentences = _sentences(ClientLimits)
+    for endpoint, group in endpoints.items():
         for item in fields(ClientLimits):
-            name, integer = f"{endpoint}.{item.name}", item.type == "int"
-            default = DEFAULTS.number(name)
-            found[name] = Setting(name, group, default, _unit(item.name), integer)
+            name = f"{endpoint}.{item.name}"
+            add(name, group, item.type, sentences.get(item.name, ""))
+    sentences = _sentences(Settings)
     group = ""
     for item in fields(DEFAULTS):
         group = _GROUPS.get(item.name, group)
-        if item.name not in groups:
-            name, integer = item.name, item.type == "int"
-            default = DEFAULTS.number(name)
-            found[name] = Setting(name, group, default, _unit(name), integer)
+        if item.name not in endpoints:
+            add(item.name, group, item.type, sentences.get(item.name, ""))
     return found
 
 
@@ -286,12 +416,12 @@ SETTINGS = _describe()
 
 
 def known_settings(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Give those of the numbers that are settings; another version may have others."""
+    """Return the numbers that are settings; another version may have had others."""
     return {name: number for name, number in numbers.items() if name in SETTINGS}
 
 
 def non_default(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Give those of the numbers that are not the defaults; `ValueError` as above."""
+    """Return the numbers that are not the defaults. Raises `ValueError` as above."""
     changed = DEFAULTS.with_changes(numbers)
     return {
         name: changed.number(name)

@@ -74,6 +74,8 @@ def test_settings_are_changed_by_name_and_forgotten_at_their_default(
         stored = lnbits.api("PUT", "/config", {"settings": changed})["settings"]
         assert stored == {**before, **changed}
         shown = {item["name"]: item for item in lnbits.api("GET", "/settings")}
+        sentence = shown["ping_seconds"].pop("description")
+        assert sentence.startswith("Time between two pings")
         assert shown["ping_seconds"] == {
             "name": "ping_seconds",
             "group": "Connections to relays",

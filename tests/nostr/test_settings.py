@@ -141,12 +141,29 @@ def test_every_number_can_be_described_and_changed() -> None:
         20,
         "seconds",
         False,
+        "Time between two pings; a larger value notices a dead connection later.",
     )
     assert SETTINGS["public.connections_per_address"].unit == "connections"
     assert SETTINGS["refreshes_per_second"].unit == "per second"
     defaults = {name: setting.default for name, setting in SETTINGS.items()}
     assert DEFAULTS.with_changes(defaults) == DEFAULTS
     assert non_default(defaults) == {}
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_every_setting_has_a_sentence_of_its_own(setting: Setting) -> None:
+    sentence = setting.description
+    assert sentence, f"write a sentence below the field {setting.name}"
+    assert sentence[0].isupper()
+    assert sentence.endswith(".")
+    assert len(sentence.split()) <= 30
+    of_others = [
+        other.name
+        for other in SETTINGS.values()
+        if other.description == sentence
+        and other.name.rpartition(".")[2] != setting.name.rpartition(".")[2]
+    ]
+    assert not of_others
 
 
 def test_the_limits_of_an_endpoint_can_be_changed_apart() -> None:
