@@ -24,7 +24,7 @@ from .client_writer import (
 )
 from .nostr import clock
 from .nostr.client.client import NostrClient
-from .nostr.delivery import Reply
+from .nostr.delivery import Delivery, Reply
 from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
 from .nostr.mailbox import Mailbox
 from .nostr.relay import new_id
@@ -278,24 +278,32 @@ class NostrRouter:
 
     async def _nostr_to_client(self) -> None:
         writer = ClientWriter(self.websocket)
+        figures = nostr_client.relay_manager.message_pool.figures
         try:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
                 # Taken after `now`: what came by then precedes an EOSE that is due.
                 now = clock.now()
-                deliveries = self._mailbox.take_all()
+                arrived_at, deliveries = self._take_all()
                 while True:
                     await self._put_out(writer, self._session.deliver(deliveries, now))
                     # Each time, as there may always be more to send.
                     await self._put_out(writer, self._session.tick(now))
                     now = clock.now()
-                    deliveries = self._mailbox.take_all()
+                    if arrived_at is not None:
+                        figures.processing.observe(now - arrived_at)
+                    arrived_at, deliveries = self._take_all()
                     if not deliveries:
                         break
                 self._set_timer(now)
         except CLIENT_GONE:
             return  # the client went away
+
+    def _take_all(self) -> tuple[float | None, list[Delivery]]:
+        """Take what waits, and when the oldest event of it came from its relay."""
+        arrived_at, self._mailbox.arrived_at = self._mailbox.arrived_at, None
+        return arrived_at, self._mailbox.take_all()
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:

@@ -24,6 +24,7 @@ from .message import printable
 from .message_pool import MessagePool
 from .outbox import OutgoingEvent
 from .pace import TokenBucket
+from .relay_counters import AuthState
 from .relay_record import RelayRecord, RelayStatus
 from .relay_session import ClosedForGood, RelaySession
 from .settings import Settings
@@ -41,6 +42,7 @@ class Burst:
     now: float
     wall: float
     touched: set[Mailbox]
+    arrived_at: float = 0
 
 
 class RelayOwner(Protocol):
@@ -134,6 +136,8 @@ class Conversation:
         `ConnectionLostError` or `TooMuchGarbageError`; there is no other end.
         """
         settings, session, connection = self._settings, self._session, self._connection
+        counters = self._relay.counters
+        counters.opened(clock.now())
         session.open(clock.now(), clock.wall())
         self._relay.move(RelayStatus.CONNECTED)
         self._owner.relay_connected(self._relay)
@@ -145,12 +149,14 @@ class Conversation:
             connection.check_open()
             take_orders()
             now = clock.now()
+            counters.tick(now)
             session.tick(now, clock.wall())
             if session.suspect is not None:
                 raise ConnectionLostError(session.suspect)
             again = self._publish()
             for text in session.output:
                 connection.send(text)
+                counters.sent(text, now)
             session.output.clear()
             if connection.ping_sent_at is None and now >= ping_at:
                 connection.send_ping()
@@ -185,6 +191,7 @@ class Conversation:
                 continue
             connection.send(text)
             relay.num_sent_events += 1
+            relay.counters.event_sent(event.id, clock.now())
         if len(events) == EVENTS_AT_ONCE:
             return clock.now()
         return again
@@ -192,8 +199,12 @@ class Conversation:
     def _authenticate(self, challenge: str) -> None:
         self._relay.asks_who_we_are = True
         identity = self._owner.identity
-        if identity is None or not self._auths.take(clock.now()):
+        if identity is None:
+            self._relay.counters.authenticating(AuthState.NO_KEY)
             return
+        if not self._auths.take(clock.now()):
+            return
+        self._relay.counters.authenticating(AuthState.SENT)
         event = Event(
             content="",
             kind=AUTH_KIND,
@@ -209,6 +220,7 @@ class Conversation:
         """Take what has arrived."""
         burst = Burst(clock.now(), clock.wall(), set())
         started, pause = burst.now, self._settings.wake_seconds
+        burst.arrived_at = burst.now
         received = self._connection.receive()
         parse_lock = self._owner.message_pool.parse_lock
         try:
@@ -221,9 +233,9 @@ class Conversation:
                     # Soon for the first, seldom for the rest: waking costs.
                     started = burst.now
                     pause = min(2 * pause, self._settings.wake_seconds_most)
-                    _flush(burst.touched)
+                    _flush(burst)
         finally:
-            _flush(burst.touched)
+            _flush(burst)
 
     def handle_message(self, data: bytes, burst: Burst) -> None:
         """Take one message. Raises `TooMuchGarbageError`."""
@@ -285,16 +297,25 @@ class Conversation:
         ask.event(event, burst.now, burst.wall)
         if event.expiration is not None and event.is_expired(burst.wall):
             return
-        if not pool.deliver(ask.members, event, relay.url, burst.touched):
-            relay.num_duplicate_events += 1
-            if ask.awaiting and burst.now - ask.progress_at >= PROGRESS_SECONDS:
-                # Who waits for this relay's EOSE learns that it is busy, not silent.
-                ask.progress_at = burst.now
-                self._owner.relay_progress(relay, tuple(ask.members))
+        if pool.deliver(ask.members, event, relay.url, burst.touched):
+            recovery = ask.recovery
+            asked_at = burst.wall - (burst.now - ask.sent_at)
+            if event.created_at >= int(asked_at):
+                recovery = None  # a new event that came before the answer was complete
+            arrivals = (request.arrived for request in ask.members.values())
+            opened = min(arrivals, default=burst.wall)
+            pool.figures.delivered(event.created_at, burst.wall, opened, recovery)
+            return
+        relay.num_duplicate_events += 1
+        if ask.awaiting and burst.now - ask.progress_at >= PROGRESS_SECONDS:
+            # Who waits for this relay's EOSE learns that it is busy, not silent.
+            ask.progress_at = burst.now
+            self._owner.relay_progress(relay, tuple(ask.members))
 
     def _handle(self, received: message.RelayMessage, now: float, wall: float) -> None:
         relay, session, owner = self._relay, self._session, self._owner
         if isinstance(received, message.RelayEose):
+            relay.counters.request_finished(received.wire_id, now, wall)
             owner.relay_finished(relay, session.eose(received.wire_id, now, wall))
         elif isinstance(received, message.RelayOk):
             self._ok(received, now, wall)
@@ -302,6 +323,7 @@ class Conversation:
             self._authenticate(received.challenge)
         elif isinstance(received, message.RelayClosed):
             reason = printable(received.message)
+            relay.counters.request_closed(received.wire_id, reason, wall)
             closed = session.closed(received.wire_id, reason, now)
             if closed is not None:
                 owner.relay_closed(relay, closed)
@@ -321,16 +343,22 @@ class Conversation:
             refused, self._refused_unauthenticated = self._refused_unauthenticated, {}
             if received.accepted:
                 self._authenticated = True
+                relay.counters.authenticating(AuthState.ACCEPTED)
                 session.authenticated(now, wall)
                 owner.relay_authenticated(relay)
                 return
+            relay.counters.authenticating(AuthState.REFUSED, reason)
             relay.failed(f"AUTH refused: {reason}")
             closed = session.cannot_authenticate()
             if closed is not None:
                 owner.relay_closed(relay, closed)
             for event_id, refusal in refused.items():
                 owner.relay_answered(relay, event_id, False, refusal)
-        elif (
+            return
+        relay.counters.event_answered(
+            received.event_id, received.accepted, reason, now, wall
+        )
+        if (
             not received.accepted
             and session.can_authenticate
             and not self._authenticated
@@ -343,7 +371,9 @@ class Conversation:
             owner.relay_answered(relay, received.event_id, received.accepted, reason)
 
 
-def _flush(touched: set[Mailbox]) -> None:
-    for mailbox in touched:
+def _flush(burst: Burst) -> None:
+    for mailbox in burst.touched:
+        if mailbox.arrived_at is None:
+            mailbox.arrived_at = burst.arrived_at
         mailbox.flush()
-    touched.clear()
+    burst.touched.clear()

@@ -55,13 +55,15 @@ class Mailbox:
 
     Bounded in bytes: one that overflows drops everything, takes nothing more and says
     so by `overflowed`; losing a part in silence is not an option. `wake` is called,
-    from any thread, when the consumer is to come and `take_all`.
+    from any thread, when the consumer is to come and `take_all`. `arrived_at` is when
+    the oldest event that waits came from its relay, None where none does.
     """
 
     def __init__(
         self, wake: Callable[[], None], max_bytes: int, budget: Budget
     ) -> None:
         self.overflowed = False
+        self.arrived_at: float | None = None
         self._wake = wake
         self._max_bytes = max_bytes
         self._budget = budget

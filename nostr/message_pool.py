@@ -13,6 +13,7 @@ from threading import Lock
 
 from .delivery import Consumer, Delivered
 from .event import SignedEvent
+from .figures import Figures
 from .filter import Filter, TagValues, matches_any
 from .in_process import (
     EndOfStoredEventsMessage,
@@ -151,6 +152,7 @@ class MessagePool:
         self.budget = Budget(0)
         self.public_budget = Budget(0)
         self.in_process = InProcessQueues()
+        self.figures = Figures()
         self.parse_lock = Lock()
         self._settings = settings
         self._feeds: dict[str, Feed] = {}

@@ -36,6 +36,7 @@ class Relay(RelayRecord):
         self._settings = settings or Settings()
         super().__init__(url, self._settings)
         self._owner = owner
+        self.counters.figures = owner.message_pool.figures
         self._inbox: deque[tuple[str, Any]] = deque()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -183,6 +184,7 @@ class Relay(RelayRecord):
                 connection.close(politely=self._stopping or penalised)
             if opened_at is not None:
                 self.lost_at = clock.now()
+                self.counters.lost(self.lost_at)
             self._session.lose()
         now = clock.now()
         if opened_at is not None or self.down_since is None:

@@ -11,6 +11,7 @@ from loguru import logger
 from . import clock
 from .information import RelayInformation
 from .message import printable
+from .relay_counters import RelayCounters
 from .settings import Settings
 
 ROUND_TRIPS_KEPT = 60
@@ -73,6 +74,7 @@ class RelayRecord:
         self.round_trip_seconds: float | None = None
         self.information: RelayInformation | None = None
         self.asks_who_we_are = False
+        self.counters = RelayCounters(patience=settings.eose_max_seconds)
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS_KEPT)
         self._errors: deque[LogEntry] = deque(maxlen=settings.errors_per_relay)
         self._notices: deque[LogEntry] = deque(maxlen=settings.notices_per_relay)

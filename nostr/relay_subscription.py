@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from .event import SignedEvent
 from .fetch import Fetch
+from .figures import Recovery
 from .filter import Filter
 from .overlap import Confirmation, can_bring_news, gap_filters, live_filters
 from .settings import Settings
@@ -84,6 +85,17 @@ class RelaySubscription:
     def is_public(self) -> bool:
         """Whether it serves nobody but public clients."""
         return all(request.is_public for request in self.members.values())
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """How an event that comes now was found; None: live, or asked for first."""
+        if self.state is RelaySubscriptionState.LIVE:
+            return None
+        if self.page_wire is not None and self.heard_on == self.page_wire:
+            return Recovery.PAGE
+        if not self.answered:
+            return None
+        return Recovery.REFRESH if self.refreshing else Recovery.RECONNECT
 
     def filters(self, now: float, wall: float) -> tuple[list[Filter], list[Filter]]:
         """Give the filters to send: those that stay open, and those that fetch a gap.

@@ -28,9 +28,11 @@ from nostrclient.nostr.delivery import (
     PublishResult,
 )
 from nostrclient.nostr.event import SignedEvent
+from nostrclient.nostr.figures import Recovery
 from nostrclient.nostr.information import parse_information
 from nostrclient.nostr.mailbox import Budget, Mailbox
 from nostrclient.nostr.relay import Relay
+from nostrclient.nostr.relay_counters import AuthState
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.relay_record import RelayStatus
 from nostrclient.nostr.relay_session import RelayLimits, RelaySession
@@ -160,6 +162,52 @@ def test_d3_events_are_delivered_once_and_counted(
     assert relay.num_duplicate_events == 2
     assert relay.num_unasked_events == 1
     assert relay.num_invalid_messages == 0
+
+
+def test_i3_event_found_only_by_asking_again_counts_as_recovered(
+    manager: RelayManager, relay: Relay
+) -> None:
+    def found(created_at: int) -> None:
+        event = signed(f"made at {created_at}", created_at=created_at)
+        conversation.handle_message(event_message(event), burst())
+
+    def recovered() -> int:
+        return figures.recovered[Recovery.RECONNECT]
+
+    figures = manager.message_pool.figures
+    conversation = asking(manager, relay, Inbox(), kinds=[1])
+    session = conversation._session
+    found(NOW - 10)  # the first answer, as the client asked
+    conversation.handle_message(b'["EOSE","up"]', burst())
+    found(NOW - 9)  # live, whatever its date says
+    assert recovered() == 0
+    session.lose()
+    session.open(clock.now(), NOW)
+    found(NOW - 8)
+    assert recovered() == 1
+    found(NOW + 60)  # new, and only the answer is not complete yet
+    conversation.handle_message(b'["EOSE","up"]', burst())
+    found(NOW - 7)
+    assert recovered() == 1
+
+
+def test_i2_answers_of_the_relay_are_counted(
+    manager: RelayManager, relay: Relay
+) -> None:
+    inbox = Inbox()
+    conversation = asking(manager, relay, inbox, kinds=[1])
+    counters = relay.counters
+    counters.sent('["REQ","up",{}]', clock.now())
+    conversation.handle_message(b'["EOSE","up"]', burst())
+    conversation.handle_message(b'["CLOSED","up","error: shutting down"]', burst())
+    conversation.handle_message(b'["OK","e","",""]', burst())  # no answer at all
+    conversation.handle_message(ok("a", True, ""), burst())
+    conversation.handle_message(ok("b", False, "pow: 20 bits"), burst())
+    conversation.handle_message(b'["AUTH","challenge"]', burst())
+    assert (counters.finished, counters.accepted) == (1, 1)
+    assert dict(counters.refused) == {"pow": 1}
+    assert dict(counters.closed) == {"error": 1}
+    assert counters.auth is AuthState.NO_KEY
 
 
 def test_d3_what_is_wrong_or_expired_is_not_delivered(

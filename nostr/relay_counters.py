@@ -1,0 +1,200 @@
+"""How one relay treats us: what it accepts, refuses, closes and leaves unanswered.
+
+Written by the relay's thread, read by any. Prefixes are those of NIP-01; whatever else
+a relay writes is counted as `other`, so that no relay makes us remember without end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from .figures import Figures
+from .message import prefix
+
+MAX_PENDING = 10_000  # of each kind, whose answer is waited for
+OTHER = "other"
+PREFIXES = frozenset(
+    (
+        "auth-required",
+        "blocked",
+        "duplicate",
+        "error",
+        "invalid",
+        "mute",
+        "pow",
+        "rate-limited",
+        "restricted",
+        "unsupported",
+    )
+)
+
+
+class AuthState(Enum):
+    """Whether the relay knows who we are on this connection (NIP-42)."""
+
+    NOT_ASKED = "not_asked"
+    NO_KEY = "no_key"  # it asked, and there is no identity key
+    SENT = "sent"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+class Refusal(NamedTuple):
+    """The latest message with a prefix, and when it came (Unix seconds)."""
+
+    message: str
+    at: float
+
+
+@dataclass
+class RelayCounters:
+    """Counts since the relay was added, and what is pending on its connection.
+
+    `accepted` includes what the relay had already (`duplicate:`). A request is
+    *unanswered* when neither EOSE nor CLOSED came within `patience` seconds.
+    """
+
+    figures: Figures = field(default_factory=Figures)
+    patience: float = 15
+    accepted: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    closed: Counter[str] = field(default_factory=Counter)
+    finished: int = 0
+    unanswered: int = 0
+    auth: AuthState = AuthState.NOT_ASKED
+    auth_message: str = ""
+    last_refusals: dict[str, Refusal] = field(default_factory=dict)
+    last_closed: dict[str, Refusal] = field(default_factory=dict)
+    accepted_at: float | None = None
+    refused_at: float | None = None
+    finished_at: float | None = None
+    closed_at: float | None = None
+    up_seconds: float = 0
+    _events: dict[str, float] = field(default_factory=dict)
+    _requests: dict[str, float] = field(default_factory=dict)
+    _ticked_at: float | None = None
+
+    @property
+    def waiting_events(self) -> int:
+        """How many events were sent on this connection and not answered."""
+        return len(self._events)
+
+    @property
+    def waiting_requests(self) -> int:
+        """How many requests on this connection still wait for their first answer."""
+        return len(self._requests)
+
+    @property
+    def refuses_events(self) -> bool:
+        """Whether the latest answer to an event was a refusal."""
+        return self.refused_at is not None and (
+            self.accepted_at is None or self.accepted_at < self.refused_at
+        )
+
+    @property
+    def closes_requests(self) -> bool:
+        """Whether the latest answer to a request was CLOSED."""
+        return self.closed_at is not None and (
+            self.finished_at is None or self.finished_at < self.closed_at
+        )
+
+    # The connection
+
+    def opened(self, now: float) -> None:
+        """A connection begins."""
+        self.auth, self.auth_message = AuthState.NOT_ASKED, ""
+        self._events.clear()
+        self._requests.clear()
+        self._ticked_at = now
+
+    def lost(self, now: float) -> None:
+        """The connection ended; what it did not answer in time was not answered."""
+        self.tick(now)
+        self._ticked_at = None
+        self._events.clear()
+        self._requests.clear()
+
+    def tick(self, now: float) -> None:
+        """Count the time that passed, and requests that wait too long."""
+        if self._ticked_at is not None:
+            self.up_seconds += now - self._ticked_at
+            self._ticked_at = now
+        while self._requests:
+            wire_id, sent_at = next(iter(self._requests.items()))
+            if now - sent_at < self.patience:
+                return
+            del self._requests[wire_id]
+            self.unanswered += 1
+
+    def authenticating(self, state: AuthState, message: str = "") -> None:
+        """The relay asked for AUTH, or answered it."""
+        self.auth, self.auth_message = state, message
+
+    # Events
+
+    def event_sent(self, event_id: str, now: float) -> None:
+        """An EVENT was sent."""
+        _remember(self._events, event_id, now)
+
+    def event_answered(
+        self, event_id: str, accepted: bool, message: str, now: float, wall: float
+    ) -> None:
+        """The relay sent OK."""
+        sent_at = self._events.pop(event_id, None)
+        if sent_at is not None:
+            self.figures.answer.observe(now - sent_at)
+        name = _known(message)
+        if accepted or name == "duplicate":
+            self.accepted += 1
+            self.accepted_at = wall
+            return
+        self.refused[name] += 1
+        self.refused_at = wall
+        self.last_refusals[name] = Refusal(message, wall)
+
+    # Requests
+
+    def sent(self, text: str, now: float) -> None:
+        """A message of ours was sent; of REQ and CLOSE the id is in front."""
+        verb, _, rest = text[2:].partition('"')
+        if verb == "REQ":
+            _remember(self._requests, _wire_id(rest), now)
+        elif verb == "CLOSE":
+            self._requests.pop(_wire_id(rest), None)
+
+    def request_finished(self, wire_id: str, now: float, wall: float) -> None:
+        """The relay sent EOSE; only the first one of a request counts."""
+        sent_at = self._requests.pop(wire_id, None)
+        if sent_at is None:
+            return
+        self.figures.stored.observe(now - sent_at)
+        self.finished += 1
+        self.finished_at = wall
+
+    def request_closed(self, wire_id: str, message: str, wall: float) -> None:
+        """The relay sent CLOSED, before its EOSE or later."""
+        self._requests.pop(wire_id, None)
+        name = _known(message)
+        self.closed[name] += 1
+        self.closed_at = wall
+        self.last_closed[name] = Refusal(message, wall)
+
+
+def _known(message: str) -> str:
+    name = prefix(message)
+    return name if name in PREFIXES else OTHER
+
+
+def _wire_id(rest: str) -> str:
+    # Ours are made of characters that JSON writes as they are.
+    return rest[2:].partition('"')[0]
+
+
+def _remember(pending: dict[str, float], key: str, now: float) -> None:
+    pending.pop(key, None)  # so that the dictionary stays in order of time
+    pending[key] = now
+    if len(pending) > MAX_PENDING:
+        del pending[next(iter(pending))]
