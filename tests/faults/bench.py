@@ -1,7 +1,8 @@
 """The fault bench: nostrclient's relays and sessions in this process, time compressed.
 
 Everything is the product's own but the WebSocket towards clients: a thread stands where
-the event loop is in LNbits. Relays are real ones behind proxies, or lying ones.
+the event loop is in LNbits. Relays are real ones behind proxies, or odd ones with
+habits.
 """
 
 import json

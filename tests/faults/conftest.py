@@ -1,4 +1,4 @@
-"""What the fault tests share: a bench, real relays behind proxies, lying relays."""
+"""What the fault tests share: a bench, real relays behind proxies, odd relays."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,11 +8,13 @@ from dev.proxy import LoopThread
 from tests.e2e.clients import Author
 
 from .bench import FAST, MEASURED, Bench, RealRelay
-from .lying_relay import LyingRelay
+from .habits import Habits
+from .odd_relay import OddRelay
+from .profiles import profile
 
 NewBench = Callable[..., Bench]
 NewRelay = Callable[[], RealRelay]
-NewLyingRelay = Callable[[], LyingRelay]
+NewOddRelay = Callable[..., OddRelay]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -24,7 +26,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def loop_thread() -> Iterator[LoopThread]:
-    """The loop of all proxies and lying relays."""
+    """The loop of all proxies and odd relays."""
     loop = LoopThread()
     yield loop
     loop.close()
@@ -72,12 +74,14 @@ def relay(new_relay: NewRelay) -> RealRelay:
 
 
 @pytest.fixture
-def new_liar(loop_thread: LoopThread) -> Iterator[NewLyingRelay]:
-    """Makes relays that lie when told to."""
-    relays: list[LyingRelay] = []
+def new_odd_relay(loop_thread: LoopThread) -> Iterator[NewOddRelay]:
+    """Makes relays with habits, or of a profile; by default honest ones."""
+    relays: list[OddRelay] = []
 
-    def make() -> LyingRelay:
-        relays.append(LyingRelay(loop_thread))
+    def make(habits: Habits | str | None = None) -> OddRelay:
+        if isinstance(habits, str):
+            habits = profile(habits)
+        relays.append(OddRelay(loop_thread, habits))
         return relays[-1]
 
     yield make
@@ -86,9 +90,9 @@ def new_liar(loop_thread: LoopThread) -> Iterator[NewLyingRelay]:
 
 
 @pytest.fixture
-def liar(new_liar: NewLyingRelay) -> LyingRelay:
-    """One relay that lies when told to."""
-    return new_liar()
+def odd_relay(new_odd_relay: NewOddRelay) -> OddRelay:
+    """One relay without habits as yet."""
+    return new_odd_relay()
 
 
 @pytest.fixture

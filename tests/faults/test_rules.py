@@ -1,4 +1,4 @@
-"""Single rules against relays that break and relays that lie."""
+"""Single rules against relays that break and relays with odd habits."""
 
 import asyncio
 import random
@@ -25,27 +25,27 @@ from .bench import (
     orders,
     orders_filter,
 )
-from .conftest import NewBench, NewLyingRelay, NewRelay
-from .lying_relay import LyingRelay, forged
+from .conftest import NewBench, NewOddRelay, NewRelay
+from .odd_relay import OddRelay, forged
 
 # --- B4, D2, D3: what is delivered
 
 
 def test_b4_nothing_comes_after_close_from_a_relay_that_ignores_it(
-    bench: Bench, liar: LyingRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, merchant: Author
 ) -> None:
-    liar.lies.ignores_close = True
-    liar.lies.sends_unasked = 3
-    bench.start_connected(liar.url)
+    odd_relay.habits.ignores_close = True
+    odd_relay.habits.sends_unasked = 3
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     first, second = orders(2, merchant)
     client.subscribe("orders", orders_filter(merchant))
-    liar.put(first)
+    odd_relay.put(first)
     client.wait_events([first])
     client.send("CLOSE", "orders")
-    wait_until(lambda: liar.count("CLOSE") == 1, "CLOSE reaches the relay")
-    liar.put(second)
-    relay = bench.manager.relays[liar.url]
+    wait_until(lambda: odd_relay.count("CLOSE") == 1, "CLOSE reaches the relay")
+    odd_relay.put(second)
+    relay = bench.manager.relays[odd_relay.url]
     wait_until(lambda: relay.num_unasked_events >= 1, "it is dropped and counted")
     client.subscribe("other", {"kinds": [1]})
     client.assert_exactly("orders", [first])
@@ -76,17 +76,17 @@ def test_d2_several_relays_and_reconnects_deliver_each_event_once(
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_d3_a_forged_copy_does_not_hide_the_true_one(
-    bench: Bench, liar: LyingRelay, merchant: Author, stored: bool
+    bench: Bench, odd_relay: OddRelay, merchant: Author, stored: bool
 ) -> None:
-    liar.lies.forges_first = True
+    odd_relay.habits.forges_first = True
     placed = orders(8, merchant)  # more than 10 forgeries would be garbage (F3)
     if stored:
-        liar.put(*placed)
-    bench.start_connected(liar.url)
+        odd_relay.put(*placed)
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     client.subscribe("orders", orders_filter(merchant))
     if not stored:
-        liar.put(*placed)
+        odd_relay.put(*placed)
     client.assert_exactly("orders", placed)
     contents = {
         message[2]["content"] for message in client.received if message[0] == "EVENT"
@@ -95,14 +95,14 @@ def test_d3_a_forged_copy_does_not_hide_the_true_one(
 
 
 def test_d3_a_forged_copy_on_one_relay_the_true_one_later_on_another(
-    bench: Bench, liar: LyingRelay, relay: RealRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, relay: RealRelay, merchant: Author
 ) -> None:
-    bench.start_connected(liar.url, relay.url)
+    bench.start_connected(odd_relay.url, relay.url)
     client = bench.client()
     client.subscribe("orders", orders_filter(merchant))
     true = order(Author(), merchant)
-    liar.put(forged(true))
-    rejected = bench.manager.relays[liar.url]
+    odd_relay.put(forged(true))
+    rejected = bench.manager.relays[odd_relay.url]
     wait_until(lambda: rejected.num_invalid_messages == 1, "the forgery has come")
     relay.put(true)
     client.assert_exactly("orders", [true])
@@ -113,30 +113,30 @@ def test_d3_a_forged_copy_on_one_relay_the_true_one_later_on_another(
 
 
 def test_d4_eose_waits_for_a_slow_relay_and_comes_once(
-    bench: Bench, liar: LyingRelay, relay: RealRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, relay: RealRelay, merchant: Author
 ) -> None:
     placed = orders(2, merchant)
-    liar.put(placed[0])
+    odd_relay.put(placed[0])
     relay.put(placed[1])
-    liar.lies.event_pause_seconds = 0.4
-    liar.lies.eose_delay_seconds = 0.2
-    bench.start_connected(liar.url, relay.url)
+    odd_relay.habits.event_pause_seconds = 0.4
+    odd_relay.habits.eose_delay_seconds = 0.2
+    bench.start_connected(odd_relay.url, relay.url)
     client = bench.client()
     stored = client.subscribe("orders", orders_filter(merchant))
     assert len(stored) == 2
     relay.proxy.reset()
-    liar.disconnect()
-    wait_until(lambda: liar.connections == 2, "both are back")
+    odd_relay.disconnect()
+    wait_until(lambda: odd_relay.connections == 2, "both are back")
     bench.wait_connected()
     time.sleep(1.5)
     assert client.count("EOSE") == 1
 
 
 def test_d4_a_relay_without_eose_is_waited_for_no_longer_than_the_deadline(
-    bench: Bench, liar: LyingRelay, relay: RealRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, relay: RealRelay, merchant: Author
 ) -> None:
-    liar.lies.sends_eose = False
-    bench.start_connected(liar.url, relay.url)
+    odd_relay.habits.sends_eose = False
+    bench.start_connected(odd_relay.url, relay.url)
     client = bench.client()
     began = time.monotonic()
     client.subscribe("orders", orders_filter(merchant))
@@ -146,16 +146,16 @@ def test_d4_a_relay_without_eose_is_waited_for_no_longer_than_the_deadline(
 
 
 def test_d4_while_stored_events_flow_eose_waits_longer_but_not_for_ever(
-    bench: Bench, liar: LyingRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, merchant: Author
 ) -> None:
     placed = orders(60, merchant)
-    liar.put(*placed[:10])
-    liar.lies.event_pause_seconds = 0.15  # 1.5 s in all, with eose_seconds = 1
-    bench.start_connected(liar.url)
+    odd_relay.put(*placed[:10])
+    odd_relay.habits.event_pause_seconds = 0.15  # 1.5 s in all, with eose_seconds = 1
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     stored = client.subscribe("orders", orders_filter(merchant))
     assert len(stored) == 10
-    liar.put(*placed[10:])  # 9 s in all, with eose_max_seconds = 4
+    odd_relay.put(*placed[10:])  # 9 s in all, with eose_max_seconds = 4
     began = time.monotonic()
     stored = client.subscribe("more", orders_filter(merchant))
     took = time.monotonic() - began
@@ -194,26 +194,26 @@ def test_d4_a_relay_that_is_down_delays_nobody(
 
 
 def test_d5_closed_for_now_is_asked_again(
-    bench: Bench, liar: LyingRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, merchant: Author
 ) -> None:
-    liar.lies.closes_subscriptions = "rate-limited: slow down"
-    bench.start_connected(liar.url)
+    odd_relay.habits.closes_subscriptions = "rate-limited: slow down"
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     client.req("orders", orders_filter(merchant))
-    wait_until(lambda: liar.count("REQ") >= 3, "it is asked again and again")
-    liar.lies.closes_subscriptions = None
+    wait_until(lambda: odd_relay.count("REQ") >= 3, "it is asked again and again")
+    odd_relay.habits.closes_subscriptions = None
     placed = order(Author(), merchant)
-    liar.put(placed)
+    odd_relay.put(placed)
     client.assert_exactly("orders", [placed])
     assert client.count("CLOSED") == 0
     assert client.count("EOSE") == 1
 
 
 def test_d5_closed_reaches_the_client_when_all_have_closed_for_good(
-    bench: Bench, new_liar: NewLyingRelay, merchant: Author
+    bench: Bench, new_odd_relay: NewOddRelay, merchant: Author
 ) -> None:
-    first, second = new_liar(), new_liar()
-    first.lies.closes_subscriptions = "blocked: not here"
+    first, second = new_odd_relay(), new_odd_relay()
+    first.habits.closes_subscriptions = "blocked: not here"
     bench.start_connected(first.url, second.url)
     client = bench.client()
     client.subscribe("open", orders_filter(merchant))
@@ -221,36 +221,36 @@ def test_d5_closed_reaches_the_client_when_all_have_closed_for_good(
     second.put(placed)
     client.wait_events([placed])
     assert client.count("CLOSED") == 0
-    second.lies.closes_subscriptions = "auth-required: friends only"
+    second.habits.closes_subscriptions = "auth-required: friends only"
     client.req("closed", orders_filter(merchant))
     client.wait(lambda: client.count("CLOSED", "closed") == 1, "CLOSED")
     assert client.count("CLOSED") == 1
 
 
 def test_d5_f5_a_relay_that_demands_auth_gets_it(
-    bench: Bench, liar: LyingRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, merchant: Author
 ) -> None:
     bench.manager.identity = PrivateKey()
-    liar.lies.demands_auth = True
+    odd_relay.habits.demands_auth = True
     stored = order(Author(), merchant)
-    liar.put(stored)
-    bench.start_connected(liar.url)
+    odd_relay.put(stored)
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     assert client.subscribe("orders", orders_filter(merchant)) == [stored]
     assert client.publish(Author().event("mine")) == (True, "")
-    liar.disconnect()
-    wait_until(lambda: liar.connections == 2, "it is connected again")
+    odd_relay.disconnect()
+    wait_until(lambda: odd_relay.connections == 2, "it is connected again")
     live = order(Author(), merchant)
-    liar.put(live)
+    odd_relay.put(live)
     client.assert_exactly("orders", [stored, live])
     assert client.count("CLOSED") == 0
 
 
 def test_f5_without_a_key_auth_required_is_final(
-    bench: Bench, liar: LyingRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, merchant: Author
 ) -> None:
-    liar.lies.demands_auth = True
-    bench.start_connected(liar.url)
+    odd_relay.habits.demands_auth = True
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     accepted, reason = client.publish(Author().event("mine"))
     assert not accepted
@@ -263,13 +263,13 @@ def test_f5_without_a_key_auth_required_is_final(
 
 
 def test_c3_refused_by_all_for_good_is_answered_false_at_once(
-    new_bench: NewBench, new_liar: NewLyingRelay
+    new_bench: NewBench, new_odd_relay: NewOddRelay
 ) -> None:
     bench = new_bench(replace(FAST, answer_seconds=10.0))
-    relays = [new_liar() for _ in range(3)]
+    relays = [new_odd_relay() for _ in range(3)]
     for relay in relays:
-        relay.lies.refuses_events = "blocked: not you"
-    relays[0].lies.refuses_events = "pow: 20 bits needed"
+        relay.habits.refuses_events = "blocked: not you"
+    relays[0].habits.refuses_events = "pow: 20 bits needed"
     bench.start_connected(*(relay.url for relay in relays))
     client = bench.client()
     began = time.monotonic()
@@ -278,30 +278,30 @@ def test_c3_refused_by_all_for_good_is_answered_false_at_once(
 
 
 def test_c2_rate_limited_is_tried_again_until_it_is_taken(
-    bench: Bench, liar: LyingRelay
+    bench: Bench, odd_relay: OddRelay
 ) -> None:
-    liar.lies.refuses_events = "rate-limited: slow down"
-    bench.start_connected(liar.url)
+    odd_relay.habits.refuses_events = "rate-limited: slow down"
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     event = Author().event("mine")
     client.send("EVENT", event)
-    wait_until(lambda: liar.event_ids()[event["id"]] >= 2, "it is tried again")
-    liar.lies.refuses_events = None
+    wait_until(lambda: odd_relay.event_ids()[event["id"]] >= 2, "it is tried again")
+    odd_relay.habits.refuses_events = None
     accepted, reason = client.answer(event)
     assert accepted, reason
-    wait_until(lambda: event in liar.events, "the relay has it")
+    wait_until(lambda: event in odd_relay.events, "the relay has it")
 
 
-def test_c2_rate_limited_five_times_is_final(bench: Bench, liar: LyingRelay) -> None:
-    liar.lies.refuses_events = "rate-limited: slow down"
-    bench.start_connected(liar.url)
+def test_c2_rate_limited_five_times_is_final(bench: Bench, odd_relay: OddRelay) -> None:
+    odd_relay.habits.refuses_events = "rate-limited: slow down"
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     event = Author().event("mine")
     accepted, reason = client.publish(event)
     assert accepted, reason
     assert reason.startswith("queued:")
     wait_until(lambda: bench.manager.undeliverable_count == 1, "it is given up")
-    assert liar.event_ids()[event["id"]] == FAST.publish_tries
+    assert odd_relay.event_ids()[event["id"]] == FAST.publish_tries
     (given_up,) = bench.manager.outbox.undeliverable
     assert given_up.reason == "rate-limited: slow down"
 
@@ -310,17 +310,17 @@ def test_c2_rate_limited_five_times_is_final(bench: Bench, liar: LyingRelay) -> 
 
 
 def test_e5_a_relay_that_answers_no_refresh_and_no_probe_is_replaced(
-    bench: Bench, liar: LyingRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, merchant: Author
 ) -> None:
-    bench.start_connected(liar.url)
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     client.subscribe("orders", orders_filter(merchant))
-    liar.lies.sends_eose = False
-    liar.lies.serves_live = False
+    odd_relay.habits.sends_eose = False
+    odd_relay.habits.serves_live = False
     placed = order(Author(), merchant)
-    liar.put(placed)
+    odd_relay.put(placed)
     began = time.monotonic()
-    wait_until(lambda: liar.connections >= 2, "the connection is replaced")
+    wait_until(lambda: odd_relay.connections >= 2, "the connection is replaced")
     measured(
         "relay answers neither refresh nor probe (3 + 1 + 1 s)",
         f"replaced after {time.monotonic() - began:.3f} s",

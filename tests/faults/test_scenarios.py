@@ -16,7 +16,7 @@ from .bench import (
     spread,
 )
 from .conftest import NewBench, NewRelay
-from .lying_relay import LyingRelay
+from .odd_relay import OddRelay
 
 HOUR = 3600
 
@@ -159,20 +159,20 @@ def test_d4_e3_two_seconds_of_latency_lose_and_repeat_nothing(
 
 
 def test_e5_an_order_arrives_though_the_relay_dropped_the_subscription(
-    bench: Bench, liar: LyingRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, merchant: Author
 ) -> None:
-    bench.start_connected(liar.url)
+    bench.start_connected(odd_relay.url)
     consumer = bench.client()
     consumer.subscribe("orders", orders_filter(merchant))
-    liar.drop_subscriptions()
+    odd_relay.drop_subscriptions()
     placed = orders(5, merchant)
     at = time.monotonic()
-    liar.put(*placed)
+    odd_relay.put(*placed)
     consumer.wait_events(placed)
     consumer.assert_exactly("orders", placed)
-    assert liar.connections == 1
+    assert odd_relay.connections == 1
     later = order(Author(), merchant, "later")
-    liar.put(later)
+    odd_relay.put(later)
     consumer.wait_events([later])
     measured(
         f"relay silently dropped it, refresh every {FAST.refresh_seconds:.0f} s",

@@ -16,8 +16,8 @@ from .bench import (
     orders,
     orders_filter,
 )
-from .conftest import NewBench, NewLyingRelay, NewRelay
-from .lying_relay import LyingRelay
+from .conftest import NewBench, NewOddRelay, NewRelay
+from .odd_relay import OddRelay
 
 EXPIRY_SECONDS = 4.0
 """Seven days, compressed."""
@@ -36,13 +36,13 @@ def events(number: int, author: Author | None = None) -> list[NostrEvent]:
 
 
 def test_timeline_1_what_a_dead_relay_is_owed_waits_apart(
-    bench: Bench, new_liar: NewLyingRelay, relay: RealRelay
+    bench: Bench, new_odd_relay: NewOddRelay, relay: RealRelay
 ) -> None:
-    living = [new_liar() for _ in range(4)]
+    living = [new_odd_relay() for _ in range(4)]
     relay.proxy.refuse()
     bench.start(relay.url)
-    bench.start(*(liar.url for liar in living))
-    bench.wait_connected(*(liar.url for liar in living))
+    bench.start(*(one.url for one in living))
+    bench.wait_connected(*(one.url for one in living))
     client = bench.client()
     sent = events(150)
     for event in sent:
@@ -54,8 +54,8 @@ def test_timeline_1_what_a_dead_relay_is_owed_waits_apart(
     assert bench.manager.waiting_events() == []
 
     # The hundred is all there still, for events that nobody has taken.
-    for liar in living:
-        liar.lies.sends_ok = False
+    for one in living:
+        one.habits.sends_ok = False
     queued = events(100)
     for event in queued:
         client.send("EVENT", event)
@@ -78,16 +78,16 @@ def test_timeline_1_what_a_dead_relay_is_owed_waits_apart(
 
 
 def test_timeline_1_refused_by_the_living_it_waits_for_the_dead(
-    new_bench: NewBench, new_liar: NewLyingRelay, relay: RealRelay
+    new_bench: NewBench, new_odd_relay: NewOddRelay, relay: RealRelay
 ) -> None:
     bench = new_bench(SHORT_LIVED)
-    living = [new_liar() for _ in range(4)]
-    for liar in living:
-        liar.lies.refuses_events = "blocked: not you"
+    living = [new_odd_relay() for _ in range(4)]
+    for one in living:
+        one.habits.refuses_events = "blocked: not you"
     relay.proxy.refuse()
     bench.start(relay.url)
-    bench.start(*(liar.url for liar in living))
-    bench.wait_connected(*(liar.url for liar in living))
+    bench.start(*(one.url for one in living))
+    bench.wait_connected(*(one.url for one in living))
     client = bench.client()
     delivered, expired = events(2)
 
@@ -117,38 +117,40 @@ def test_timeline_1_refused_by_the_living_it_waits_for_the_dead(
 
 
 def test_timeline_2_never_answered_it_is_sent_again_and_expires(
-    new_bench: NewBench, liar: LyingRelay
+    new_bench: NewBench, odd_relay: OddRelay
 ) -> None:
     bench = new_bench(SHORT_LIVED)
-    liar.lies.sends_ok = False
-    bench.start_connected(liar.url)
+    odd_relay.habits.sends_ok = False
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     (event,) = events(1)
     accepted, reason = client.publish(event)
     assert accepted, reason
     assert reason.startswith("queued:")
     for times in (2, 3):
-        liar.disconnect()
+        odd_relay.disconnect()
         wait_until(
-            lambda times=times: liar.event_ids()[event["id"]] == times,  # type: ignore[misc]  # mypy infers no lambda with defaults
+            lambda times=times: odd_relay.event_ids()[event["id"]] == times,  # type: ignore[misc]  # mypy infers no lambda with defaults
             "it is sent again",
         )
     wait_until(
         lambda: bench.manager.undeliverable_count == 1, "it is undeliverable", 20
     )
-    connections = liar.connections
-    liar.disconnect()
-    wait_until(lambda: liar.connections > connections, "the relay is connected again")
+    connections = odd_relay.connections
+    odd_relay.disconnect()
+    wait_until(
+        lambda: odd_relay.connections > connections, "the relay is connected again"
+    )
     bench.wait_connected()
     time.sleep(0.3)
-    assert liar.event_ids()[event["id"]] == 3
+    assert odd_relay.event_ids()[event["id"]] == 3
 
 
 def test_timeline_2_a_hundred_unanswered_do_not_stop_the_next(
-    bench: Bench, liar: LyingRelay
+    bench: Bench, odd_relay: OddRelay
 ) -> None:
-    liar.lies.sends_ok = False
-    bench.start_connected(liar.url)
+    odd_relay.habits.sends_ok = False
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     author = Author()
     unanswered = events(100, author)
@@ -162,9 +164,9 @@ def test_timeline_2_a_hundred_unanswered_do_not_stop_the_next(
     accepted, reason = client.publish(refused)
     assert not accepted
     assert reason.startswith("error:")
-    assert liar.event_ids()[refused["id"]] == 1
+    assert odd_relay.event_ids()[refused["id"]] == 1
 
-    liar.lies.sends_ok = True
+    odd_relay.habits.sends_ok = True
     for next_author in (author, Author()):
         (accepted_one,) = events(1, next_author)
         accepted, reason = client.publish(accepted_one)
@@ -172,11 +174,11 @@ def test_timeline_2_a_hundred_unanswered_do_not_stop_the_next(
         assert not reason.startswith("queued:")
 
     # Answered false: never sent later. Answered true: sent again, and taken.
-    liar.disconnect()
+    odd_relay.disconnect()
     wait_until(lambda: not bench.manager.outbox.publications, "all are taken")
-    assert liar.event_ids()[refused["id"]] == 1
+    assert odd_relay.event_ids()[refused["id"]] == 1
     for event in unanswered:
-        assert liar.event_ids()[event["id"]] == 2
+        assert odd_relay.event_ids()[event["id"]] == 2
 
 
 # --- 3: a shop publishes 200 products in a second
@@ -274,21 +276,21 @@ def test_timeline_5_a_long_outage_is_fetched_in_pages(
 
 
 def test_timeline_6_close_in_full_flight_is_not_held_against_the_relay(
-    bench: Bench, liar: LyingRelay, merchant: Author
+    bench: Bench, odd_relay: OddRelay, merchant: Author
 ) -> None:
     author = Author()
-    liar.put(*events(5000, author))
-    liar.lies.ignores_close = True
-    bench.start_connected(liar.url)
+    odd_relay.put(*events(5000, author))
+    odd_relay.habits.ignores_close = True
+    bench.start_connected(odd_relay.url)
     client = bench.client()
     client.req("everything", {"authors": [author.pubkey]})
     client.wait(lambda: client.count("EVENT") > 0, "the first event")
     client.send("CLOSE", "everything")
     came = client.count("EVENT")
-    relay = bench.manager.relays[liar.url]
+    relay = bench.manager.relays[odd_relay.url]
     wait_until(lambda: relay.num_unasked_events > 1000, "the rest is dropped", 30)
     placed = order(Author(), merchant)
-    liar.put(placed)
+    odd_relay.put(placed)
     stored = client.subscribe("orders", orders_filter(merchant))
     assert stored == [placed]
     assert client.count("EVENT", "everything") == came
