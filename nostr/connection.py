@@ -1,89 +1,56 @@
 """One WebSocket connection to a relay, driven by the thread that owns it (RFC 6455).
 
-The protocol is the sans-I/O core of `websockets`; here are the socket, TLS and the
-waiting. Every wait ends when the deadline passes or the owner is to stop, so that
-nothing but the system's resolver can hold a thread.
+The protocol is the sans-I/O core of `websockets`. `dial` opens the socket; here are the
+handshake, reading, writing and waiting. Every wait ends when the deadline passes or the
+owner is to stop.
 """
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
+from typing import NamedTuple
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake, InvalidURI
+from websockets.exceptions import InvalidURI
 from websockets.frames import CloseCode, Opcode
 from websockets.protocol import State
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI, parse_uri
 
-from . import clock
+from . import clock, handshake
+from .dial import (
+    READ_BYTES,
+    ConnectionLostError,
+    Link,
+    Steps,
+    StopRequestedError,
+    Target,
+    Timing,
+    dial,
+    reason,
+)
 from .frames import FrameCutter
+from .handshake import HandshakeError
 from .settings import Settings
+from .socks import RelayRoute, SocksError
+from .waker import Waker
 
-READ_BYTES = 256 * 1024
+__all__ = ["Connection", "ConnectionLostError", "StopRequestedError", "Waker"]
+
 USER_AGENT = "nostrclient"
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
-class ConnectionLostError(Exception):
-    """The connection could not be made or ended; the text says why."""
+class _Opened(NamedTuple):
+    """A connection after its handshake, and the bytes that followed it at once."""
 
-
-class StopRequestedError(Exception):
-    """The owner of the connection is to stop."""
-
-
-@lru_cache(maxsize=1)
-def _tls_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
-class Waker:
-    """Ends a wait of one thread from any other."""
-
-    def __init__(self) -> None:
-        self._receiver, self._sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._sender.setblocking(False)
-
-    def fileno(self) -> int:
-        """Give the descriptor that becomes readable."""
-        return self._receiver.fileno()
-
-    def wake(self) -> None:
-        """End the wait under way, or the next one."""
-        try:
-            self._sender.send(b"\0")
-        except BlockingIOError:
-            pass  # so many wakes are pending that the next wait ends anyway
-        except OSError:
-            pass  # closed: nobody waits any more
-
-    def clear(self) -> None:
-        """Forget the wakes so far."""
-        try:
-            while len(self._receiver.recv(4096)) == 4096:
-                pass
-        except BlockingIOError:
-            pass
-
-    def wait(self, seconds: float) -> None:
-        """Wait until woken, at most `seconds`."""
-        poll = select.poll()
-        poll.register(self, select.POLLIN)
-        if poll.poll(seconds * 1000 + 0.5):
-            self.clear()
-
-    def close(self) -> None:
-        """Free the descriptors."""
-        self._receiver.close()
-        self._sender.close()
+    socket: socket.socket
+    protocol: ClientProtocol
+    early: bytes
 
 
 class Connection:
@@ -95,7 +62,12 @@ class Connection:
     """
 
     def __init__(
-        self, url: str, settings: Settings, waker: Waker, check: Callable[[], None]
+        self,
+        url: str,
+        settings: Settings,
+        waker: Waker,
+        check: Callable[[], None],
+        route: RelayRoute = RelayRoute.DEFAULT,
     ) -> None:
         self._waker = waker
         self._check = check
@@ -106,128 +78,28 @@ class Connection:
         self._unsent_bytes = settings.relay_unsent_bytes
         self.longest_sent = 0
         self.round_trip_seconds: float | None = None
+        self.received_at = 0.0
+        """When something was last received, be it a part of a frame."""
         deadline = clock.now() + settings.connect_seconds
         try:
             uri = parse_uri(url)
-        except InvalidURI as error:
+            proxy = settings.proxy.choose(uri.host, url, route)
+            waker.open()
+        except (InvalidURI, SocksError) as error:
             raise ConnectionLostError(str(error)) from error
-        self._protocol = ClientProtocol(uri, max_size=settings.relay_frame_bytes)
+        except OSError as error:
+            raise ConnectionLostError(reason(error)) from error
+        opened = dial(
+            Target(uri.host, uri.port, uri.secure),
+            proxy,
+            lambda link: _shake_hands(link, uri, settings),
+            Timing(deadline, settings.connect_address_seconds),
+            waker,
+            check,
+        )
+        self._socket, self._protocol, self._early = opened
         self._cutter = FrameCutter(self._protocol, settings.relay_frame_bytes)
-        self._early = b""
-        self._socket = self._dial(uri.host, uri.port, settings, deadline)
-        try:
-            if uri.secure:
-                self._socket = self._secure(uri.host, deadline)
-            self._handshake(deadline)
-        except BaseException:
-            self.close()
-            raise
-
-    # Opening
-
-    def _dial(
-        self, host: str, port: int, settings: Settings, deadline: float
-    ) -> socket.socket:
-        try:
-            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise ConnectionLostError(
-                f"name does not resolve: {_reason(error)}"
-            ) from error
-        self._check()
-        failure = "name has no address"
-        for family, kind, protocol, _, address in addresses:
-            until = min(deadline, clock.now() + settings.connect_address_seconds)
-            try:
-                sock = socket.socket(family, kind, protocol)
-            except OSError as error:
-                failure = _reason(error)
-                continue
-            try:
-                sock.setblocking(False)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.connect_ex(address)
-                self._wait(sock, select.POLLOUT, until)
-                problem = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if problem:
-                    raise OSError(problem, os.strerror(problem))
-            except (OSError, ConnectionLostError) as error:
-                failure = _reason(error)
-                sock.close()
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-            if clock.now() >= deadline:
-                break
-        raise ConnectionLostError(failure)
-
-    def _secure(self, host: str, deadline: float) -> ssl.SSLSocket:
-        try:
-            secured = _tls_context().wrap_socket(
-                self._socket, server_hostname=host, do_handshake_on_connect=False
-            )
-        except (OSError, ValueError) as error:
-            raise ConnectionLostError(f"TLS failed: {_reason(error)}") from error
-        self._socket = secured
-        while True:
-            try:
-                secured.do_handshake()
-            except ssl.SSLWantReadError:
-                self._wait(secured, select.POLLIN, deadline)
-            except ssl.SSLWantWriteError:
-                self._wait(secured, select.POLLOUT, deadline)
-            except OSError as error:
-                raise ConnectionLostError(f"TLS failed: {_reason(error)}") from error
-            else:
-                return secured
-
-    def _handshake(self, deadline: float) -> None:
-        request = self._protocol.connect()
-        request.headers["User-Agent"] = USER_AGENT
-        self._protocol.send_request(request)
-        while self._protocol.state is State.CONNECTING:
-            self.flush()
-            error = self._protocol.handshake_exc
-            if error is not None:
-                raise ConnectionLostError(_handshake_failure(error)) from error
-            events = select.POLLIN | (select.POLLOUT if self._buffer else 0)
-            self._wait(self._socket, events, deadline)
-            self._read_answer()
-        failed = self._protocol.handshake_exc
-        if failed is not None:
-            raise ConnectionLostError(_handshake_failure(failed)) from failed
-
-    def _read_answer(self) -> None:
-        """Read what answers the handshake; frames may follow it at once."""
-        data = self._read()
-        before = len(self._early)
-        self._early += data
-        end = self._early.find(b"\r\n\r\n") + 4
-        if data and end < 4:
-            self._protocol.receive_data(data)
-        elif data:
-            self._protocol.receive_data(data[: end - before])
-            self._early = self._early[end:]
-            if self._protocol.state is not State.OPEN:  # refused, with a text
-                self._protocol.receive_data(self._early)
-                self._early = b""
-
-    def _wait(self, sock: socket.socket, events: int, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(sock, events)
-        poll.register(self._waker, select.POLLIN)
-        while True:
-            left = deadline - clock.now()
-            if left <= 0:
-                raise ConnectionLostError("connecting took too long")
-            ready = {descriptor for descriptor, _ in poll.poll(left * 1000)}
-            if self._waker.fileno() in ready:
-                self._waker.clear()
-                self._check()
-            if sock.fileno() in ready:
-                return
+        self.received_at = clock.now()
 
     # Conversing
 
@@ -290,8 +162,13 @@ class Connection:
 
     @property
     def ping_sent_at(self) -> float | None:
-        """When the ping was sent that is not answered yet."""
-        return self._ping[1] if self._ping is not None else None
+        """When the last ping was sent, if nothing was received since.
+
+        Anything received proves life as well as a pong does: some relays never pong.
+        """
+        if self._ping is None or self.received_at > self._ping[1]:
+            return None
+        return self._ping[1]
 
     def _pong(self, payload: bytes) -> None:
         if self._ping is not None and payload == self._ping[0]:
@@ -314,7 +191,7 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             pass
         except OSError as error:
-            raise ConnectionLostError(_reason(error)) from error
+            raise ConnectionLostError(reason(error)) from error
         if len(self._buffer) > self._unsent_bytes:
             raise ConnectionLostError("it does not read what it is sent")
 
@@ -328,8 +205,9 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
         except OSError as error:
-            raise ConnectionLostError(_reason(error)) from error
+            raise ConnectionLostError(reason(error)) from error
         if data:
+            self.received_at = clock.now()
             self._acknowledge()
         else:
             self._protocol.receive_eof()
@@ -370,17 +248,37 @@ class Connection:
             self._socket.close()
 
 
-def _handshake_failure(error: Exception) -> str:
-    if isinstance(error, InvalidHandshake):
-        return f"WebSocket handshake failed: {error}"
-    return f"WebSocket handshake failed: {str(error) or type(error).__name__}"
-
-
-def _reason(error: Exception) -> str:
-    """Give what went wrong in words, without the system's numbers."""
-    text = str(error)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        text = f"certificate verify failed: {error.verify_message}"
-    elif isinstance(error, OSError) and error.strerror:
-        text = error.strerror
-    return text[:1].lower() + text[1:]
+def _shake_hands(link: Link, uri: WebSocketURI, settings: Settings) -> Steps[_Opened]:
+    """Open a WebSocket on a connection, or raise `ConnectionLostError`."""
+    protocol = ClientProtocol(uri, max_size=settings.relay_frame_bytes)
+    request = protocol.connect()
+    request.headers["User-Agent"] = USER_AGENT
+    protocol.send_request(request)
+    for data in protocol.data_to_send():
+        yield from link.send(data)
+    answer = b""
+    while True:
+        data = yield from link.receive()
+        answer += data
+        try:
+            head = handshake.read_head(answer)
+        except HandshakeError as error:
+            raise ConnectionLostError(f"WebSocket handshake failed: {error}") from error
+        if head is not None and head.status != handshake.SWITCHING_PROTOCOLS:
+            link.refusal = head.failure
+            if head.end is not None or not data:
+                refused = ConnectionLostError(head.failure)
+                refused.retry_after_seconds = head.retry_after_seconds
+                raise refused
+        elif head is not None and head.end is not None:
+            break
+        if not data:
+            raise ConnectionLostError(
+                "WebSocket handshake failed: the relay closed the connection"
+            )
+    protocol.receive_data(answer[: head.end])
+    failure = protocol.handshake_exc
+    if failure is not None:
+        cause = failure.__cause__ or failure
+        raise ConnectionLostError(f"WebSocket handshake failed: {cause}") from failure
+    return _Opened(link.socket, protocol, answer[head.end :])

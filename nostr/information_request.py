@@ -1,73 +1,134 @@
-"""Fetching a relay's NIP-11 document, in a thread of its own, best effort."""
+"""Fetching a relay's NIP-11 document, in a thread of its own, best effort.
+
+The request goes the same way as the relay's WebSocket: the same proxy, certificates and
+order of addresses. Environment variables such as `HTTP_PROXY` have no say in it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
-import httpx
+import h11
+from websockets.exceptions import InvalidURI
+from websockets.headers import build_host
+from websockets.uri import WebSocketURI, parse_uri
 
+from . import clock
+from .connection import USER_AGENT, ConnectionLostError
+from .dial import Link, Steps, Target, Timing, dial
 from .information import RelayInformation, parse_information
 from .settings import Settings
+from .socks import RelayRoute, SocksError
+
+_OK = 200
 
 
 def request_information(
     relay_url: str,
     settings: Settings,
     answer: Callable[[RelayInformation], None],
+    route: RelayRoute = RelayRoute.DEFAULT,
 ) -> None:
     """Fetch the document and hand it to `answer`, from another thread.
 
     Nothing happens where there is none, where it takes longer than
     `information_seconds` or is larger than `information_bytes`.
     """
-    threading.Thread(
-        target=_fetch,
-        args=(relay_url, settings, answer),
-        name=f"nostrclient information {relay_url}",
-        daemon=True,
-    ).start()
 
+    def run() -> None:
+        information = _fetch(relay_url, settings, settings.information_seconds, route)
+        if information is not None:
+            answer(information)
 
-def _fetch(
-    relay_url: str,
-    settings: Settings,
-    answer: Callable[[RelayInformation], None],
-) -> None:
-    # An event loop of its own, because only there one deadline holds for the whole
-    # request: a relay may send its headers a byte at a time.
-    information = asyncio.run(fetch_information(relay_url, settings))
-    if information is not None:
-        answer(information)
+    _start(relay_url, run)
 
 
 async def fetch_information(
-    relay_url: str, settings: Settings, seconds: float | None = None
+    relay_url: str,
+    settings: Settings,
+    seconds: float | None = None,
+    route: RelayRoute = RelayRoute.DEFAULT,
 ) -> RelayInformation | None:
-    """Fetch the document; None where there is none within `seconds`."""
-    request = _get(relay_url.replace("ws", "http", 1), settings)
+    """Fetch the document; return None where there is none within `seconds`."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[RelayInformation | None] = loop.create_future()
+    limit = seconds or settings.information_seconds
+
+    def finish(information: RelayInformation | None) -> None:
+        if not future.done():
+            future.set_result(information)
+
+    def run() -> None:
+        information = _fetch(relay_url, settings, limit, route)
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(finish, information)
+
+    _start(relay_url, run)
+    # The thread keeps to the limit, but not while the system's resolver hangs.
+    with suppress(asyncio.TimeoutError):
+        return await asyncio.wait_for(future, limit)
+    return None
+
+
+def _start(relay_url: str, run: Callable[[], None]) -> None:
+    name = f"nostrclient information {relay_url}"
+    threading.Thread(target=run, name=name, daemon=True).start()
+
+
+def _fetch(
+    relay_url: str, settings: Settings, seconds: float, route: RelayRoute
+) -> RelayInformation | None:
+    timing = Timing(clock.now() + seconds, settings.connect_address_seconds)
     try:
-        data = await asyncio.wait_for(request, seconds or settings.information_seconds)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, asyncio.TimeoutError):
+        uri = parse_uri(relay_url)
+        data = dial(
+            Target(uri.host, uri.port, uri.secure),
+            settings.proxy.choose(uri.host, relay_url, route),
+            lambda link: _get(link, uri, settings.information_bytes),
+            timing,
+        )
+    except (InvalidURI, SocksError, ConnectionLostError):
         return None
     return None if data is None else parse_information(data)
 
 
-async def _get(url: str, settings: Settings) -> bytes | None:
-    """Give the document; None where there is none or it is too large."""
-    # Not compressed: a few bytes must not become many before they can be counted.
-    headers = {"Accept": "application/nostr+json", "Accept-Encoding": "identity"}
-    timeout = settings.information_seconds
-    data = b""
-    async with (
-        httpx.AsyncClient(timeout=timeout, trust_env=False) as client,
-        client.stream("GET", url, headers=headers) as response,
-    ):
-        if response.status_code != httpx.codes.OK:
-            return None
-        async for chunk in response.aiter_raw():
-            data += chunk
-            if len(data) > settings.information_bytes:
-                return None
-    return data
+def _get(link: Link, uri: WebSocketURI, max_bytes: int) -> Steps[bytes | None]:
+    """Return the document; None where there is none or it is too large."""
+    http = h11.Connection(h11.CLIENT)
+    request = h11.Request(
+        method="GET",
+        target=uri.resource_name,
+        headers=[
+            ("Host", build_host(uri.host, uri.port, uri.secure)),
+            ("User-Agent", USER_AGENT),
+            ("Accept", "application/nostr+json"),
+            # Compressed, a few bytes could become many before they are counted.
+            ("Accept-Encoding", "identity"),
+            ("Connection", "close"),
+        ],
+    )
+    document = b""
+    try:
+        yield from link.send(http.send(request) + http.send(h11.EndOfMessage()))
+        while True:
+            event = http.next_event()
+            if event is h11.NEED_DATA:
+                http.receive_data((yield from link.receive()))
+            elif isinstance(event, h11.Response) and event.status_code != _OK:
+                break
+            elif isinstance(event, h11.Data):
+                document += event.data
+                if len(document) > max_bytes:
+                    break
+            elif isinstance(event, h11.EndOfMessage):
+                return document
+            elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                break
+    except h11.ProtocolError as error:
+        raise ConnectionLostError(f"HTTP: {error}") from error
+    finally:
+        link.socket.close()
+    return None

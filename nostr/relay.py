@@ -161,14 +161,20 @@ class Relay(RelayRecord):
     def _attempt(self, waker: Waker) -> None:
         self.move(RelayStatus.CONNECTING)
         penalised = False
+        retry_after = 0.0
         opened_at: float | None = None
         connection: Connection | None = None
         try:
-            connection = Connection(self.url, self._settings, waker, self._check)
+            connection = Connection(
+                self.url, self._settings, waker, self._check, self.route
+            )
             opened_at = clock.now()
             self._converse(connection)
         except ConnectionLostError as error:
             self.failed(str(error))
+            retry_after = min(
+                error.retry_after_seconds or 0.0, self._settings.retry_after_max_seconds
+            )
             if connection is not None and connection.was_too_long:
                 self._learn_longest(connection.longest_sent)
         except TooMuchGarbageError as error:
@@ -198,12 +204,13 @@ class Relay(RelayRecord):
             self.retry_at = now + self._settings.penalty_seconds
             self.move(RelayStatus.PENALISED)
         else:
-            self.retry_at = now + backoff.delay(
+            delay = backoff.delay(
                 self.attempts,
                 self._settings.reconnect_seconds,
                 self._settings.reconnect_max_seconds,
                 random.random(),  # noqa: S311  # jitter, no secret
             )
+            self.retry_at = now + max(delay, retry_after)
             self.move(RelayStatus.WAITING)
         self._owner.relay_disconnected(self)
         self._pause(waker, self.retry_at)
@@ -267,7 +274,10 @@ class Relay(RelayRecord):
             self._informed_at = now
             self._longest = None
             request_information(
-                self.url, self._settings, lambda found: self._put("information", found)
+                self.url,
+                self._settings,
+                lambda found: self._put("information", found),
+                self.route,
             )
 
 

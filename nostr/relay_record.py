@@ -13,6 +13,7 @@ from .information import RelayInformation
 from .message import printable
 from .relay_counters import RelayCounters
 from .settings import Settings
+from .socks import RelayRoute
 
 ROUND_TRIPS_KEPT = 60
 
@@ -58,6 +59,7 @@ class RelayRecord:
         self.url = url
         self.read = True
         self.write = True
+        self.route = RelayRoute.DEFAULT
         self.status = RelayStatus.STOPPED
         self.since = clock.wall()
         self.retry_at: float | None = None

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
+from .socks import NO_PROXY, ProxyPolicy
+
 KIB = 1024
 MIB = 1024 * KIB
 DAY_SECONDS = 24 * 60 * 60
@@ -175,7 +177,8 @@ class Settings:
     connect_seconds: float = 10
     """Longest time for connecting to a relay, all its addresses together."""
     connect_address_seconds: float = 3
-    """Longest time for one of the relay's addresses before the next one is tried."""
+    """Longest time for one of the relay's addresses alone; then the next one joins."""
+    proxy: ProxyPolicy = NO_PROXY
     reconnect_seconds: float = 1
     """Delay before the first reconnection; it doubles with each failure."""
     reconnect_max_seconds: float = 60
@@ -183,6 +186,9 @@ class Settings:
     relay later."""
     reconnect_forget_seconds: float = 60
     """Time a connection must last for the delay to start from the beginning again."""
+    retry_after_max_seconds: float = 600
+    """Longest delay a relay may ask for with `Retry-After` when it refuses us; a larger
+    value gives a wrong header more power."""
     ping_seconds: float = 20
     """Time between two pings; a larger value notices a dead connection later."""
     pong_seconds: float = 10
@@ -407,7 +413,7 @@ def _describe() -> dict[str, Setting]:
     group = ""
     for item in fields(DEFAULTS):
         group = _GROUPS.get(item.name, group)
-        if item.name not in endpoints:
+        if item.name not in endpoints and item.name != "proxy":
             add(item.name, group, item.type, sentences.get(item.name, ""))
     return found
 

@@ -21,6 +21,7 @@ PURE = {
     "nostr.figures",
     "nostr.filter",
     "nostr.garbage",
+    "nostr.handshake",
     "nostr.information",
     "nostr.key",
     "nostr.message",
@@ -34,6 +35,7 @@ PURE = {
     "nostr.relay_url",
     "nostr.session",
     "nostr.settings",
+    "nostr.socks",
     "nostr.subscription",
 }
 """Floor 1. What else is in nostr/ is floor 2, and everything else floor 3."""
@@ -50,7 +52,6 @@ HOST = {"lnbits", "fastapi", "starlette", "pydantic", "sqlalchemy", "uvicorn"}
 
 TESTED_ELSEWHERE = {
     # What needs sockets is tested with real ones.
-    "nostr.connection": "tests/faults",
     "nostr.relay": "tests/faults",
     "nostr.relay_manager": "tests/e2e",
     "nostr.client.client": "tests/interface",

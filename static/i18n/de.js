@@ -280,6 +280,8 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_connect_address_seconds: 'Zeit für eine von mehreren Adressen',
     number_reconnect_seconds: 'Erste Pause vor einer neuen Verbindung',
     number_reconnect_max_seconds: 'Längste Pause vor einer neuen Verbindung',
+    number_retry_after_max_seconds:
+      'Längste Pause, um die ein Relay bitten kann',
     number_reconnect_forget_seconds:
       'Pause zurücksetzen nach stabiler Verbindung von',
     number_ping_seconds: 'Pause zwischen zwei Pings',

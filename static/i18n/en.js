@@ -269,6 +269,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_connect_address_seconds: 'Time for one of several addresses',
     number_reconnect_seconds: 'First pause before connecting again',
     number_reconnect_max_seconds: 'Longest pause before connecting again',
+    number_retry_after_max_seconds: 'Longest pause that a relay may ask for',
     number_reconnect_forget_seconds:
       'Reset the pause after a stable connection of',
     number_ping_seconds: 'Pause between pings',

@@ -103,3 +103,25 @@ def test_e2_outage_begins_with_its_first_failure_and_not_with_each(
     relay._attempt(waker)
     waker.close()
     assert instants[0] == instants[1] is not None
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"), [(None, 1), (0.5, 1), (77, 77), (10**6, 600)]
+)
+def test_e2_relay_is_left_alone_for_as_long_as_it_asks_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, asked: float | None, seconds: float
+) -> None:
+    def connect(*_: object) -> Any:
+        lost = ConnectionLostError("HTTP 429")
+        lost.retry_after_seconds = asked
+        raise lost
+
+    relay = Relay("ws://127.0.0.1:1", RelayManager())
+    waits: list[float] = []
+    monkeypatch.setattr(clock, "now", lambda: 1000.0)
+    monkeypatch.setattr(relay_module, "Connection", connect)
+    monkeypatch.setattr(random, "random", lambda: 1.0)
+    monkeypatch.setattr(relay, "_pause", lambda _, until: waits.append(until - 1000))
+    relay._attempt(Waker())
+    assert waits == [seconds]
+    assert DEFAULTS.retry_after_max_seconds == 600

@@ -133,7 +133,7 @@ def test_the_defaults_go_together() -> None:
 
 def test_every_number_can_be_described_and_changed() -> None:
     endpoints = 2 * len(fields(DEFAULTS.public))
-    assert len(SETTINGS) == len(fields(DEFAULTS)) - 2 + endpoints
+    assert len(SETTINGS) == len(fields(DEFAULTS)) - 3 + endpoints
     assert all(setting.group for setting in SETTINGS.values())
     assert SETTINGS["ping_seconds"] == Setting(
         "ping_seconds",
