@@ -33,6 +33,7 @@ from .nostr.session import Command, Count, Publish, Session, Subscribe, Unsubscr
 nostr_client: NostrClient = NostrClient()
 all_routers: list[NostrRouter] = []
 
+BURST_DELIVERIES = 1000
 GOING_AWAY = 1001
 TRY_AGAIN_LATER = 1013
 
@@ -287,7 +288,11 @@ class NostrRouter:
                 now = clock.now()
                 arrived_at, deliveries = self._take_all()
                 while True:
-                    await self._put_out(writer, self._session.deliver(deliveries, now))
+                    for first in range(0, len(deliveries), BURST_DELIVERIES):
+                        if first:  # all of them may have gone into a merge
+                            await asyncio.sleep(0)
+                        part = deliveries[first : first + BURST_DELIVERIES]
+                        await self._put_out(writer, self._session.deliver(part, now))
                     # Each time, as there may always be more to send.
                     await self._put_out(writer, self._session.tick(now))
                     now = clock.now()
@@ -303,7 +308,7 @@ class NostrRouter:
     def _take_all(self) -> tuple[float | None, list[Delivery]]:
         """Take what waits, and when the oldest event of it came from its relay."""
         arrived_at, self._mailbox.arrived_at = self._mailbox.arrived_at, None
-        return arrived_at, self._mailbox.take_all()
+        return arrived_at, self._mailbox.take_all(self._session.held_bytes)
 
     def _set_timer(self, now: float) -> None:
         if self._timer is not None:

@@ -169,7 +169,7 @@ class SoakClient:
                 case ["OK", event_id, accepted, reason]:
                     self.answers[event_id] = accepted, reason
                     self._answered.set()
-                case ["EOSE", _]:
+                case ["EOSE", *_]:
                     self.eoses[self.connections] += 1
                 case ["NOTICE", *_]:
                     pass

@@ -69,8 +69,13 @@ class RelayOwner(Protocol):
     def relay_rate_limited(self, relay: RelayRecord) -> None:
         """The relay sent a NOTICE that speaks of a rate limit."""
 
-    def relay_finished(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
-        """The relay sent its first EOSE for these subscriptions."""
+    def relay_finished(
+        self,
+        relay: RelayRecord,
+        upstream_ids: Iterable[str],
+        complete: bool | None = None,
+    ) -> None:
+        """The relay sent its first EOSE for these subscriptions; see `Eose`."""
 
     def relay_progress(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
         """The relay is sending known stored events for these subscriptions."""
@@ -316,7 +321,12 @@ class Conversation:
         relay, session, owner = self._relay, self._session, self._owner
         if isinstance(received, message.RelayEose):
             relay.counters.request_finished(received.wire_id, now, wall)
-            owner.relay_finished(relay, session.eose(received.wire_id, now, wall))
+            # The hint is about one wire: it holds for a subscription that has no other.
+            ask = session.find_subscription(received.wire_id)
+            alone = ask is not None and len(ask.wires) == 1 and ask.fetch is None
+            finished = session.eose(received.wire_id, now, wall)
+            complete = received.complete if alone else None
+            owner.relay_finished(relay, finished, complete)
         elif isinstance(received, message.RelayOk):
             self._ok(received, now, wall)
         elif isinstance(received, message.RelayAuth):

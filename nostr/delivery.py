@@ -13,11 +13,28 @@ from .event import SignedEvent
 
 
 class Delivered(NamedTuple):
-    """An event that matches a subscription and was never delivered to it before."""
+    """An event that matches a subscription and was never delivered to it before.
+
+    `shared` as in `Copied`.
+    """
 
     upstream_id: str
     event: SignedEvent
     relay_url: str
+    shared: bool = False
+
+
+class Copied(NamedTuple):
+    """A copy of an event that was delivered already, for a subscription that merges.
+
+    `shared`: it came on a wire that serves other clients as well, so that it says
+    nothing about how far the relay's answer to this one has come.
+    """
+
+    upstream_id: str
+    event: SignedEvent
+    relay_url: str
+    shared: bool
 
 
 class SubscriptionOpened(NamedTuple):
@@ -41,10 +58,16 @@ class Progress(NamedTuple):
 
 
 class Eose(NamedTuple):
-    """A relay has sent all its stored events for a subscription."""
+    """A relay has sent its stored events for a subscription.
+
+    `complete` is the relay's hint (NIP-67): True for `finish`, False for `more`.
+    `max_limit` is what its NIP-11 document announces.
+    """
 
     upstream_id: str
     relay_url: str
+    complete: bool | None = None
+    max_limit: int | None = None
 
 
 class Closed(NamedTuple):
@@ -93,6 +116,7 @@ class Notice(NamedTuple):
 
 Delivery = (
     Delivered
+    | Copied
     | SubscriptionOpened
     | Progress
     | Eose

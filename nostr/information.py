@@ -11,6 +11,7 @@ from .settings import ClientLimits, Settings
 
 ABSURD = 2**31
 COUNT_NIP = 45
+HINTS_NIP = 67
 INSTANCE_KEY = "nostrclient_instance"
 SOFTWARE = "https://github.com/lnbits/nostrclient"
 MAX_TEXT_CHARACTERS = 200
@@ -56,7 +57,7 @@ def own_document(
     It states what is enforced and what is delivered, and nothing else; `counts` tells
     whether a relay can answer a COUNT. By `instance_id` we recognise ourselves.
     """
-    nips = [1, 11, 40]
+    nips = [1, 11, 40, HINTS_NIP]
     if counts:
         nips.append(COUNT_NIP)
     return {

@@ -70,6 +70,7 @@ class Mailbox:
         self._items: list[Delivery] = []
         self._bytes = 0
         self._taken_bytes = 0
+        self._held_bytes = 0
         self._awake = False
         self._closed = False
         self._lock = Lock()
@@ -102,7 +103,7 @@ class Mailbox:
         with self._lock:
             if self._closed or self.overflowed:
                 return True
-            if self._bytes + self._taken_bytes + size <= self._max_bytes:
+            if self.waiting_bytes + size <= self._max_bytes:
                 if not self._budget.take(size):
                     return False
                 self._items.append(item)
@@ -121,8 +122,8 @@ class Mailbox:
 
     def _drop_all(self) -> None:
         self._items = []
-        self._budget.give_back(self._bytes + self._taken_bytes)
-        self._bytes = self._taken_bytes = 0
+        self._budget.give_back(self.waiting_bytes)
+        self._bytes = self._taken_bytes = self._held_bytes = 0
 
     def flush(self) -> None:
         """Wake the consumer if there is something to take and it was not woken yet."""
@@ -132,14 +133,18 @@ class Mailbox:
             self._awake = True
         self._wake()
 
-    def take_all(self) -> list[Delivery]:
+    def take_all(self, held_bytes: int = 0) -> list[Delivery]:
         """Take everything there is.
 
         It counts as waiting until the next call: whoever takes it is still sending it.
+        So do the `held_bytes` of what was taken before and is still held.
         """
         with self._lock:
             items, self._items = self._items, []
-            self._budget.give_back(self._taken_bytes)
+            if self._closed or self.overflowed:
+                held_bytes = 0
+            self._budget.give_back(self._taken_bytes + self._held_bytes - held_bytes)
+            self._held_bytes = held_bytes
             self._taken_bytes, self._bytes = self._bytes, 0
             self._awake = False
             return items
@@ -153,4 +158,4 @@ class Mailbox:
     @property
     def waiting_bytes(self) -> int:
         """How many bytes wait for the consumer or are being sent to it."""
-        return self._bytes + self._taken_bytes
+        return self._bytes + self._taken_bytes + self._held_bytes

@@ -32,6 +32,9 @@ FINAL_PREFIXES = frozenset(
     )
 )
 
+FINISH_HINT = "finish"
+MORE_HINT = "more"
+
 MAX_COUNT = 2**53
 MAX_CHALLENGE_CHARACTERS = 1000
 MAX_REASON_CHARACTERS = 500
@@ -106,9 +109,14 @@ class EventHead:
 
 
 class RelayEose(NamedTuple):
-    """EOSE from a relay."""
+    """EOSE from a relay.
+
+    `complete` is its hint (NIP-67): True where it sent every stored event that matches
+    (`finish`), False where it holds more than it sent (`more`), None without either.
+    """
 
     wire_id: str
+    complete: bool | None = None
 
 
 class RelayOk(NamedTuple):
@@ -264,6 +272,8 @@ def parse_relay_message(text: str) -> RelayMessage:
         return RelayEvent(head.group(1), text[head.end() : -1])
     message = decode(text)
     match message:
+        case ["EOSE", str(wire_id), [*hints], *_]:
+            return RelayEose(wire_id, _is_complete(hints))
         case ["EOSE", str(wire_id), *_]:
             return RelayEose(wire_id)
         case ["OK", str(event_id), bool(accepted), *rest]:
@@ -281,6 +291,11 @@ def parse_relay_message(text: str) -> RelayMessage:
         case ["EVENT", str(wire_id), dict(event)]:
             return RelayEvent(wire_id, json.dumps(event))
     raise InvalidMessage("message is none that a relay sends")
+
+
+def _is_complete(hints: Sequence[object]) -> bool | None:
+    is_finished, has_more = FINISH_HINT in hints, MORE_HINT in hints
+    return is_finished if is_finished != has_more else None
 
 
 def _is_challenge(text: str) -> bool:

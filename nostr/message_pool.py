@@ -8,10 +8,10 @@ it was verified and found to match. This is where threads end: a consumer is giv
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from threading import Lock
 
-from .delivery import Consumer, Delivered
+from .delivery import Consumer, Copied, Delivered, Eose
 from .event import SignedEvent
 from .figures import Figures
 from .filter import Filter, TagValues, matches_any
@@ -22,6 +22,7 @@ from .in_process import (
     NoticeMessage,
 )
 from .mailbox import Budget, Mailbox
+from .merge import Merge
 from .settings import Settings
 
 __all__ = [
@@ -78,7 +79,8 @@ class SeenIds:
 class Feed:
     """One open subscription: its filters, who takes its events, what it was given.
 
-    `is_public`: its client came by the public endpoint.
+    `is_public`: its client came by the public endpoint. `merges`: its consumer merges
+    the relays' answers, and so takes their copies, until each has sent its EOSE.
     """
 
     def __init__(
@@ -94,6 +96,8 @@ class Feed:
         self.filters = filters
         self.consumer = consumer
         self.is_public = is_public
+        self.merges = Merge.merges(filters) and isinstance(consumer, Mailbox)
+        self.answered: set[str] = set()
         self.seen = SeenIds(seen)
 
     def delivered(self, event_id: str) -> bool:
@@ -209,21 +213,26 @@ class MessagePool:
 
     def deliver(
         self,
-        upstream_ids: Iterable[str],
+        upstream_ids: Collection[str],
         event: SignedEvent,
         relay_url: str,
         touched: set[Mailbox],
     ) -> bool:
-        """Give a verified event to each subscription that matches it, once.
+        """Deliver a verified event to each subscription that matches it, once.
 
-        Mailboxes are not woken but added to `touched`. Tells whether anybody got it.
+        `upstream_ids` are the subscriptions that share the wire it came on. Mailboxes
+        are not woken but added to `touched`. Return whether anybody got it.
         """
         given = False
         key = SeenIds.key(event.id)
         tags: TagValues | None = None
         for upstream_id in upstream_ids:
             feed = self._feeds.get(upstream_id)
-            if feed is None or key in feed.seen:
+            if feed is None:
+                continue
+            if key in feed.seen:
+                if feed.merges and relay_url not in feed.answered:
+                    self._copied(feed, event, relay_url, len(upstream_ids) > 1, touched)
                 continue
             tags = tags or TagValues(event)
             if not matches_any(feed.filters, event, tags):
@@ -236,7 +245,7 @@ class MessagePool:
                     continue
                 self._count_seen(feed, 1)
                 self._bound_seen(feed)
-                item = Delivered(upstream_id, event, relay_url)
+                item = Delivered(upstream_id, event, relay_url, len(upstream_ids) > 1)
                 if isinstance(feed.consumer, Mailbox):
                     feed.consumer.put_later(item)
                     touched.add(feed.consumer)
@@ -244,6 +253,32 @@ class MessagePool:
                     feed.consumer.put(item)
             given = True
         return given
+
+    @staticmethod
+    def _copied(
+        feed: Feed,
+        event: SignedEvent,
+        relay_url: str,
+        shared: bool,
+        touched: set[Mailbox],
+    ) -> None:
+        if isinstance(feed.consumer, Mailbox):
+            item = Copied(feed.upstream_id, event, relay_url, shared)
+            feed.consumer.put_later(item)
+            touched.add(feed.consumer)
+
+    def finish(
+        self,
+        upstream_id: str,
+        relay_url: str,
+        complete: bool | None = None,
+        max_limit: int | None = None,
+    ) -> None:
+        """Deliver a relay's first EOSE for a subscription; see `Eose`."""
+        feed = self._feeds.get(upstream_id)
+        if feed is not None:
+            feed.answered.add(relay_url)
+            feed.consumer.put(Eose(upstream_id, relay_url, complete, max_limit))
 
     def _count_seen(self, feed: Feed, change: int) -> None:
         self._seen_total += change

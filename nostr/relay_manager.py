@@ -15,7 +15,6 @@ from .counts import Counts
 from .delivery import (
     Closed,
     Consumer,
-    Eose,
     Notice,
     Progress,
     RelayChanged,
@@ -645,12 +644,17 @@ class RelayManager:
     def relay_rate_limited(self, relay: RelayRecord) -> None:
         """A relay sent a NOTICE that speaks of a rate limit."""
 
-    def relay_finished(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
-        """A relay sent its first EOSE for these subscriptions."""
+    def relay_finished(
+        self,
+        relay: RelayRecord,
+        upstream_ids: Iterable[str],
+        complete: bool | None = None,
+    ) -> None:
+        """A relay sent its first EOSE for these subscriptions; see `Eose`."""
+        information = relay.information
+        max_limit = information.limits.max_limit if information is not None else None
         for upstream_id in upstream_ids:
-            feed = self.message_pool.feed(upstream_id)
-            if feed is not None:
-                feed.consumer.put(Eose(upstream_id, relay.url))
+            self.message_pool.finish(upstream_id, relay.url, complete, max_limit)
 
     def relay_progress(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
         """A relay is sending known stored events for these subscriptions."""

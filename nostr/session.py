@@ -7,12 +7,13 @@ deliveries, in the order in which it is to be said to the client.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from . import message as messages
 from .delivery import (
     Closed,
+    Copied,
     Counted,
     Delivered,
     Delivery,
@@ -26,6 +27,7 @@ from .delivery import (
 from .errors import DisputedMessage, InvalidEvent, InvalidMessage
 from .event import AUTH_KIND, SignedEvent
 from .filter import Filter, parse_filters
+from .merge import HeldBytes
 from .pace import TokenBucket
 from .settings import ClientLimits, Settings
 from .subscription import Subscription
@@ -90,6 +92,8 @@ class Session:
         self._by_id: dict[str, Subscription] = {}
         self._sizes: dict[str, int] = {}
         self._by_upstream_id: dict[str, Subscription] = {}
+        self._merging: dict[str, Subscription] = {}
+        self._held = HeldBytes(min(settings.merge_bytes, settings.mailbox_bytes // 2))
         self._counts: dict[str, str] = {}
         self._publishing: dict[str, int] = {}
         self._noticed_no_relay = False
@@ -105,6 +109,11 @@ class Session:
     def subscription_count(self) -> int:
         """How many subscriptions the client has open."""
         return len(self._by_id)
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory of events that wait here for their turn."""
+        return self._held.total
 
     # From the client
 
@@ -138,7 +147,7 @@ class Session:
         if isinstance(message, messages.ClientReq):
             if allowed:
                 size = len(text) + VALUE_BYTES * text.count(",")
-                return self._req(message, size, now)
+                return self._req(message, size, now, wall)
             return self._refuse(message.subscription_id, _TOO_FAST)
         if not allowed:
             return [self._ok(message.event_id, False, _TOO_FAST)]
@@ -202,7 +211,7 @@ class Session:
         return [Publish(event)]
 
     def _req(
-        self, message: messages.ClientReq, size: int, now: float
+        self, message: messages.ClientReq, size: int, now: float, wall: float
     ) -> list[str | Command]:
         subscription_id = message.subscription_id
         longest = self._settings.subscription_id_characters
@@ -228,7 +237,13 @@ class Session:
             refusal = "error: the filters of all subscriptions are too much together"
             return [*output, self._closed(subscription_id, refusal)]
         subscription = Subscription(
-            subscription_id, self._new_id(), filters, now, self._settings
+            subscription_id,
+            self._new_id(),
+            filters,
+            now,
+            self._settings,
+            arrived=wall,
+            held=self._held,
         )
         self._by_id[subscription_id] = subscription
         self._sizes[subscription_id] = size
@@ -236,6 +251,8 @@ class Session:
             subscription.settled = True
             return [*output, messages.encode("EOSE", subscription_id)]
         self._by_upstream_id[subscription.upstream_id] = subscription
+        if subscription.merge is not None:
+            self._merging[subscription.upstream_id] = subscription
         return [*output, Subscribe(subscription.upstream_id, filters)]
 
     def _count(
@@ -256,6 +273,8 @@ class Session:
             return []
         if self._by_upstream_id.pop(subscription.upstream_id, None) is None:
             return []
+        self._merging.pop(subscription.upstream_id, None)
+        subscription.close()
         return [Unsubscribe(subscription.upstream_id)]
 
     # From the relays
@@ -275,19 +294,42 @@ class Session:
                 if subscription is not None:
                     if not subscription.settled:
                         subscription.received(item.relay_url, now)
-                    yield f"{subscription.event_head}{item.event.text}]"
-            elif isinstance(item, Reply):
-                yield item.text
-            elif isinstance(item, PublishResult):
-                yield from self._verdict(item)
-            elif isinstance(item, RelayChanged):
-                yield from self._relay_changed(item, now)
-            elif isinstance(item, Counted):
-                yield from self._counted(item)
-            elif isinstance(item, SubscriptionOpened | Progress | Eose | Closed):
-                subscription = by_upstream_id.get(item.upstream_id)
-                if subscription is not None:
-                    yield from self._subscription_news(subscription, item, now)
+                    if subscription.merge is None or subscription.passes(item, now):
+                        yield f"{subscription.event_head}{item.event.text}]"
+            else:
+                yield from self._handle(item, now)
+        if self._merging:
+            yield from self._release_merged(now)
+
+    def _handle(self, item: Delivery, now: float) -> Iterator[str | Command]:
+        if isinstance(item, Copied):
+            subscription = self._by_upstream_id.get(item.upstream_id)
+            if subscription is not None:
+                subscription.copied(item, now)
+        elif isinstance(item, Reply):
+            yield item.text
+        elif isinstance(item, PublishResult):
+            yield from self._verdict(item)
+        elif isinstance(item, RelayChanged):
+            yield from self._relay_changed(item, now)
+        elif isinstance(item, Counted):
+            yield from self._counted(item)
+        elif isinstance(item, SubscriptionOpened | Progress | Eose | Closed):
+            subscription = self._by_upstream_id.get(item.upstream_id)
+            if subscription is not None:
+                yield from self._subscription_news(subscription, item, now)
+
+    def _release_merged(self, now: float) -> Iterator[str]:
+        for subscription in list(self._merging.values()):
+            yield from self._send_events(subscription, subscription.merged(now))
+
+    def _send_events(
+        self, subscription: Subscription, events: Iterable[SignedEvent]
+    ) -> Iterator[str]:
+        for event in events:
+            if subscription.upstream_id not in self._by_upstream_id:
+                return  # the client closed it meanwhile
+            yield f"{subscription.event_head}{event.text}]"
 
     def _relay_changed(self, item: RelayChanged, now: float) -> Iterator[str]:
         for subscription in self._each_open():
@@ -309,12 +351,12 @@ class Session:
         subscription: Subscription,
         item: SubscriptionOpened | Progress | Eose | Closed,
         now: float,
-    ) -> Sequence[str | Command]:
+    ) -> Iterable[str | Command]:
         if isinstance(item, Progress):
             subscription.received(item.relay_url, now)
             return []
         if isinstance(item, Eose):
-            last = subscription.eose(item.relay_url)
+            last = subscription.eose(item.relay_url, item.complete, item.max_limit)
             return self._settle_if(subscription, last)
         if isinstance(item, SubscriptionOpened):
             subscription.asked(item.relay_urls, item.pending_eose)
@@ -326,31 +368,49 @@ class Session:
         reason = subscription.closed(item.relay_url, item.message)
         if reason is None:
             return self._settle_if(subscription, subscription.has_all)
-        commands = self._close(subscription.subscription_id)
-        text = self._closed(subscription.subscription_id, messages.with_prefix(reason))
-        return [text, *commands]
+        return self._closed_by_all(subscription, reason)
+
+    def _closed_by_all(
+        self, subscription: Subscription, reason: str
+    ) -> Iterator[str | Command]:
+        if not subscription.settled:
+            yield from self._send_events(
+                subscription, subscription.settle().before_eose
+            )
+        if subscription.upstream_id in self._by_upstream_id:
+            yield self._closed(
+                subscription.subscription_id, messages.with_prefix(reason)
+            )
+            yield from self._close(subscription.subscription_id)
 
     def tick(self, now: float) -> Iterator[str]:
         """Send the EOSEs whose time has come; goes on as what it gives is taken."""
         for subscription in self._each_open():
             yield from self._settle_if(subscription, subscription.due(now))
+        yield from self._release_merged(now)
 
     def deadline(self, now: float) -> float | None:
         """Give the instant of the next `tick`; None while nothing waits for time."""
         return min(
             (
-                subscription.deadline(now)
+                subscription.next_at(now)
                 for subscription in self._by_upstream_id.values()
                 if not subscription.settled
             ),
             default=None,
         )
 
-    def _settle_if(self, subscription: Subscription, complete: bool) -> list[str]:
+    def _settle_if(self, subscription: Subscription, complete: bool) -> Iterator[str]:
         if subscription.settled or not complete:
-            return []
-        subscription.settled = True
-        return [messages.encode("EOSE", subscription.subscription_id)]
+            return
+        self._merging.pop(subscription.upstream_id, None)
+        before, after = subscription.settle()
+        yield from self._send_events(subscription, before)
+        if subscription.upstream_id in self._by_upstream_id:
+            hints = subscription.hints()
+            name = subscription.subscription_id
+            yield messages.encode("EOSE", name, *([hints] if hints else []))
+        yield from self._send_events(subscription, after)
 
     def _verdict(self, verdict: PublishResult) -> list[str]:
         # One for each publication: what is published again while a verdict is on its

@@ -164,6 +164,18 @@ class Settings:
     """Time for which EOSE still waits for a relay whose connection was lost."""
     count_seconds: float = 4
     """Longest wait for the relays' answers to a COUNT."""
+    merge_silence_seconds: float = 0.3
+    """Silence after which a relay no longer delays the events of a REQ with `limit`; a
+    larger value keeps the order with slow relays, and delays the first event."""
+    merge_recent_seconds: float = 10
+    """Age of events, when a REQ with `limit` arrives, up to which they are delivered
+    after EOSE where they exceed the limit: they may be new ones."""
+    assumed_max_limit: int = 500
+    """Number of events per filter at which a relay is taken to cut its answers, where
+    its NIP-11 document announces no `max_limit`."""
+    merge_bytes: int = 4 * MIB
+    """Memory in which one client's events wait for other relays' answers; above it they
+    are delivered as they come."""
     seen_ids_per_subscription: int = 100_000
     """Event ids remembered per subscription, so that no event is delivered twice; each
     takes about 100 bytes."""

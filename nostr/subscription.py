@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 
+from .delivery import Copied, Delivered
+from .event import SignedEvent
 from .filter import Filter
-from .message import event_head, most_telling
+from .merge import HeldBytes, Merge, Settled
+from .message import FINISH_HINT, MORE_HINT, event_head, most_telling
 from .settings import Settings
 
 
 class Subscription:
     """One REQ of a client, from its arrival until CLOSE or CLOSED.
 
-    `settled` means that the client was sent its one EOSE. Instants are those of
-    `clock.now`.
+    `settled` means that the client was sent its one EOSE. `merge` is where the relays'
+    answers meet, if a filter has a `limit`. Instants are those of `clock.now`, except
+    for `arrived`, which is in Unix seconds.
     """
 
     def __init__(
@@ -23,12 +27,18 @@ class Subscription:
         filters: tuple[Filter, ...],
         now: float,
         settings: Settings,
+        *,
+        arrived: float,
+        held: HeldBytes,
     ) -> None:
         self.subscription_id = subscription_id
         self.upstream_id = upstream_id
         self.filters = filters
         self.event_head = event_head(subscription_id)
         self.settled = False
+        self.merge: Merge | None = None
+        if Merge.merges(filters):
+            self.merge = Merge(filters, arrived, held, settings)
         self._settings = settings
         self._deadline = now + settings.eose_seconds
         self._last_deadline = now + settings.eose_max_seconds
@@ -37,6 +47,7 @@ class Subscription:
         self._answered: set[str] = set()
         self._closed: dict[str, str] = {}
         self._received: dict[str, float] = {}
+        self._complete: dict[str, bool | None] = {}
 
     def asked(self, relay_urls: Set[str], pending_eose: Mapping[str, float]) -> None:
         """Note the relays the REQ went to and those whose EOSE to wait for."""
@@ -50,6 +61,7 @@ class Subscription:
         else:
             self._asked.discard(relay_url)
             self._closed.pop(relay_url, None)
+            self._complete.pop(relay_url, None)
             self._answered.discard(relay_url)
         if pending_eose and relay_url not in self._answered:
             self._pending_eose[relay_url] = self._last_deadline
@@ -60,10 +72,68 @@ class Subscription:
         """A relay sent a stored event, known or not."""
         self._received[relay_url] = now
 
-    def eose(self, relay_url: str) -> bool:
-        """A relay sent EOSE; tells whether it was the last one that was waited for."""
+    def passes(self, item: Delivered, now: float) -> bool:
+        """Return whether to send an event at once; False where the merge keeps it."""
+        if self.merge is None or item.relay_url in self._answered:
+            return True
+        if self.settled:
+            return self.merge.admits(item.event)
+        self.merge.event(item.relay_url, item.event, now, shared=item.shared)
+        return False
+
+    def copied(self, item: Copied, now: float) -> None:
+        """A relay sent a copy of an event that was delivered already."""
+        if not self.settled:
+            self.received(item.relay_url, now)
+            if self.merge is not None and item.relay_url not in self._answered:
+                self.merge.copy(item.relay_url, item.event, now, shared=item.shared)
+
+    def merged(self, now: float) -> list[SignedEvent]:
+        """Return the events that the merge releases now, in order."""
+        return [] if self.merge is None else self.merge.take(now, self._pending(now))
+
+    def hints(self) -> list[str]:
+        """Return what to say of completeness in EOSE (NIP-67).
+
+        It is complete where all relays said so of their answers, and all was delivered.
+        """
+        left_out = self.merge is not None and self.merge.left_out
+        answers = [self._complete.get(url) for url in self._asked]
+        if left_out or False in answers:
+            return [MORE_HINT]
+        return [FINISH_HINT] if answers and all(answers) else []
+
+    def settle(self) -> Settled:
+        """Mark the EOSE as sent; return what goes out before and after it."""
+        self.settled = True
+        return Settled([], []) if self.merge is None else self.merge.settle()
+
+    def close(self) -> None:
+        """Free what the merge holds."""
+        if self.merge is not None:
+            self.merge.close()
+
+    def _pending(self, now: float) -> Iterator[str]:
+        for url, until in self._pending_eose.items():
+            if until > now:
+                yield url
+
+    def eose(
+        self,
+        relay_url: str,
+        complete: bool | None = None,
+        max_limit: int | None = None,
+    ) -> bool:
+        """Handle EOSE; return whether it was the last one that was waited for.
+
+        `complete` and `max_limit` as in `delivery.Eose`.
+        """
         if relay_url not in self._asked:  # removed meanwhile
             return False
+        self._complete[relay_url] = complete
+        if self.merge is not None and not self.settled and complete is not True:
+            most = max_limit or self._settings.assumed_max_limit
+            self.merge.cut(relay_url, None if complete is False else most)
         self._answered.add(relay_url)
         self._pending_eose.pop(relay_url, None)
         return not self.settled and not self._pending_eose
@@ -91,8 +161,17 @@ class Subscription:
         """Whether the EOSE is to be sent now because of the time."""
         return not self.settled and now >= self.deadline(now)
 
+    def next_at(self, now: float) -> float:
+        """When to look at `due` and `merged` again, if nothing else happens."""
+        deadline = self.deadline(now)
+        if self.merge is not None:
+            merges_at = self.merge.deadline(now, self._pending(now))
+            if merges_at is not None:
+                return min(deadline, merges_at)
+        return deadline
+
     def deadline(self, now: float) -> float:
-        """When to look at `due` again, provided that nothing else happens."""
+        """When the EOSE is due, if nothing else happens."""
         pending_eose = {
             url: until for url, until in self._pending_eose.items() if until > now
         }

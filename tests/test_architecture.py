@@ -24,6 +24,7 @@ PURE = {
     "nostr.handshake",
     "nostr.information",
     "nostr.key",
+    "nostr.merge",
     "nostr.message",
     "nostr.message_type",
     "nostr.outbox",

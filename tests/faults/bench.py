@@ -184,14 +184,14 @@ class BenchClient:
 
     def subscribe(self, subscription_id: str, *filters: object) -> list[NostrEvent]:
         """Send a REQ and give the stored events, those that precede EOSE."""
-        start = len(self.received)
+        start, eose = len(self.received), ["EOSE", subscription_id]
         self.req(subscription_id, *filters)
         self.wait(
-            lambda: ["EOSE", subscription_id] in self.received[start:],
+            lambda: eose in [message[:2] for message in self.received[start:]],
             f"EOSE {subscription_id}",
         )
         messages = self.received[start:]
-        end = messages.index(["EOSE", subscription_id])
+        end = [message[:2] for message in messages].index(eose)
         return [
             message[2]
             for message in messages[:end]
@@ -294,7 +294,7 @@ class BenchClient:
             self._arrived.wait(timeout)
             self._arrived.clear()
             with self._lock:
-                while deliveries := self._mailbox.take_all():
+                while deliveries := self._mailbox.take_all(self._session.held_bytes):
                     self._put_out(self._session.deliver(deliveries, clock.now()))
                 self._put_out(self._session.tick(clock.now()))
 

@@ -16,7 +16,7 @@ def test_every_delivery_is_an_immutable_value(kind: type) -> None:
 
 
 def test_a_delivery_is_known_by_its_type() -> None:
-    assert len(set(KINDS)) == len(KINDS) == 10
+    assert len(set(KINDS)) == len(KINDS) == 11
     assert not isinstance(Closed("up", "wss://a", ""), Eose)
     with pytest.raises(AttributeError):
         Eose("up", "wss://a").upstream_id = "other"  # type: ignore[misc]  # on purpose

@@ -2,10 +2,11 @@
 
 import pytest
 
+from nostrclient.nostr.merge import HeldBytes
 from nostrclient.nostr.settings import DEFAULTS
 from nostrclient.nostr.subscription import Subscription
 
-from .builders import filters
+from .builders import NOW, filters
 
 FOREVER = float("inf")
 START = 1000.0
@@ -13,7 +14,9 @@ A, B, C = "wss://a", "wss://b", "wss://c"
 
 
 def opened(*pending_eose: str, asked: tuple[str, ...] = ()) -> Subscription:
-    subscription = Subscription("s", "up", filters({}), START, DEFAULTS)
+    subscription = Subscription(
+        "s", "up", filters({}), START, DEFAULTS, arrived=NOW, held=HeldBytes(0)
+    )
     subscription.asked({*pending_eose, *asked}, dict.fromkeys(pending_eose, FOREVER))
     return subscription
 

@@ -1,0 +1,136 @@
+"""To a client it is one relay: what relays hold together, in one relay's order."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from nostrclient.nostr.settings import DEFAULTS
+from tests.e2e.clients import Author
+
+from .bench import FAST, BenchClient, NostrEvent, RealRelay, measured
+from .conftest import NewBench, NewOddRelay, NewRelay
+
+DATE = 1_700_000_000
+
+
+def notes(author: Author, dates: range) -> list[NostrEvent]:
+    return [
+        author.event(f"note {date}", created_at=DATE + date, kind=1) for date in dates
+    ]
+
+
+def page_backwards(
+    client: BenchClient, filter_: dict[str, Any], limit: int
+) -> list[NostrEvent]:
+    """Fetch page by page as client libraries do, until a page brings nothing new."""
+    found: dict[str, NostrEvent] = {}
+    until = DATE + 10**6
+    for number in range(200):
+        asked = filter_ | {"limit": limit, "until": until}
+        page = client.subscribe(f"page {number}", asked)
+        client.send("CLOSE", f"page {number}")
+        assert len(page) <= limit
+        dates = [event["created_at"] for event in page]
+        assert dates == sorted(dates, reverse=True)
+        new = [event for event in page if event["id"] not in found]
+        if not new:
+            break
+        found.update((event["id"], event) for event in new)
+        until = dates[-1]
+    return list(found.values())
+
+
+@pytest.mark.parametrize("interleaved", [True, False])
+def test_timeline_12_paging_backwards_gives_all_of_two_relays(
+    new_bench: NewBench, new_relay: NewRelay, interleaved: bool
+) -> None:
+    bench = new_bench(replace(FAST, merge_silence_seconds=2.0, eose_seconds=4.0))
+    author = Author()
+    stored = notes(author, range(800))
+    first, second = new_relay(), new_relay()
+    half = stored[::2] if interleaved else stored[:400]
+    first.put(*half)
+    second.put(*(event for event in stored if event not in half))
+    bench.start_connected(first.url, second.url)
+    client = bench.client()
+    found = page_backwards(client, {"authors": [author.pubkey]}, 50)
+    assert [event["id"] for event in found] == [
+        event["id"] for event in reversed(stored)
+    ]
+    measured(
+        "800 of two relays, paged by 50, "
+        + ("interleaved" if interleaved else "one after the other"),
+        f"{len(found)} of 800",
+    )
+
+
+def test_d9_several_filters_each_get_their_newest_of_all_relays(
+    new_bench: NewBench, new_relay: NewRelay
+) -> None:
+    bench = new_bench(replace(FAST, merge_silence_seconds=2.0, eose_seconds=4.0))
+    alice, bob = Author(), Author()
+    relays: list[RealRelay] = [new_relay() for _ in range(3)]
+    for number, relay in enumerate(relays):
+        relay.put(*notes(alice, range(number, 60, 3)), *notes(bob, range(90, 96)))
+    bench.start_connected(*(relay.url for relay in relays))
+    found = bench.client().subscribe(
+        "a",
+        {"authors": [alice.pubkey], "limit": 10},
+        {"authors": [bob.pubkey], "limit": 2},
+    )
+    for author, dates in ((alice, range(59, 49, -1)), (bob, (95, 94))):
+        assert [
+            event["created_at"] - DATE
+            for event in found
+            if event["pubkey"] == author.pubkey
+        ] == list(dates)
+
+
+def test_d9_a_silent_relay_delays_the_first_event_by_300_ms(
+    new_bench: NewBench, new_relay: NewRelay, new_odd_relay: NewOddRelay
+) -> None:
+    bench = new_bench(DEFAULTS)
+    author = Author()
+    relays = [new_relay() for _ in range(4)]
+    for number, relay in enumerate(relays):
+        relay.put(*notes(author, range(number, 40, 4)))
+    silent = new_odd_relay()
+    bench.start_connected(*(relay.url for relay in relays), silent.url)
+    silent.habits.sends_eose = False
+    client = bench.client()
+    delays = []
+    for number in range(10):
+        begun = time.monotonic()
+        client.arrivals.clear()
+        client.req(str(number), {"authors": [author.pubkey], "limit": 20})
+        client.wait(lambda: len(client.arrivals) == 20, "the newest of all")
+        delays.append(min(client.arrivals.values()) - begun)
+    dates = [m[2]["created_at"] - DATE for m in client.received if m[0] == "EVENT"]
+    assert dates == 10 * list(range(39, 19, -1))
+    first = sorted(delays)[len(delays) // 2]
+    measured(
+        "limit 20, four relays and a silent one", f"first event after {first:.3f} s"
+    )
+    assert 0.25 < first < 3
+
+
+@pytest.mark.parametrize("profile", ["strfry", None])
+def test_d9_paging_past_the_caps_of_relays_gives_all_they_hold(
+    new_bench: NewBench, new_odd_relay: NewOddRelay, profile: str | None
+) -> None:
+    # A client that asks for more than relays send at once goes on from the oldest.
+    bench = new_bench(
+        replace(FAST, merge_silence_seconds=2.0, eose_seconds=4.0, assumed_max_limit=50)
+    )
+    author = Author()
+    stored = notes(author, range(300))
+    first, second = new_odd_relay(profile), new_odd_relay()
+    for relay in (first, second):
+        relay.habits.max_stored = 50
+    first.put(*stored[:100], *stored[200::2])
+    second.put(*stored[100:200], *stored[201::2])
+    bench.start_connected(first.url, second.url)
+    found = page_backwards(bench.client(), {"authors": [author.pubkey]}, 1000)
+    assert len(found) == 300
