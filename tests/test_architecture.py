@@ -1,6 +1,7 @@
 """The house keeps its three floors: imports only point down, and in no circle."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -159,3 +160,42 @@ def test_every_module_of_nostr_has_a_test_file(name: str) -> None:
         return
     parts = name.split(".")
     assert (CHECKOUT / "tests").joinpath(*parts[:-1], f"test_{parts[-1]}.py").exists()
+
+
+# --- the documents
+
+RULES = {
+    code.lower().replace(" ", "_")
+    for code in re.findall(
+        r"^### ([A-Z]\d+[a-z]?|Timeline \d+): ",
+        (CHECKOUT / "docs" / "rules.md").read_text(),
+        re.MULTILINE,
+    )
+}
+RULE_CODES = re.compile(r"^test_((?:(?:[a-z]\d+[a-z]?|timeline_\d+)_)+)")
+
+
+def codes_of(test_name: str) -> set[str]:
+    """Return the codes of the rules that a test names."""
+    found = RULE_CODES.match(test_name)
+    if found is None:
+        return set()
+    return set(re.findall(r"[a-z]\d+[a-z]?|timeline_\d+", found.group(1)))
+
+
+def test_the_codes_in_a_test_s_name_are_found() -> None:
+    assert codes_of("test_e8_c3_d2_nothing_is_lost") == {"e8", "c3", "d2"}
+    assert codes_of("test_timeline_4_start") == {"timeline_4"}
+    assert codes_of("test_c2b_notice") == {"c2b"}
+    assert codes_of("test_200_products") == set()
+
+
+def test_every_rule_that_a_test_names_is_in_rules_md() -> None:
+    unknown = {
+        f"{code}: {path.relative_to(CHECKOUT)}"
+        for path in sorted((CHECKOUT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for code in codes_of(node.name) - RULES
+    }
+    assert not unknown, "add a paragraph for each rule to docs/rules.md"
