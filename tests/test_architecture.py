@@ -162,6 +162,62 @@ def test_every_module_of_nostr_has_a_test_file(name: str) -> None:
     assert (CHECKOUT / "tests").joinpath(*parts[:-1], f"test_{parts[-1]}.py").exists()
 
 
+# --- the language
+
+NOT_IMPERATIVE = {"Give", "Take", "Tell", "Have", "Note", "Let", "Go"}
+"""Verbs that say less than Python's own: Return, Raise, Send, Handle, Store, Remove."""
+
+NOT_YET_PLAIN = {
+    "client_writer.py crud.py helpers.py live.py metrics.py migrations.py models.py",
+    "outbox_store.py router.py services.py tasks.py views.py views_api.py",
+    "views_endpoints.py views_live.py views_metrics.py",
+    "nostr/backoff.py nostr/connection.py nostr/conversation.py nostr/counts.py",
+    "nostr/event.py nostr/fetch.py nostr/filter.py nostr/frames.py nostr/garbage.py",
+    "nostr/in_process.py nostr/information.py nostr/information_request.py",
+    "nostr/key.py nostr/mailbox.py nostr/message.py nostr/message_pool.py",
+    "nostr/message_type.py nostr/outbox.py nostr/overlap.py nostr/pace.py",
+    "nostr/publication.py nostr/relay.py nostr/relay_manager.py",
+    "nostr/relay_record.py nostr/relay_session.py nostr/relay_subscription.py",
+    "nostr/relay_url.py nostr/session.py nostr/subscription.py",
+    "dev/bench.py dev/bench_clients.py dev/bench_frames.py dev/bench_relays.py",
+    "dev/bench_stage.py dev/lnbits_server.py dev/local_relay.py dev/matrix.py",
+    "dev/paths.py dev/ports.py dev/release.py dev/soak.py",
+}
+"""Files that are still to be rewritten. This list only ever gets shorter."""
+
+PRODUCTION = {
+    str(path.relative_to(CHECKOUT)): path
+    for path in (*MODULES.values(), *CHECKOUT.glob("dev/*.py"))
+}
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Return all docstrings of a file with their lines."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module
+        ):
+            text = ast.get_docstring(node)
+            if text:
+                yield getattr(node, "lineno", 1), text
+
+
+@pytest.mark.parametrize(
+    "name", sorted(PRODUCTION.keys() - set(" ".join(NOT_YET_PLAIN).split()))
+)
+def test_docstrings_begin_with_python_s_verbs(name: str) -> None:
+    found = [
+        f"{name}:{line}: {text.splitlines()[0]}"
+        for line, text in docstrings(PRODUCTION[name])
+        if text.split()[0].rstrip(",.:;") in NOT_IMPERATIVE
+    ]
+    assert not found
+
+
+def test_files_that_are_not_yet_plain_exist() -> None:
+    assert set(" ".join(NOT_YET_PLAIN).split()) <= PRODUCTION.keys()
+
+
 # --- the documents
 
 RULES = {
