@@ -1,4 +1,4 @@
-"""Small things between LNbits and the rest."""
+"""Helpers that use LNbits: keys, endpoints' ids, addresses, shielding."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -19,7 +19,7 @@ INFORMATION_TYPE = "application/nostr+json"
 
 
 def normalize_public_key(pubkey: str) -> str:
-    """Give a public key as lower-case hex, from hex or npub (NIP-19).
+    """Return a public key as lower-case hex, from hex or npub (NIP-19).
 
     Raises `InvalidKey` (a `ValueError`).
     """
@@ -38,8 +38,8 @@ def normalize_public_key(pubkey: str) -> str:
 def encrypt_identity(key: PrivateKey) -> str:
     """Encrypt a private key with LNbits' own secret, to be stored.
 
-    As an nsec, of 63 characters: what fills blocks of 16, as the 64 of hex do, comes
-    back from LNbits' decryption with its padding.
+    The text is the nsec with its 63 characters. The 64 characters of hex fill blocks of
+    16, and LNbits' decryption would return them with their padding.
     """
     encrypted = encrypt_internal_message(key.bech32())
     if not encrypted:
@@ -48,9 +48,9 @@ def encrypt_identity(key: PrivateKey) -> str:
 
 
 def decrypt_identity(encrypted: str) -> PrivateKey:
-    """Give back what `encrypt_identity` was given.
+    """Return the key that `encrypt_identity` encrypted.
 
-    Raises `InvalidKey`, as it does after LNbits was given another secret.
+    Raises `InvalidKey`, also if LNbits' secret has changed.
     """
     text = _decrypted(encrypted, urlsafe=False)
     if text is None:
@@ -59,10 +59,10 @@ def decrypt_identity(encrypted: str) -> PrivateKey:
 
 
 def is_private_endpoint(ws_id: str) -> bool:
-    """Whether `ws_id` is the encrypted name of the endpoint.
+    """Return whether `ws_id` is the encrypted name of the endpoint.
 
-    Clients build it in both alphabets of base64, and some append a slash, which is also
-    a character of one of them.
+    Clients use both base64 alphabets, and some append a slash, which is also a
+    character of one of them.
     """
     return any(
         _decrypted(candidate, urlsafe) == PUBLIC_ENDPOINT
@@ -75,16 +75,16 @@ def is_private_endpoint(ws_id: str) -> bool:
 def _decrypted(text: str, urlsafe: bool) -> str | None:
     try:
         return decrypt_internal_message(text, urlsafe=urlsafe)
-    except Exception:  # noqa: BLE001  # whatever it raises, it is not our endpoint
+    except Exception:  # noqa: BLE001  # any error means that it is not our endpoint
         return None
 
 
 @lru_cache(maxsize=2000)
 def address_group(address: str) -> str | None:
-    """Give what connections are counted by: the address, for IPv6 its /64 network.
+    """Return the group of a connection limit: the address, for IPv6 its /64 network.
 
-    None for loopback and private addresses, which are those of reverse proxies, and for
-    what is no address.
+    None for loopback and private addresses, which belong to reverse proxies, and for an
+    invalid address.
     """
     try:
         parsed = ip_address(address)
@@ -100,7 +100,7 @@ def address_group(address: str) -> str | None:
 
 
 def accepts_information(accept: list[str]) -> bool:
-    """Whether Accept headers ask for a relay's information document (NIP-11)."""
+    """Return whether Accept headers ask for the information document (NIP-11)."""
     types = (item.split(";")[0] for header in accept for item in header.split(","))
     return any(item.strip().lower() == INFORMATION_TYPE for item in types)
 
@@ -108,10 +108,10 @@ def accepts_information(accept: list[str]) -> bool:
 def uninterrupted(
     work: Callable[Parameters, Coroutine[Any, Any, Result]],
 ) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
-    """Make a coroutine function work to its end, also where its caller is cancelled.
+    """Decorate a coroutine function so that it completes even if it is cancelled.
 
-    The cancellation comes through afterwards. What is cancelled within a transaction
-    leaves SQLite locked, for everybody and for good.
+    The cancellation is raised afterwards. A transaction that is cancelled half-way
+    leaves SQLite locked for everybody.
     """
 
     @wraps(work)

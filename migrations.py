@@ -20,7 +20,7 @@ async def m002_create_config_table(db: Connection) -> None:
 
 
 async def m003_update_config_table(db: Connection) -> None:
-    """Give each configuration an owner."""
+    """Add an owner to each configuration."""
     await db.execute("ALTER TABLE nostrclient.config RENAME COLUMN json_data TO extra")
     await db.execute(
         "ALTER TABLE nostrclient.config ADD COLUMN owner_id TEXT DEFAULT 'admin'"
@@ -28,9 +28,9 @@ async def m003_update_config_table(db: Connection) -> None:
 
 
 async def m004_relay_roles(db: Connection) -> None:
-    """Let a relay be only read from, or only written to, or be switched off.
+    """Add the switches for reading and writing, and switch all relays on.
 
-    Before, `active` was stored as it came and looked at by nobody: all were in use.
+    Before, `active` was stored but ignored, so all relays were in use.
     """
     await db.execute("UPDATE nostrclient.relays SET active = true")
     for column in ("read", "write"):
@@ -40,7 +40,7 @@ async def m004_relay_roles(db: Connection) -> None:
 
 
 async def m005_outbox(db: Connection) -> None:
-    """Add the events that are vouched for and that no relay, or not every one, has.
+    """Add the outbox: queued events, and accepted ones with pending copies.
 
     `published_at` is in microseconds since 1970; `owed` is a JSON list of relay URLs.
     """

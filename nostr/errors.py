@@ -1,22 +1,22 @@
-"""What can be wrong with input, as one small tree of errors.
+"""The errors for invalid input.
 
-Each is a `ValueError`, so a caller that knows nothing of this package can still
-catch it. `str(error)` is one readable line without any of the offending input: fit
-to follow `invalid: ` in an OK, CLOSED or NOTICE message (NIP-01), and safe to log.
-The names say what is invalid; an Error at their end (N818) would add nothing.
+Each is a `ValueError`, so that other extensions can catch it without importing it.
+`str(error)` is one readable line without any of the invalid input. It can follow
+`invalid: ` in an OK, CLOSED or NOTICE message (NIP-01) and is safe to log. The names
+say what is invalid, so they do without the suffix Error (N818).
 """
 
 
 class NostrError(ValueError):
-    """Something that came from outside is not what the protocol asks for."""
+    """Input from outside does not follow the protocol."""
 
 
 class InvalidMessage(NostrError):  # noqa: N818
-    """A message, or a part of one, cannot be read."""
+    """A message, or a part of one, is invalid."""
 
 
 class DisputedMessage(InvalidMessage):
-    """JSON that other readers take, and understand in one way or the other."""
+    """JSON that other parsers accept but do not all read alike."""
 
 
 class InvalidEvent(NostrError):  # noqa: N818
@@ -24,4 +24,4 @@ class InvalidEvent(NostrError):  # noqa: N818
 
 
 class InvalidKey(NostrError):  # noqa: N818
-    """A public or private key is not one, in bytes, hex or bech32 (NIP-19)."""
+    """A public or private key is invalid, in bytes, hex or bech32 (NIP-19)."""

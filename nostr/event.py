@@ -1,4 +1,4 @@
-"""Events: to build and sign (`Event`), and received ones that hold (`SignedEvent`).
+"""Events: `Event` to build and sign, `SignedEvent` for received and checked ones.
 
 NIP-01 defines the fields, the serialisation, the id and the kind ranges.
 """
@@ -32,7 +32,7 @@ TAG_VALUE_BYTES = 60
 
 
 class EventKind(IntEnum):
-    """The kinds that upstream's helper classes have names for."""
+    """The kinds that the earlier extension's helper classes name."""
 
     SET_METADATA = 0
     TEXT_NOTE = 1
@@ -45,11 +45,11 @@ class EventKind(IntEnum):
 class SignedEvent(NamedTuple):
     """A received event whose structure, id and signature have been checked.
 
-    `text` is its JSON exactly as received, to be forwarded. It is written anew only
-    where the original says more, or says it otherwise, than the signature covers:
-    see `from_json`. `expiration` is in Unix seconds (NIP-40), `None` for never.
-    `memory_bytes` is roughly what it takes, twenty times its text where all of that is
-    tags; worked out once, as everything that keeps events asks for it.
+    `text` is the JSON as received, to be forwarded. It is serialised anew only if the
+    original contains more than the signature covers, or spells it differently: see
+    `from_json`. `expiration` is in Unix seconds (NIP-40), None for never.
+    `memory_bytes` estimates the memory of the event: up to twenty times its text if it
+    consists of tags. It is computed once, because every queue needs it.
     """
 
     id: str
@@ -72,19 +72,19 @@ class SignedEvent(NamedTuple):
 
     @classmethod
     def from_json(cls, obj: object, text: str) -> "SignedEvent":
-        """Check an event that `decode_json` has decoded already from `text`.
+        """Check an event that `decode_json` has decoded from `text`.
 
-        `decode_json`, because an object with a duplicate key means one thing to the
-        reader that takes the first and another to the one that takes the last.
+        Use `decode_json`, because parsers disagree about duplicate keys: some take the
+        first value and some the last.
 
-        Strict where readers differ, since one relay's objection costs all clients
-        the connection they share: hex in lower case, integers that are integers,
-        and no empty tag: NIP-01 wants one string or more, and the relays built
-        on rust-nostr and strfry refuse it.
+        The check is strict where parsers differ, because a relay that objects closes
+        the connection all clients share. Hex is lower case, integers are integers, and
+        no tag is empty: NIP-01 asks for one string or more, and strfry and relays built
+        on rust-nostr refuse empty tags.
 
-        Lenient in one place. Clients do publish events with fields of their own, and
-        relays do accept them, dropping the rest. So does this: `text` is then
-        written anew from the seven fields, and nothing unsigned travels.
+        The check is lenient in one place. Clients publish events with fields of their
+        own, and relays accept them and drop the extra fields. So do we: `text` is then
+        serialised anew from the seven fields, and nothing unsigned is forwarded.
 
         Raises `InvalidEvent`.
         """
@@ -120,7 +120,7 @@ class SignedEvent(NamedTuple):
         if not verify_signature(pubkey_bytes, digest.digest(), sig_bytes):
             raise InvalidEvent("the signature is wrong")
 
-        # "-0" is an integer to Python and a float to others. Only 0 can be it.
+        # "-0" is an integer in Python, a float elsewhere. Only 0 can be spelled so.
         if len(obj) > len(_FIELDS) or (not (created_at and kind) and "-0" in text):
             text = _encode_json({name: obj[name] for name in _FIELDS})
         expiration = _expiration(tags)
@@ -129,7 +129,7 @@ class SignedEvent(NamedTuple):
 
     @property
     def is_ephemeral(self) -> bool:
-        """Whether relays pass it on without storing it (20000-29999)."""
+        """Whether relays forward it without storing it (20000-29999)."""
         return 20000 <= self.kind < 30000
 
     @property
@@ -144,10 +144,10 @@ class SignedEvent(NamedTuple):
 
     @property
     def address(self) -> str | None:
-        """What a newer version shares with it: `kind:pubkey:d`, as in an `a` tag.
+        """The address that all versions share: `kind:pubkey:d`, as in an `a` tag.
 
-        The part `d` is empty for a replaceable event, and for an addressable one
-        without a `d` tag. `None` for an event that nothing replaces.
+        `d` is empty for a replaceable event and for an addressable one without a `d`
+        tag. None for an event that cannot be replaced.
         """
         if self.is_addressable:
             return f"{self.kind}:{self.pubkey}:{_tag_value(self.tags, 'd') or ''}"
@@ -161,16 +161,16 @@ class SignedEvent(NamedTuple):
         return any(tag[0] == "-" for tag in self.tags)
 
     def is_expired(self, now: float) -> bool:
-        """Tell whether `now`, in Unix seconds, is past its expiration (NIP-40)."""
+        """Return whether it has expired at `now`, in Unix seconds (NIP-40)."""
         return self.expiration is not None and self.expiration <= now
 
 
 @dataclass
 class Event:
-    """An event to build, sign and publish, with upstream's names for its fields.
+    """An event to build, sign and publish, with the earlier extension's field names.
 
-    `created_at` is in Unix seconds, the present unless given. All fields may change
-    until the event is signed; `id` always speaks for their present values.
+    `created_at` is in Unix seconds and defaults to the present. All fields may change
+    until the event is signed; `id` is computed from their current values.
     """
 
     content: str | None = None
@@ -219,7 +219,7 @@ class Event:
 
     @property
     def id(self) -> str:
-        """The id of the event as it stands. Raises `InvalidEvent` if incomplete."""
+        """The id of the event as it is now. Raises `InvalidEvent` if incomplete."""
         if self.public_key is None:
             raise InvalidEvent("the event has no pubkey")
         if self.created_at is None:
@@ -239,7 +239,7 @@ class Event:
         self.tags.append(["e", event_id])
 
     def verify(self) -> bool:
-        """Tell whether the signature is the author's. Never raises."""
+        """Return whether the signature is the author's. Never raises."""
         public_key = _from_hex(self.public_key, 32)
         signature = _from_hex(self.signature, 64)
         if public_key is None or signature is None:
@@ -251,7 +251,7 @@ class Event:
         return verify_signature(public_key, event_id, signature)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the event as it goes into JSON. Raises `InvalidEvent` if unsigned."""
+        """Return the event as JSON types. Raises `InvalidEvent` if unsigned."""
         if self.signature is None:
             raise InvalidEvent("the event is not signed")
         return {
@@ -273,8 +273,8 @@ class Event:
 class EncryptedDirectMessage(Event):
     """A direct message of kind 4 (NIP-04), which NIP-17 has since superseded.
 
-    The text goes in as `cleartext_content`, or as `content` on construction;
-    `PrivateKey.encrypt_dm` or `sign_event` puts the encrypted one into `content`.
+    Pass the text as `cleartext_content`, or as `content` to the constructor.
+    `PrivateKey.encrypt_dm` or `sign_event` stores the encrypted text in `content`.
     """
 
     recipient_pubkey: str | None = None
@@ -303,9 +303,9 @@ class EncryptedDirectMessage(Event):
 def decode_json(text: str) -> Any:
     """Decode JSON from a relay or a client.
 
-    Stricter than `json.loads`: no duplicate key in any object, no NaN or Infinity.
-    Raises `InvalidMessage`, also for what would exhaust the interpreter, of these
-    `DisputedMessage` for what other readers take.
+    Stricter than `json.loads`: no object has a duplicate key, and no NaN or Infinity.
+    Raises `InvalidMessage`, also for input that would exhaust the interpreter, and its
+    subclass `DisputedMessage` for JSON that other parsers accept.
     """
     try:
         return _DECODER.decode(text)
@@ -320,10 +320,10 @@ def decode_json(text: str) -> Any:
 
 
 def verify_signature(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Tell whether a signature is good (BIP-340); False also for a bad public key.
+    """Return whether a signature is valid (BIP-340); False for an invalid public key.
 
     `public_key` has 32 bytes, `message` is the 32 bytes of an event's id, and
-    `signature` has 64. The GIL is released meanwhile.
+    `signature` has 64 bytes. The GIL is released during the check.
     """
     if len(public_key) != 32 or len(message) != 32 or len(signature) != 64:
         return False
@@ -335,17 +335,17 @@ def verify_signature(public_key: bytes, message: bytes, signature: bytes) -> boo
 
 @lru_cache(maxsize=_KNOWN_AUTHORS)
 def _x_only(public_key: bytes) -> coincurve.PublicKeyXOnly:
-    """Find the point of a public key; most events are of a few authors."""
+    """Return the point of a public key; cached, as most events have few authors."""
     return coincurve.PublicKeyXOnly(public_key)
 
 
 def _serialize(
     pubkey: str, created_at: int, kind: int, tags: object, content: str
 ) -> bytes:
-    """Serialise as `json.dumps` would, at a fifth of the cost. See `Event.serialize`.
+    """Serialise as `json.dumps` does, at a fifth of the cost. See `Event.serialize`.
 
-    The two integers must be checked already. `encode_basestring` refuses whatever
-    is not a string, which saves a check of its own for each string of each tag.
+    The caller has checked the two integers. `encode_basestring` raises for anything but
+    a string, so the strings of the tags need no check of their own.
     """
     if not isinstance(tags, list):
         raise InvalidEvent("tags is not an array")
@@ -378,7 +378,7 @@ def _is_integer(value: object) -> bool:
 
 
 def _without_tuples(tags: object) -> object:
-    """Turn the tuples some callers build tags of into lists."""
+    """Return the tags with tuples, which some callers use, turned into lists."""
     if not isinstance(tags, list | tuple):
         return tags
     return [list(tag) if isinstance(tag, tuple) else tag for tag in tags]
@@ -392,12 +392,12 @@ def _from_hex(text: object, size: int) -> bytes | None:
         raw = bytes.fromhex(text)
     except ValueError:
         return None
-    # `fromhex` also reads capitals and skips spaces.
+    # `fromhex` also accepts capitals and spaces.
     return raw if raw.hex() == text else None
 
 
 def _tag_value(tags: Sequence[Sequence[str]], name: str) -> str | None:
-    """Return the value of the first tag of that name, "" where it has none."""
+    """Return the value of the first tag of that name, "" if that tag has no value."""
     for tag in tags:
         if tag[0] == name:
             return tag[1] if len(tag) > 1 else ""
@@ -413,7 +413,7 @@ def _memory_bytes(tags: Sequence[Sequence[str]], text: str) -> int:
 def _expiration(tags: Sequence[Sequence[str]]) -> int | None:
     """Return the first `expiration` that is a decimal integer (NIP-40).
 
-    One beyond any date a clock will show counts as none.
+    A number of 20 digits or more counts as none: no clock will ever reach it.
     """
     for tag in tags:
         if tag[0] == "expiration" and len(tag) > 1:

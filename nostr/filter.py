@@ -1,4 +1,4 @@
-"""Filters of NIP-01: validate them once, then ask whether an event matches."""
+"""Filters (NIP-01): validate them once, then match events against them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .event import SignedEvent
 
 MAX_KIND = 65535
 MAX_INTEGER = 2**53
-FEW_TAGS = 16  # so few are walked faster than they are sorted
-MAX_DEPTH = 16  # of what a key we do not know holds
+FEW_TAGS = 16  # up to here a loop is faster than building an index
+MAX_DEPTH = 16  # of the value of an unknown key
 
 _HEX_DIGITS = frozenset("0123456789abcdef")
 _HEX_LISTS = ("ids", "authors")
@@ -20,10 +20,10 @@ _INTEGERS = ("since", "until", "limit")
 
 
 class TagValues:
-    """The values of an event's tags by their name, found in one walk, once needed.
+    """The values of an event's tags, indexed by name on first use.
 
-    Without it, an event of ten thousands of tags and a few filters that name each
-    letter would keep a relay's thread busy for minutes.
+    Without the index, an event with tens of thousands of tags and a few filters that
+    name every letter would occupy a relay's thread for minutes.
     """
 
     def __init__(self, event: SignedEvent) -> None:
@@ -31,7 +31,7 @@ class TagValues:
         self._by_name: dict[str, set[str]] | None = None
 
     def hold(self, name: str, values: frozenset[str]) -> bool:
-        """Whether a tag of this name has one of these values."""
+        """Return whether a tag of this name has one of these values."""
         if len(self._tags) <= FEW_TAGS:
             return any(
                 len(tag) > 1 and tag[0] == name and tag[1] in values
@@ -52,9 +52,9 @@ class TagValues:
 class Filter(NamedTuple):
     """One validated filter of a REQ.
 
-    `json` is the filter as the client wrote it and is what relays are sent, unknown
-    keys such as NIP-50's `search` included. The other fields are what events are
-    compared with; None means that the filter does not speak of it.
+    `json` is the filter as the client wrote it, and is what relays are sent. It
+    includes unknown keys, such as `search` (NIP-50). Events are matched against the
+    other fields; None means that the filter does not have this key.
     """
 
     json: dict[str, Any]
@@ -67,9 +67,9 @@ class Filter(NamedTuple):
     tags: tuple[tuple[str, frozenset[str]], ...]
 
     def matches(self, event: SignedEvent, tags: TagValues | None = None) -> bool:
-        """Whether the event matches, as NIP-01 says (`limit` plays no part).
+        """Return whether the event matches (NIP-01); `limit` plays no part.
 
-        Where many filters are asked about one event, they share its `tags`.
+        `tags` may be shared between filters that are matched against one event.
         """
         if self.kinds is not None and event.kind not in self.kinds:
             return False
@@ -87,7 +87,7 @@ class Filter(NamedTuple):
         return all(tags.hold(name, values) for name, values in self.tags)
 
     def replaced(self, **changes: Any) -> dict[str, Any]:
-        """Give the filter's JSON with some keys changed; None removes a key."""
+        """Return the filter's JSON with some keys changed; None removes a key."""
         changed = dict(self.json)
         for key, value in changes.items():
             if value is None:
@@ -97,9 +97,9 @@ class Filter(NamedTuple):
         return changed
 
     def changed(self, **changes: int | None) -> Filter:
-        """Give the filter with another `since`, `until` or `limit`; None for none.
+        """Return the filter with another `since`, `until` or `limit`; None removes it.
 
-        They are not validated: it is meant for numbers of our own.
+        The numbers are not validated, so pass only numbers of our own.
         """
         json = self.replaced(**changes)
         return self._replace(
@@ -110,13 +110,13 @@ class Filter(NamedTuple):
         )
 
     def only_kind(self, kind: int) -> Filter:
-        """Give the filter restricted to one kind."""
+        """Return the filter, restricted to one kind."""
         return self._replace(json=self.replaced(kinds=[kind]), kinds=frozenset((kind,)))
 
     def halves(self) -> list[Filter]:
-        """Give two filters that together match the same; none where there are not.
+        """Return two filters that together match the same events, or an empty list.
 
-        The longest of its lists is cut in two. A `limit` then holds for each half.
+        The longest list of the filter is cut in two. `limit` then holds for each half.
         """
         keys = ["ids", "authors", "kinds", *(f"#{name}" for name, _ in self.tags)]
         sizes = [(len(self.json.get(key, ())), key) for key in keys]
@@ -132,8 +132,8 @@ class Filter(NamedTuple):
 def parse_filter(value: object) -> Filter | None:
     """Validate one filter of a REQ or COUNT (NIP-01).
 
-    Gives None for a filter with an empty list: it can match nothing. Raises
-    `InvalidMessage` where a relay would be right to refuse the filter.
+    Return None for a filter with an empty list, because it matches nothing. Raises
+    `InvalidMessage` for a filter that a relay may refuse.
     """
     if not isinstance(value, dict):
         raise InvalidMessage("a filter must be a JSON object")
@@ -150,7 +150,7 @@ def parse_filter(value: object) -> Filter | None:
         elif key.startswith("#"):
             if len(key) != 2:
                 _check_unknown(key, item)
-                continue  # not a tag filter of NIP-01; relays make of it what they will
+                continue  # not a tag filter of NIP-01; relays decide what it means
             _check_tag_list(key, item)
             tags.append((key[1], frozenset(item)))
         else:
@@ -172,9 +172,9 @@ def parse_filter(value: object) -> Filter | None:
 
 
 def parse_filters(values: Sequence[object]) -> tuple[Filter, ...]:
-    """Validate the filters of a REQ or COUNT, leaving out those that match nothing.
+    """Validate the filters of a REQ or COUNT and drop those that match nothing.
 
-    Raises `InvalidMessage` where there is no filter at all or a malformed one.
+    Raises `InvalidMessage` if there is no filter or an invalid one.
     """
     if not values:
         raise InvalidMessage("at least one filter is needed")
@@ -185,7 +185,7 @@ def parse_filters(values: Sequence[object]) -> tuple[Filter, ...]:
 def matches_any(
     filters: Sequence[Filter], event: SignedEvent, tags: TagValues | None = None
 ) -> bool:
-    """Whether any of the filters matches the event; `tags` as in `Filter.matches`."""
+    """Return whether any filter matches the event; `tags` as in `Filter.matches`."""
     tags = tags or TagValues(event)
     for filter_ in filters:  # noqa: SIM110  # `any` takes twice as long
         if filter_.matches(event, tags):
@@ -232,7 +232,7 @@ def _check_integer(key: str, item: object) -> None:
 
 
 def _check_unknown(key: str, item: object) -> None:
-    """Let pass what any JSON reader takes; a relay may drop us for anything else."""
+    """Check that every JSON parser reads the value alike; relays drop us otherwise."""
     if key == "search" and not isinstance(item, str):
         raise InvalidMessage("'search' must be a string")
     if not _is_unicode(key) or not _is_plain(item, MAX_DEPTH):
@@ -242,7 +242,7 @@ def _check_unknown(key: str, item: object) -> None:
 def _is_unicode(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can express
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""When a relay sends so much garbage that it is better left alone for a while."""
+"""Decides when a relay sends too many invalid messages and has to be paused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .settings import Settings
 
 
 class GarbageMeter:
-    """Judges a relay by its latest messages. Instants are those of `clock.now`."""
+    """Rates a relay by its latest messages. Instants are those of `clock.now`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -17,16 +17,16 @@ class GarbageMeter:
         self._bad = 0
 
     def good(self) -> None:
-        """Note a message that was in order."""
+        """Count a valid message."""
         if self._bad or len(self._sample) < self._settings.garbage_sample:
             self._note(False)
 
     def bad(self, now: float) -> bool:
-        """Note a message that was garbage; tells whether that was too much.
+        """Count an invalid message; return whether that was too many.
 
-        Too much is more than `garbage_messages` within the window that are also more
-        than half of the sample; while fewer messages came on this connection than a
-        sample holds, of all of them. Who begins with garbage gets no credit of 100.
+        Too many are more than `garbage_messages` within the window that are also more
+        than half of the sample. Until a full sample has arrived, the ratio is taken
+        over the messages received so far.
         """
         self._note(True)
         self._times.append(now)

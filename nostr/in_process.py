@@ -1,4 +1,4 @@
-"""What subscriptions opened in this process get: queues, for code that polls them."""
+"""Queues for the subscriptions of other extensions, which poll them."""
 
 from __future__ import annotations
 
@@ -36,51 +36,51 @@ class EndOfStoredEventsMessage(NamedTuple):
 
 
 class ByteLimit:
-    """Keeps what waits for somebody who may never come below a number of bytes.
+    """Keeps a queue that nobody may ever empty below a number of bytes.
 
-    Others take from the front of the same list as they please, so that it is counted
-    anew, once in a while.
+    Other code removes items from the front of the same list at any time. So the bytes
+    are counted again once in a while.
     """
 
-    def __init__(self, most_bytes: int = 64 * MIB) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int = 64 * MIB) -> None:
+        self._max_bytes = max_bytes
         self._added = 0
 
     def added(
         self, text: str, events: list[EventMessage] | deque[EventMessage]
     ) -> None:
-        """Drop the oldest where, with the one just added, they are too much."""
+        """Drop the oldest events if the one just added is too much."""
         self._added += sys.getsizeof(text)
-        if self._added < self._most_bytes // 8:
+        if self._added < self._max_bytes // 8:
             return
         self._added = 0
         sizes = [sys.getsizeof(item.event) for item in list(events)]
         total = sum(sizes)
         for size in sizes:
-            if total <= self._most_bytes:
+            if total <= self._max_bytes:
                 return
             total -= size
-            with suppress(IndexError):  # somebody took it just now
+            with suppress(IndexError):  # other code removed it just now
                 del events[0]
 
 
 class InProcessQueues:
     """The consumer of subscriptions opened in this process: three bounded queues.
 
-    The oldest are dropped first where nobody takes them. `subscription_ids` gives the
-    id under which other code knows a subscription, by ours.
+    The oldest items are dropped first. `subscription_ids` maps our ids to those that
+    the other extensions chose.
     """
 
-    def __init__(self, most: int = 10_000) -> None:
-        self.events: deque[EventMessage] = deque(maxlen=most)
-        self.notices: deque[NoticeMessage] = deque(maxlen=most)
-        self.eose_notices: deque[EndOfStoredEventsMessage] = deque(maxlen=most)
+    def __init__(self, max_items: int = 10_000) -> None:
+        self.events: deque[EventMessage] = deque(maxlen=max_items)
+        self.notices: deque[NoticeMessage] = deque(maxlen=max_items)
+        self.eose_notices: deque[EndOfStoredEventsMessage] = deque(maxlen=max_items)
         self.subscription_ids: dict[str, str] = {}
         self._bound = ByteLimit()
         self.wake: Callable[[], None] | None = None
 
     def put(self, item: Delivery) -> None:
-        """Take a delivery."""
+        """Add a delivery to its queue."""
         if isinstance(item, Notice):
             self.notices.append(NoticeMessage(item.message, item.relay_url))
         elif isinstance(item, Delivered | Eose):

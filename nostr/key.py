@@ -28,7 +28,7 @@ class PublicKey:
     __slots__ = ("raw_bytes",)
 
     def __init__(self, raw_bytes: bytes) -> None:
-        """Take the 32 bytes of a key. Raises `InvalidKey` if they are not one."""
+        """Check and store the 32 bytes of a key. Raises `InvalidKey`."""
         raw_bytes = _exactly_32_bytes("public key", raw_bytes)
         try:
             coincurve.PublicKeyXOnly(raw_bytes)
@@ -43,7 +43,7 @@ class PublicKey:
 
     @classmethod
     def from_npub(cls, npub: str) -> "PublicKey":
-        """Read the form that people exchange (NIP-19). Raises `InvalidKey`."""
+        """Read an `npub` (NIP-19). Raises `InvalidKey`."""
         return cls(_from_bech32("npub", npub))
 
     def hex(self) -> str:
@@ -55,7 +55,7 @@ class PublicKey:
         return _to_bech32("npub", self.raw_bytes)
 
     def verify_signed_message_hash(self, message_hash: str, sig: str) -> bool:
-        """Tell whether `sig` signs `message_hash`, both in hex. Never raises."""
+        """Return whether `sig` signs `message_hash`, both in hex. Never raises."""
         try:
             hash_bytes, sig_bytes = bytes.fromhex(message_hash), bytes.fromhex(sig)
         except (TypeError, ValueError):
@@ -75,12 +75,12 @@ class PublicKey:
 
 
 class PrivateKey:
-    """A private key, and what its owner does with it."""
+    """A private key: signs events, encrypts and decrypts messages."""
 
     __slots__ = ("_public_key", "_secret")
 
     def __init__(self, raw_secret: bytes | None = None) -> None:
-        """Take 32 secret bytes, or make a new key. Raises `InvalidKey`."""
+        """Store 32 secret bytes, or generate a new key. Raises `InvalidKey`."""
         if raw_secret is None:
             key = coincurve.PrivateKey()
         else:
@@ -99,7 +99,7 @@ class PrivateKey:
 
     @classmethod
     def from_nsec(cls, nsec: str) -> "PrivateKey":
-        """Read the form that people keep (NIP-19). Raises `InvalidKey`."""
+        """Read an `nsec` (NIP-19). Raises `InvalidKey`."""
         return cls(_from_bech32("nsec", nsec))
 
     @property
@@ -109,7 +109,7 @@ class PrivateKey:
 
     @property
     def public_key(self) -> PublicKey:
-        """The key by which others know its owner."""
+        """The public key that belongs to it."""
         return self._public_key
 
     def hex(self) -> str:
@@ -131,10 +131,10 @@ class PrivateKey:
         return key.sign_schnorr(bytes(message_hash)).hex()
 
     def sign_event(self, event: Event) -> None:
-        """Sign an event, which receives its author and its signature.
+        """Set the event's author and signature.
 
-        A direct message is encrypted first if it is not yet. Raises `InvalidEvent`
-        if the event is incomplete or names another author: no one would accept it.
+        A direct message is encrypted first if necessary. Raises `InvalidEvent` if the
+        event is incomplete or names another author.
         """
         public_key = self._public_key.hex()
         if event.public_key not in (None, public_key):
@@ -147,8 +147,8 @@ class PrivateKey:
     def compute_shared_secret(self, public_key_hex: str) -> bytes:
         """Return the x coordinate shared with another key, not hashed (NIP-04).
 
-        Raises `InvalidKey`. OpenSSL does it in constant time; coincurve could
-        only multiply, which takes longer for some secrets than for others.
+        Raises `InvalidKey`. OpenSSL computes it in constant time; coincurve's
+        multiplication takes longer for some secrets than for others.
         """
         other = PublicKey.from_hex(public_key_hex)
         curve = ec.SECP256K1()
@@ -177,8 +177,8 @@ class PrivateKey:
     def decrypt_message(self, encoded_message: str, public_key_hex: str) -> str:
         """Decrypt a text from the owner of a public key (NIP-04).
 
-        Raises `InvalidKey`, and `InvalidMessage` for a text that is malformed or
-        was encrypted for others. NIP-04 has no seal: a wrong key may go unnoticed.
+        Raises `InvalidKey`, and `InvalidMessage` for a text that is malformed or was
+        encrypted for others. NIP-04 has no checksum: a wrong key may go unnoticed.
         """
         content, separator, iv_text = encoded_message.partition("?iv=")
         if not separator:
@@ -193,7 +193,7 @@ class PrivateKey:
         unpadder = padding.PKCS7(128).unpadder()
         try:
             return (unpadder.update(padded) + unpadder.finalize()).decode()
-        except ValueError:  # bad padding or bad UTF-8: not told apart, on purpose
+        except ValueError:  # on purpose the same for bad padding and bad UTF-8
             raise InvalidMessage("the text cannot be decrypted with this key") from None
 
     def encrypt_dm(self, dm: EncryptedDirectMessage) -> None:
@@ -235,10 +235,10 @@ class PrivateKey:
 
 
 def mine_vanity_key(prefix: str | None = None, suffix: str | None = None) -> PrivateKey:
-    """Make keys until one has an `npub` that begins or ends as wished.
+    """Generate keys until an `npub` has this prefix and suffix; return that key.
 
-    `prefix` follows `npub1`. Every letter takes 32 times longer. Raises
-    `InvalidKey` for a wish that no `npub` can fulfil.
+    `prefix` follows `npub1`. Every letter takes 32 times longer. Raises `InvalidKey` if
+    no `npub` can have them.
     """
     if prefix is None and suffix is None:
         raise InvalidKey("a prefix or a suffix is needed")

@@ -1,7 +1,7 @@
-"""What clients and relays say, as small immutable types: parse and encode (NIP-01).
+"""The messages of clients and relays, as immutable types: parse and encode (NIP-01).
 
-Event text is taken out of its message unchanged and put into the next one unchanged; it
-is never serialised again.
+An event's text is copied from the received message into the sent one. It is never
+serialised again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .event import decode_json
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
-# Prefixes of OK and CLOSED messages after which asking again is pointless. The rest of
-# them, and messages without a prefix, may well be different in a minute.
+# Prefixes of OK and CLOSED messages after which a retry is pointless. Other prefixes,
+# and messages without one, are transient.
 FINAL_PREFIXES = frozenset(
     (
         "auth-required",
@@ -52,7 +52,7 @@ _RELAY_EVENT = re.compile(r'\s*\[\s*"EVENT"\s*,\s*"([^"\\]*)"\s*,\s*(?=\{)')
 
 
 class ClientEvent(NamedTuple):
-    """EVENT from a client: publish this. `event_id` is what the client calls it."""
+    """EVENT from a client; `event_id` is the unchecked id that it wrote."""
 
     event_id: str
     text: str
@@ -82,16 +82,16 @@ ClientMessage = ClientEvent | ClientReq | ClientClose | ClientAuth
 
 
 class RelayEvent(NamedTuple):
-    """EVENT from a relay; nothing about the event was checked yet."""
+    """EVENT from a relay; the event is not checked yet."""
 
     wire_id: str
     text: str
 
 
 class EventHead:
-    """What stands before the event in a relay's EVENTs for one subscription.
+    """The text before the event in a relay's EVENTs for one subscription.
 
-    Most relays write it the same way each time, and many EVENTs in a row.
+    Most relays write it the same way each time, so it can be compared, not parsed.
     """
 
     __slots__ = ("_length", "_text", "wire_id")
@@ -102,7 +102,7 @@ class EventHead:
         self._length = len(self._text) - 1
 
     def event_text(self, text: str) -> str | None:
-        """Give the event's text; None where the message begins otherwise."""
+        """Return the event's text, or None if the message begins differently."""
         if text.startswith(self._text) and text.endswith("]"):
             return text[self._length : -1]
         return None
@@ -178,10 +178,10 @@ def decode(text: str) -> list[Any]:
 
 
 def parse_client_message(text: str) -> ClientMessage:
-    """Parse what a client sent.
+    """Parse a client's message.
 
-    Raises `InvalidMessage` where it is so wrong that only a NOTICE can answer it: an
-    EVENT without a string id, a REQ without a string for its subscription id.
+    Raises `InvalidMessage` if only a NOTICE can answer it, for example an EVENT without
+    a string id or a REQ without a string as its subscription id.
     """
     message = decode(text)
     verb = message[0]
@@ -206,7 +206,7 @@ def parse_client_message(text: str) -> ClientMessage:
 def _event_text(text: str, message: list[Any]) -> str:
     head = _CLIENT_EVENT.match(text)
     tail = text.rstrip()
-    if len(message) != 2:  # refused, as this is no event
+    if len(message) != 2:  # not an event, so it will be refused
         return json.dumps(message[1:])
     if head is None:  # "\u0045VENT"
         return json.dumps(message[1])
@@ -214,13 +214,13 @@ def _event_text(text: str, message: list[Any]) -> str:
 
 
 def find_name(text: str) -> tuple[str, str] | None:
-    """Find how a client's message that is a `DisputedMessage` is to be answered.
+    """Return the verb and id of the answer to a client's `DisputedMessage`.
 
-    Whoever sent it waits for `("OK", event id)` or `("CLOSED", subscription id)`. None
-    for what has no name, or turns out not to be JSON.
+    That is `("OK", event id)` or `("CLOSED", subscription id)`, or None if the message
+    has no id or is not JSON.
     """
     try:
-        # Any number will do for a number; to convert a long one is what Python refuses.
+        # Python refuses to convert very long numbers; their length serves as well.
         message = json.loads(text, parse_int=len, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
@@ -237,7 +237,7 @@ def _no_constant(name: str) -> None:
 
 
 def glimpse_name(text: str) -> tuple[str, str] | None:
-    """Find how a client's message is to be answered without parsing it."""
+    """Return the verb and id of the answer to a message, without parsing it."""
     if event_id := find_event_id(text):
         return "OK", event_id
     if subscription_id := find_subscription_id(text):
@@ -246,25 +246,25 @@ def glimpse_name(text: str) -> tuple[str, str] | None:
 
 
 def find_event_id(text: str) -> str | None:
-    """Find the event's id in an EVENT too large to be parsed."""
+    """Return the event's id in an EVENT that is too large to parse."""
     found = _EVENT_ID.search(text) if _CLIENT_EVENT.match(text) else None
     return found.group(1) if found else None
 
 
 def find_subscription_id(text: str) -> str | None:
-    """Find the subscription id in a REQ or COUNT too large to be parsed."""
+    """Return the subscription id in a REQ or COUNT that is too large to parse."""
     found = _SUBSCRIPTION_ID.match(text)
     return found.group(1) if found else None
 
 
 def find_wire_id(head: str) -> str | None:
-    """Find the subscription id in the beginning of a relay's EVENT."""
+    """Return the subscription id in the beginning of a relay's EVENT."""
     found = _RELAY_EVENT.match(head)
     return found.group(1) if found else None
 
 
 def parse_relay_message(text: str) -> RelayMessage:
-    """Parse what a relay sent. Raises `InvalidMessage`."""
+    """Parse a relay's message. Raises `InvalidMessage`."""
     head = _RELAY_EVENT.match(text)
     if head is not None:
         if not text.endswith("]"):
@@ -299,8 +299,8 @@ def _is_complete(hints: Sequence[object]) -> bool | None:
 
 
 def _is_challenge(text: str) -> bool:
-    # It is signed and sent back: no more than a challenge can need, and no half of a
-    # surrogate pair, of which no event can be made.
+    # We sign it and send it back. So it must be short, and without half of a surrogate
+    # pair, which no event may contain.
     return len(text) <= MAX_CHALLENGE_CHARACTERS and text.isprintable()
 
 
@@ -309,7 +309,7 @@ def _text(rest: Sequence[object]) -> str:
 
 
 def printable(text: str, characters: int = MAX_REASON_CHARACTERS) -> str:
-    """Give what a relay said as one bounded line without control characters."""
+    """Return a relay's text as one bounded line without control characters."""
     shown = text[:characters]
     if shown.isprintable():
         return shown
@@ -320,13 +320,13 @@ def printable(text: str, characters: int = MAX_REASON_CHARACTERS) -> str:
 
 
 def prefix(message: str) -> str:
-    """Give the machine-readable part of an OK or CLOSED message, "" if it has none."""
+    """Return the machine-readable part of an OK or CLOSED message, or ""."""
     found = _PREFIX.match(message)
     return found.group(1) if found else ""
 
 
 def is_final(message: str) -> bool:
-    """Whether a refusal with this message will be the same when asked again."""
+    """Return whether a refusal with this message is final: a retry is useless."""
     return prefix(message) in FINAL_PREFIXES
 
 
@@ -336,14 +336,14 @@ def speaks_of_rate(notice: str) -> bool:
 
 
 def most_telling(messages: Sequence[str]) -> str:
-    """Give the refusal that says most: final before transient, then most frequent."""
+    """Return the most telling refusal: final before transient, then most frequent."""
     final = [message for message in messages if is_final(message)]
     candidates = final or list(messages)
     return max(candidates, key=candidates.count) if candidates else ""
 
 
 def with_prefix(message: str, otherwise: str = "error") -> str:
-    """Give a message that begins with a prefix, as NIP-01 asks of OK and CLOSED."""
+    """Return the message with a prefix, as NIP-01 asks of OK and CLOSED."""
     if prefix(message):
         return message
     return f"{otherwise}: {message}" if message else f"{otherwise}: no reason given"
@@ -355,10 +355,10 @@ def encode(*parts: object) -> str:
 
 
 def encode_event(event_text: str) -> str:
-    """Encode an EVENT to a relay round the event's unchanged text."""
+    """Encode an EVENT to a relay around the event's unchanged text."""
     return f'["EVENT",{event_text}]'
 
 
 def event_head(subscription_id: str) -> str:
-    """Encode what stands before the event's text in an EVENT to a client."""
+    """Encode the text before the event in an EVENT to a client."""
     return f'["EVENT",{json.dumps(subscription_id)},'

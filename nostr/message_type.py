@@ -1,8 +1,8 @@
-"""The first word of each message, under the names other extensions know."""
+"""The message types, under the names that other extensions use."""
 
 
 class ClientMessageType:
-    """What a client may send to a relay (NIP-01, NIP-42, NIP-45)."""
+    """Message types that a client sends to a relay (NIP-01, NIP-42, NIP-45)."""
 
     EVENT = "EVENT"
     REQUEST = "REQ"
@@ -12,7 +12,7 @@ class ClientMessageType:
 
 
 class RelayMessageType:
-    """What a relay may send to a client (NIP-01, NIP-42, NIP-45)."""
+    """Message types that a relay sends to a client (NIP-01, NIP-42, NIP-45)."""
 
     EVENT = "EVENT"
     NOTICE = "NOTICE"
@@ -24,7 +24,7 @@ class RelayMessageType:
 
     @staticmethod
     def is_valid(type: str) -> bool:  # noqa: A002  (upstream's parameter name)
-        """Tell whether a relay may begin a message with this word."""
+        """Return whether this is a type of message that a relay sends."""
         return type in _RELAY_MESSAGE_TYPES
 
 

@@ -1,10 +1,10 @@
-"""A rate with bursts, for what clients may send and for what relays are sent."""
+"""Rate limits with bursts, for messages from clients and to relays."""
 
 from __future__ import annotations
 
 
 class TokenBucket:
-    """So many tokens a second, saved up to a bound; full at first.
+    """Token bucket: refills at `per_second`, holds at most `burst`, starts full.
 
     Instants are those of `clock.now`.
     """
@@ -16,9 +16,9 @@ class TokenBucket:
         self._filled_at = now
 
     def take(self, now: float, tokens: float = 1) -> bool:
-        """Take tokens; False, and none is taken, where there are not as many.
+        """Remove tokens and return True, or return False if there are too few.
 
-        More than the bound of a burst are never asked for.
+        A request for more than `burst` tokens counts as one for `burst`.
         """
         self._fill(now)
         wanted = min(tokens, self._burst)
@@ -28,7 +28,7 @@ class TokenBucket:
         return True
 
     def next_at(self, now: float, tokens: float = 1) -> float:
-        """Give the instant at which so many tokens will be there."""
+        """Return the instant at which so many tokens will be available."""
         self._fill(now)
         wanted = min(tokens, self._burst)
         if self._tokens >= wanted:

@@ -1,4 +1,4 @@
-"""One spelling for each relay URL."""
+"""Relay URLs: validation and normal form."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _HALF_A_PAIR = re.compile(r"[\ud800-\udfff]")
 
 
 def normalize_relay_url(url: str) -> str:
-    """Give the one spelling under which a relay is known.
+    """Return the normal form of a relay's URL.
 
-    Lower-case scheme and host, no default port, no trailing slash; path and query stay.
-    Raises `InvalidMessage` with a reason an operator understands where the URL is not
-    one of a relay: another scheme, no host, credentials, a fragment, a bad port.
+    The scheme and the host become lower case; a default port and a trailing slash are
+    removed; path and query stay. Raises `InvalidMessage`, with a reason for the
+    operator, for another scheme, credentials, a fragment, no host or an invalid port.
     """
     text = url.strip()
     if len(text) > 2048:
@@ -54,7 +54,7 @@ def normalize_relay_url(url: str) -> str:
 
 
 def known_relay_url(url: str) -> str:
-    """Give a stored URL as the relay manager spells it; what is none stays as it is."""
+    """Return the normal form of a stored URL, or the text itself if it is invalid."""
     try:
         return normalize_relay_url(url)
     except InvalidMessage:
@@ -69,6 +69,6 @@ def _normalize_host(host: str) -> str:
     except UnicodeError as error:
         raise InvalidMessage("relay URL has a host that is no valid name") from error
     name = name.lower()
-    if not _NAME.fullmatch(name):  # IDNA turns some letters into spaces and worse
+    if not _NAME.fullmatch(name):  # IDNA maps some letters to spaces and symbols
         raise InvalidMessage("relay URL has a host that is no valid name")
     return name

@@ -114,7 +114,7 @@ def test_g2_what_nobody_takes_is_bounded() -> None:
     from nostrclient.router import NostrRouter
     from nostrclient.tasks import MOST_PER_SUBSCRIPTION, keep_event
 
-    queues = InProcessQueues(most=2)
+    queues = InProcessQueues(max_items=2)
     assert queues.events.maxlen == queues.notices.maxlen == 2
     try:
         for number in range(MOST_PER_SUBSCRIPTION + 5):
