@@ -95,7 +95,7 @@ class Link:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def pass_proxy(self, proxy: Proxy, target: Target) -> Steps[None]:
-        """Have a SOCKS5 proxy connect to the relay."""
+        """Ask a SOCKS5 proxy to connect to the relay."""
         self.stage = self.PROXY
         steps = socks.connect(proxy, target.host, target.port)
         try:
