@@ -320,7 +320,7 @@ class Conversation:
     def _handle(self, received: message.RelayMessage, now: float, wall: float) -> None:
         relay, session, owner = self._relay, self._session, self._owner
         if isinstance(received, message.RelayEose):
-            relay.counters.request_finished(received.wire_id, now, wall)
+            relay.counters.request_finished(received.wire_id, now)
             # The hint is about one wire: it holds for a subscription that has no other.
             ask = session.find_subscription(received.wire_id)
             alone = ask is not None and len(ask.wires) == 1 and ask.fetch is None

@@ -42,6 +42,15 @@ class AuthState(Enum):
     REFUSED = "refused"
 
 
+class Service(Enum):
+    """Whether the relay serves us, by its latest answers: for events, or requests."""
+
+    UNKNOWN = "unknown"  # nothing was answered, and nothing waits for long
+    WORKS = "works"
+    REFUSED = "refused"
+    UNANSWERED = "unanswered"
+
+
 class Refusal(NamedTuple):
     """The latest message with a prefix, and when it came (Unix seconds)."""
 
@@ -55,6 +64,9 @@ class RelayCounters:
 
     `accepted` includes what the relay had already (`duplicate:`). A request is
     *unanswered* when neither EOSE nor CLOSED came within `patience` seconds.
+
+    `publishing` follows the latest answers to events. `receiving` works from the first
+    EOSE of a connection on: a relay that closes one subscription still serves others.
     """
 
     figures: Figures = field(default_factory=Figures)
@@ -68,14 +80,14 @@ class RelayCounters:
     auth_message: str = ""
     last_refusals: dict[str, Refusal] = field(default_factory=dict)
     last_closed: dict[str, Refusal] = field(default_factory=dict)
-    accepted_at: float | None = None
-    refused_at: float | None = None
-    finished_at: float | None = None
-    closed_at: float | None = None
     up_seconds: float = 0
+    publishing: Service = Service.UNKNOWN
+    receiving: Service = Service.UNKNOWN
     _events: dict[str, float] = field(default_factory=dict)
     _requests: dict[str, float] = field(default_factory=dict)
     _ticked_at: float | None = None
+    _answered_at: float = float("-inf")
+    _finished_here: int = 0
 
     @property
     def waiting_events(self) -> int:
@@ -87,25 +99,13 @@ class RelayCounters:
         """How many requests on this connection still wait for their first answer."""
         return len(self._requests)
 
-    @property
-    def refuses_events(self) -> bool:
-        """Whether the latest answer to an event was a refusal."""
-        return self.refused_at is not None and (
-            self.accepted_at is None or self.accepted_at < self.refused_at
-        )
-
-    @property
-    def closes_requests(self) -> bool:
-        """Whether the latest answer to a request was CLOSED."""
-        return self.closed_at is not None and (
-            self.finished_at is None or self.finished_at < self.closed_at
-        )
-
     # The connection
 
     def opened(self, now: float) -> None:
         """A connection begins."""
         self.auth, self.auth_message = AuthState.NOT_ASKED, ""
+        self.receiving = Service.UNKNOWN
+        self._finished_here = 0
         self._events.clear()
         self._requests.clear()
         self._ticked_at = now
@@ -122,12 +122,17 @@ class RelayCounters:
         if self._ticked_at is not None:
             self.up_seconds += now - self._ticked_at
             self._ticked_at = now
+        oldest = next(iter(self._events.values()), now)
+        if now - oldest >= self.patience and self._answered_at < oldest:
+            self.publishing = Service.UNANSWERED
         while self._requests:
             wire_id, sent_at = next(iter(self._requests.items()))
             if now - sent_at < self.patience:
                 return
             del self._requests[wire_id]
             self.unanswered += 1
+            if not self._finished_here:
+                self.receiving = Service.UNANSWERED
 
     def authenticating(self, state: AuthState, message: str = "") -> None:
         """The relay asked for AUTH, or answered it."""
@@ -146,13 +151,15 @@ class RelayCounters:
         sent_at = self._events.pop(event_id, None)
         if sent_at is not None:
             self.figures.answer.observe(now - sent_at)
+        self._answered_at = now
         name = _known(message)
         if accepted or name == "duplicate":
             self.accepted += 1
-            self.accepted_at = wall
+            self.publishing = Service.WORKS
             return
         self.refused[name] += 1
-        self.refused_at = wall
+        if name != "invalid":  # that is about the event, not about us
+            self.publishing = Service.REFUSED
         self.last_refusals[name] = Refusal(message, wall)
 
     # Requests
@@ -165,21 +172,23 @@ class RelayCounters:
         elif verb == "CLOSE":
             self._requests.pop(_wire_id(rest), None)
 
-    def request_finished(self, wire_id: str, now: float, wall: float) -> None:
+    def request_finished(self, wire_id: str, now: float) -> None:
         """The relay sent EOSE; only the first one of a request counts."""
         sent_at = self._requests.pop(wire_id, None)
         if sent_at is None:
             return
         self.figures.stored.observe(now - sent_at)
         self.finished += 1
-        self.finished_at = wall
+        self._finished_here += 1
+        self.receiving = Service.WORKS
 
     def request_closed(self, wire_id: str, message: str, wall: float) -> None:
         """The relay sent CLOSED, before its EOSE or later."""
         self._requests.pop(wire_id, None)
         name = _known(message)
         self.closed[name] += 1
-        self.closed_at = wall
+        if not self._finished_here and name != "invalid":
+            self.receiving = Service.REFUSED
         self.last_closed[name] = Refusal(message, wall)
 
 

@@ -8,6 +8,7 @@ from nostrclient.nostr.relay_counters import (
     OTHER,
     AuthState,
     RelayCounters,
+    Service,
 )
 
 WALL = 1_790_000_000
@@ -51,13 +52,55 @@ def test_i2_refused_events_are_counted_by_prefix_with_the_last_words(
     assert counters.last_refusals[OTHER].message == "made-up: words"
 
 
-def test_i2_relay_refuses_events_until_it_accepts_one(counters: RelayCounters) -> None:
-    seen = [counters.refuses_events]
+def services(counters: RelayCounters) -> tuple[Service, Service]:
+    return counters.publishing, counters.receiving
+
+
+def test_i1_relay_that_refuses_events_serves_again_once_it_accepts_one(
+    counters: RelayCounters,
+) -> None:
+    assert services(counters) == (Service.UNKNOWN, Service.UNKNOWN)
+    answer(counters, False, "invalid: this event", 1)  # others may be fine
+    assert services(counters)[0] is Service.UNKNOWN
     answer(counters, False, "blocked: you", 1)
-    seen.append(counters.refuses_events)
+    assert services(counters) == (Service.REFUSED, Service.UNKNOWN)
     answer(counters, True, "", 2)
-    seen.append(counters.refuses_events)
-    assert seen == [False, True, False]
+    assert services(counters) == (Service.WORKS, Service.UNKNOWN)
+
+
+def test_i1_relay_that_answers_no_event_does_not_serve(
+    counters: RelayCounters,
+) -> None:
+    answer(counters, True, "", 1)
+    counters.event_sent("silent", 2)
+    counters.tick(16)
+    assert services(counters)[0] is Service.WORKS
+    counters.tick(17)
+    assert services(counters)[0] is Service.UNANSWERED
+    counters.event_sent("other", 18)
+    counters.event_answered("other", True, "", 19, WALL)  # it lost one, no more
+    counters.tick(40)
+    assert services(counters)[0] is Service.WORKS
+
+
+def test_i1_relay_that_serves_one_request_may_close_others(
+    counters: RelayCounters,
+) -> None:
+    counters.sent(encode("REQ", "a", {}), 1)
+    counters.request_closed("a", "auth-required: who are you", WALL)
+    assert services(counters)[1] is Service.REFUSED
+    counters.sent(encode("REQ", "b", {}), 2)
+    counters.request_finished("b", 3)
+    counters.request_closed("c", "error: too many", WALL)
+    counters.sent(encode("REQ", "d", {}), 4)
+    counters.tick(30)
+    assert services(counters)[1] is Service.WORKS
+    counters.lost(31)
+    counters.opened(32)
+    assert services(counters)[1] is Service.UNKNOWN
+    counters.sent(encode("REQ", "e", {}), 33)
+    counters.tick(60)
+    assert services(counters)[1] is Service.UNANSWERED
 
 
 def test_i2_requests_are_counted_by_their_answer(counters: RelayCounters) -> None:
@@ -65,22 +108,18 @@ def test_i2_requests_are_counted_by_their_answer(counters: RelayCounters) -> Non
         counters.sent(encode("REQ", name, {"kinds": [1]}), 1)
     counters.sent(encode("COUNT", "n", {}), 1)
     assert counters.waiting_requests == 4
-    counters.request_finished("a", 3, WALL)
-    counters.request_finished("a", 4, WALL)  # of a refresh nobody sent
+    counters.request_finished("a", 3)
+    counters.request_finished("a", 4)  # of a refresh nobody sent
     counters.request_closed("b", "rate-limited: slow down", WALL + 1)
     counters.sent(encode("CLOSE", "c"), 5)
     assert (counters.finished, counters.unanswered) == (1, 0)
     assert counters.closed == {"rate-limited": 1}
-    assert counters.closes_requests
     assert counters.figures.stored.total == 2
     counters.tick(15.9)
     assert counters.unanswered == 0
     counters.tick(16)
     assert counters.unanswered == 1
     assert counters.waiting_requests == 0
-    counters.sent(encode("REQ", "e", {}), 17)
-    counters.request_finished("e", 18, WALL + 2)
-    assert not counters.closes_requests
 
 
 def test_i2_a_new_connection_begins_without_pending_answers(
