@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .models import Relay, RelayStatus, Status
+from .nostr.figures import Figures
 from .services import Endpoint
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Sample(NamedTuple):
-    """A number, and the one label that tells it from others of its name."""
+    """A number, and the labels that tell it from others of its name."""
 
     value: float
-    label: str = ""
-    text: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    suffix: str = ""
 
 
 class Metric(NamedTuple):
@@ -25,21 +26,38 @@ class Metric(NamedTuple):
     name: str
     help: str
     samples: list[Sample]
+    is_histogram: bool = False
 
     def lines(self) -> Iterator[str]:
-        """Give its lines of the text format."""
+        """Yield its lines of the text format."""
         name = f"nostrclient_{self.name}"
         kind = "counter" if name.endswith("_total") else "gauge"
         yield f"# HELP {name} {self.help}"
-        yield f"# TYPE {name} {kind}"
-        for value, label, text in self.samples:
-            labels = f'{{{label}="{_escaped(text)}"}}' if label else ""
-            yield f"{name}{labels} {value}"
+        yield f"# TYPE {name} {'histogram' if self.is_histogram else kind}"
+        for value, labels, suffix in self.samples:
+            written = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
+            yield f"{name}{suffix}{f'{{{written}}}' if written else ''} {value}"
 
 
-def exposition(status: Status, relays: list[Relay], endpoints: list[Endpoint]) -> str:
-    """Write all numbers in the text format."""
-    metrics = [*_of_all(status), *_of_relays(relays), *_of_endpoints(endpoints)]
+class Measured(NamedTuple):
+    """Everything that Prometheus reads, at one instant."""
+
+    status: Status
+    relays: list[Relay]
+    endpoints: list[Endpoint]
+    figures: Figures
+    version: str
+    started_at: float
+
+
+def exposition(measured: Measured) -> str:
+    """Return all numbers in the text format."""
+    metrics = [
+        *_of_all(measured),
+        *_of_figures(measured.figures),
+        *_of_relays(measured.relays),
+        *_of_endpoints(measured.endpoints),
+    ]
     return "".join(f"{line}\n" for metric in metrics for line in metric.lines())
 
 
@@ -48,15 +66,42 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _of_all(status: Status) -> Iterator[Metric]:
+def _of_all(measured: Measured) -> Iterator[Metric]:
+    status = measured.status
+    version = Sample(1, (("version", measured.version),))
+    yield Metric("build_info", "The version that runs.", [version])
     for name, text, value in (
-        ("relays", "Relays that are known.", status.relays),
+        (
+            "start_time_seconds",
+            "When this code was loaded, in Unix seconds.",
+            measured.started_at,
+        ),
+        (
+            "can_publish",
+            "Whether a connected relay accepts events.",
+            int(status.can_publish),
+        ),
+        (
+            "can_receive",
+            "Whether a connected relay serves requests.",
+            int(status.can_receive),
+        ),
+        (
+            "relays",
+            "Configured relays, switched off ones included.",
+            status.relays,
+        ),
         ("relays_connected", "Relays that are connected.", status.relays_connected),
         ("subscriptions", "Subscriptions that are open.", status.subscriptions),
         (
             "outbox_waiting_events",
             "Events that no relay has accepted yet.",
             status.outbox_waiting,
+        ),
+        (
+            "outbox_oldest_timestamp_seconds",
+            "When the oldest waiting event was published, in Unix seconds; 0: none.",
+            status.outbox_oldest_at or 0,
         ),
         (
             "outbox_undeliverable_events_total",
@@ -75,8 +120,52 @@ def _of_relays(relays: list[Relay]) -> Iterator[Metric]:
                 continue  # stored, but not used
             value = number(relay, relay.status)
             if value is not None:
-                samples.append(Sample(value, "relay", relay.url))
+                samples.append(Sample(value, (("relay", relay.url),)))
         yield Metric(f"relay_{name}", text, samples)
+    for name, label, text, numbers in _RELAY_RESULTS:
+        yield Metric(
+            f"relay_{name}",
+            text,
+            [
+                Sample(value, (("relay", relay.url), (label, key)))
+                for relay in relays
+                if relay.url is not None and relay.status is not None
+                for key, value in numbers(relay.status).items()
+            ],
+        )
+
+
+def _of_figures(figures: Figures) -> Iterator[Metric]:
+    for name, text, histogram in (
+        (
+            "event_discovery_seconds",
+            "From an event's created_at to its delivery to a client.",
+            figures.discovery,
+        ),
+        (
+            "event_processing_seconds",
+            "From the arrival of events to the client's socket, per burst.",
+            figures.processing,
+        ),
+        ("ok_seconds", "From an EVENT to the relay's OK.", figures.answer),
+        ("eose_seconds", "From a REQ to the relay's EOSE.", figures.stored),
+    ):
+        bounds = [*(f"{bound:g}" for bound in histogram.bounds), "+Inf"]
+        buckets = zip(bounds, histogram.cumulative(), strict=True)
+        samples = [Sample(n, (("le", bound),), "_bucket") for bound, n in buckets]
+        samples += [
+            Sample(histogram.total, (), "_sum"),
+            Sample(histogram.count, (), "_count"),
+        ]
+        yield Metric(name, text, samples, is_histogram=True)
+    yield Metric(
+        "events_recovered_total",
+        "Events that only a replay, a refresh or a page brought.",
+        [
+            Sample(count, (("by", way.value),))
+            for way, count in figures.recovered.items()
+        ],
+    )
 
 
 def _round_trip_seconds(relay: Relay, status: RelayStatus) -> float | None:
@@ -134,7 +223,7 @@ _RELAY_NUMBERS: tuple[tuple[str, str, _RelayNumber], ...] = (
     ),
     (
         "errors_total",
-        "What went wrong with the relay.",
+        "Connection and protocol errors of the relay.",
         lambda _, status: status.error_counter,
     ),
     (
@@ -152,13 +241,74 @@ _RELAY_NUMBERS: tuple[tuple[str, str, _RelayNumber], ...] = (
         "Subscriptions open on the relay.",
         lambda _, status: status.num_subscriptions,
     ),
+    (
+        "connected_seconds_total",
+        "How long the relay was connected.",
+        lambda _, status: status.connected_seconds,
+    ),
+    (
+        "unanswered_events",
+        "Events sent on this connection that the relay has not answered.",
+        lambda _, status: status.num_unanswered_events,
+    ),
+    (
+        "authenticated",
+        "Whether the relay accepted our AUTH on this connection.",
+        lambda _, status: int(status.auth == "accepted"),
+    ),
+)
+
+
+def _events(status: RelayStatus) -> dict[str, int]:
+    return {"accepted": status.num_accepted_events} | status.refused_events
+
+
+def _requests(status: RelayStatus) -> dict[str, int]:
+    return {
+        "eose": status.num_finished_requests,
+        "closed": sum(status.closed_requests.values()),
+        "timeout": status.num_unanswered_requests,
+    }
+
+
+_RelayResults = Callable[[RelayStatus], dict[str, int]]
+_RELAY_RESULTS: tuple[tuple[str, str, str, _RelayResults], ...] = (
+    (
+        "answered_events_total",
+        "result",
+        "The relay's answers to events: accepted, or the prefix of the refusal.",
+        _events,
+    ),
+    (
+        "requests_total",
+        "result",
+        "Requests to the relay, by their answer: eose, closed or timeout.",
+        _requests,
+    ),
+    (
+        "closed_requests_total",
+        "prefix",
+        "Requests that the relay closed, by the prefix of its reason.",
+        lambda status: status.closed_requests,
+    ),
 )
 
 
 def _of_endpoints(endpoints: list[Endpoint]) -> Iterator[Metric]:
     for name, text, number in _ENDPOINT_NUMBERS:
-        samples = [Sample(number(item), "endpoint", item.name) for item in endpoints]
+        samples = [
+            Sample(number(item), (("endpoint", item.name),)) for item in endpoints
+        ]
         yield Metric(f"endpoint_{name}", text, samples)
+    yield Metric(
+        "endpoint_refused_connections_total",
+        "Connections of clients that were refused, by reason.",
+        [
+            Sample(count, (("endpoint", item.name), ("reason", reason)))
+            for item in endpoints
+            for reason, count in item.refused_connections.items()
+        ],
+    )
 
 
 _ENDPOINT_NUMBERS: tuple[tuple[str, str, Callable[[Endpoint], float]], ...] = (

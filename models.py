@@ -125,6 +125,56 @@ class RelayStatus(ApiModel):
         default=None, description="What it says of itself (NIP-11), null until it did"
     )
     asks_who_we_are: bool = Field(default=False, description="It sent AUTH (NIP-42)")
+    down_since: int | None = Field(
+        default=None,
+        description="Unix seconds at which it was lost, null while it is connected",
+    )
+    connected_seconds: float = Field(
+        default=0, description="Seconds it was connected since nostrclient started"
+    )
+    num_accepted_events: int = Field(
+        default=0, description="Events it accepted, or had already"
+    )
+    refused_events: dict[str, int] = Field(
+        default={},
+        description="Events it refused, by the prefix of its OK; `other` without one",
+        example={"blocked": 3, "rate-limited": 40},
+    )
+    refusals: list[LogEntry] = Field(
+        default=[], description="Its last words for each prefix, newest first"
+    )
+    num_unanswered_events: int = Field(
+        default=0, description="Events sent on this connection that it did not answer"
+    )
+    num_finished_requests: int = Field(
+        default=0, description="Requests it answered with EOSE"
+    )
+    closed_requests: dict[str, int] = Field(
+        default={},
+        description="Requests it closed, by the prefix of its CLOSED",
+        example={"auth-required": 2},
+    )
+    closings: list[LogEntry] = Field(
+        default=[], description="Its last words for each prefix, newest first"
+    )
+    num_unanswered_requests: int = Field(
+        default=0, description="Requests it answered neither with EOSE nor CLOSED"
+    )
+    auth: Literal["not_asked", "no_key", "sent", "accepted", "refused"] = Field(
+        default="not_asked", description="How far AUTH is on this connection (NIP-42)"
+    )
+    auth_message: str = Field(default="", description="Why it refused AUTH")
+    publishing: Literal["unknown", "works", "refused", "unanswered"] = Field(
+        default="unknown", description="Whether it takes events, by its latest answers"
+    )
+    receiving: Literal["unknown", "works", "refused", "unanswered"] = Field(
+        default="unknown", description="Whether it serves requests, on this connection"
+    )
+    limits: dict[str, int] = Field(
+        default={},
+        description="What we keep to: its NIP-11 document's limits, and learned ones",
+        example={"max_subscriptions": 20},
+    )
 
 
 class RelayUrl(ApiModel):
@@ -187,6 +237,38 @@ class RelayUpdate(ApiModel):
     )
 
 
+class Delay(ApiModel):
+    """A duration, of the latest 500."""
+
+    median: float = Field(description="Seconds", example=0.4)
+    p95: float = Field(description="Seconds; one of 20 takes longer", example=2.5)
+
+
+class Figures(ApiModel):
+    """How fast and how complete nostrclient works, since its code was loaded."""
+
+    discovery: Delay | None = Field(
+        default=None, description="From an event's `created_at` to its delivery"
+    )
+    processing: Delay | None = Field(
+        default=None, description="From its arrival to the client's socket"
+    )
+    recovered: dict[str, int] = Field(
+        description="Events that were only found by asking again, by how",
+        example={"reconnect": 3, "refresh": 0, "page": 120, "reconciliation": 0},
+    )
+    success: float | None = Field(
+        default=None,
+        description="Share of the requests to relays that were answered with EOSE",
+        example=0.995,
+    )
+    uptime: float | None = Field(
+        default=None,
+        description="Share of the time that switched on relays were connected",
+        example=0.98,
+    )
+
+
 class Status(ApiModel):
     """Whether Nostr works, in numbers that any user may see."""
 
@@ -197,6 +279,19 @@ class Status(ApiModel):
     outbox_waiting: int = Field(description="Events no relay has accepted yet")
     outbox_undeliverable: int = Field(
         description="Events that were queued and that no relay took, since the start"
+    )
+    outbox_oldest_at: int | None = Field(
+        default=None,
+        description="Unix seconds at which the oldest waiting event was published",
+    )
+    can_publish: bool = Field(
+        default=False, description="Whether any connected relay takes events"
+    )
+    can_receive: bool = Field(
+        default=False, description="Whether any connected relay serves requests"
+    )
+    figures: Figures | None = Field(
+        default=None, description="How fast and how complete it works"
     )
 
 

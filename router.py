@@ -7,6 +7,7 @@ something, takes all of it and sends it. Nothing here polls.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -56,6 +57,13 @@ class Traffic:
 
 
 _departed = {True: Traffic(), False: Traffic()}
+
+
+refused_connections: dict[str, Counter[str]] = {
+    "public": Counter(),
+    "private": Counter(),
+}
+"""Connections that were refused, by endpoint and a reason of few words."""
 
 
 def traffic(*, is_public: bool) -> Traffic:

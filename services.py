@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .crud import get_config, get_relays
 from .models import (
     Client,
+    Delay,
+    Figures,
     LogEntry,
     Relay,
     RelayInformation,
@@ -19,10 +21,18 @@ from .models import (
 )
 from .nostr import clock
 from .nostr import relay as nostr_relay
+from .nostr.figures import Histogram
 from .nostr.information import RelayInformation as ToldInformation
+from .nostr.relay_counters import Refusal, RelayCounters, Service
 from .nostr.relay_url import known_relay_url
 from .nostr.settings import SETTINGS
-from .router import Traffic, all_routers, nostr_client, traffic
+from .router import (
+    Traffic,
+    all_routers,
+    nostr_client,
+    refused_connections,
+    traffic,
+)
 
 
 async def relays() -> list[Relay]:
@@ -84,9 +94,45 @@ def _relay(
             round_trips_ms=[round(1000 * seconds, 2) for seconds in relay.round_trips],
             information=_information(relay.information),
             asks_who_we_are=relay.asks_who_we_are,
+            down_since=_down_since(relay),
+            limits={
+                name: limit
+                for name, limit in relay.limits._asdict().items()
+                if isinstance(limit, int)
+            },
+            **_counts(relay.counters),
         ),
         ping=relay.ping,
     )
+
+
+def _down_since(relay: nostr_relay.Relay) -> int | None:
+    if relay.connected or relay.down_since is None:
+        return None
+    return int(clock.wall() - clock.now() + relay.down_since)
+
+
+def _counts(counters: RelayCounters) -> dict[str, Any]:
+    return {
+        "connected_seconds": round(counters.up_seconds),
+        "num_accepted_events": counters.accepted,
+        "refused_events": dict(counters.refused),
+        "refusals": _latest(counters.last_refusals),
+        "num_unanswered_events": counters.waiting_events,
+        "num_finished_requests": counters.finished,
+        "closed_requests": dict(counters.closed),
+        "closings": _latest(counters.last_closed),
+        "num_unanswered_requests": counters.unanswered,
+        "auth": counters.auth.value,
+        "auth_message": counters.auth_message,
+        "publishing": counters.publishing.value,
+        "receiving": counters.receiving.value,
+    }
+
+
+def _latest(refusals: dict[str, Refusal]) -> list[LogEntry]:
+    found = sorted(refusals.copy().values(), key=lambda item: -item.at)
+    return [LogEntry(text=item.message, at=int(item.at)) for item in found]
 
 
 def _information(told: ToldInformation | None) -> RelayInformation | None:
@@ -188,6 +234,7 @@ class Endpoint(NamedTuple):
     clients: int
     waiting_bytes: int
     traffic: Traffic
+    refused_connections: dict[str, int]
 
 
 def endpoints() -> list[Endpoint]:
@@ -198,7 +245,8 @@ def endpoints() -> list[Endpoint]:
         mine = [client for client in present if client.endpoint == name]
         waiting = sum(client.waiting_bytes for client in mine)
         total = traffic(is_public=name == "public")
-        found.append(Endpoint(name, len(mine), waiting, total))
+        refused = dict(refused_connections[name])
+        found.append(Endpoint(name, len(mine), waiting, total, refused))
     return found
 
 
@@ -212,7 +260,73 @@ def status() -> Status:
         subscriptions=manager.subscription_count,
         outbox_waiting=manager.waiting_count,
         outbox_undeliverable=manager.undeliverable_count,
+        outbox_oldest_at=_oldest_at(),
+        can_publish=can_publish(),
+        can_receive=can_receive(),
+        figures=figures(),
     )
+
+
+def _oldest_at() -> int | None:
+    published = [
+        item.published_at for item in nostr_client.relay_manager.waiting_events()
+    ]
+    if not published:
+        return None
+    return int(clock.wall() - clock.now() + min(published))
+
+
+SERVING = (Service.UNKNOWN, Service.WORKS)
+
+
+def can_publish() -> bool:
+    """Return whether a connected relay takes events, as far as it was tried."""
+    return any(
+        relay.write and relay.counters.publishing in SERVING for relay in _connected()
+    )
+
+
+def can_receive() -> bool:
+    """Return whether a connected relay serves requests, as far as it was tried."""
+    return any(
+        relay.read and relay.counters.receiving in SERVING for relay in _connected()
+    )
+
+
+def _connected() -> list[nostr_relay.Relay]:
+    manager = nostr_client.relay_manager
+    return [
+        relay
+        for url, relay in list(manager.relays.items())
+        if relay.connected and manager.is_active(url)
+    ]
+
+
+def figures() -> Figures:
+    """Return how fast and how complete everything works."""
+    measured = nostr_client.relay_manager.message_pool.figures
+    counters = [
+        relay.counters for relay in list(nostr_client.relay_manager.relays.values())
+    ]
+    finished = sum(item.finished for item in counters)
+    failed = sum(item.closed.total() + item.unanswered for item in counters)
+    return Figures(
+        discovery=_delay(measured.discovery),
+        processing=_delay(measured.processing),
+        recovered={way.value: count for way, count in measured.recovered.items()},
+        success=_share(finished, finished + failed),
+    )
+
+
+def _delay(histogram: Histogram) -> Delay | None:
+    median, p95 = histogram.quantile(0.5), histogram.quantile(0.95)
+    if median is None or p95 is None:
+        return None
+    return Delay(median=round(median, 4), p95=round(p95, 4))
+
+
+def _share(part: float, whole: float) -> float | None:
+    return round(part / whole, 4) if whole else None
 
 
 async def settings() -> list[Setting]:

@@ -6,10 +6,13 @@ import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import JSONResponse, Response
+from lnbits.core.models import Account
 from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import urlsafe_short_hash
 
 from . import services
+from .access import check_signed_in, is_admin
 from .crud import (
     add_relay,
     delete_relay,
@@ -61,10 +64,27 @@ nostrclient_api_router = APIRouter(responses=REFUSED)
 
 
 @nostrclient_api_router.get(
-    "/api/v1/relays", dependencies=[Depends(check_admin)], summary="List the relays"
+    "/api/v1/relays",
+    summary="List the relays",
+    response_model=list[Relay],
 )
+async def api_list_relays(
+    account: Account = Depends(check_signed_in),
+) -> list[Relay] | Response:
+    """List all relays, those that other extensions added included.
+
+    A user who is no admin gets `url` and `connected` of each and nothing else.
+    """
+    relays = await api_get_relays()
+    if await is_admin(account):
+        return relays
+    return JSONResponse(
+        [{"url": relay.url, "connected": bool(relay.connected)} for relay in relays]
+    )
+
+
 async def api_get_relays() -> list[Relay]:
-    """List all relays, those that other extensions added included."""
+    """Return all relays, those that other extensions added included."""
     return await services.relays()
 
 

@@ -17,7 +17,7 @@ from .helpers import (
 )
 from .models import Config
 from .nostr.information import own_document
-from .router import NostrRouter, all_routers, nostr_client
+from .router import NostrRouter, all_routers, nostr_client, refused_connections
 
 HUMAN_PAGE = """<!doctype html>
 <html lang="en">
@@ -76,6 +76,9 @@ async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
     refusal = await _refusal(ws_id, is_public, address)
     if refusal is not None:
         logger.debug(f"WebSocket refused: {refusal}")
+        # Without the address: a metric has no label for each of them.
+        reason = refusal.partition(" from ")[0]
+        refused_connections["public" if is_public else "private"][reason] += 1
         await websocket.close()
         return
     await NostrRouter(websocket, is_public=is_public, address=address).run()

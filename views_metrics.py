@@ -1,11 +1,13 @@
-"""The numbers for Prometheus, and who may read them."""
+"""What robots read: the numbers for Prometheus and the health, and who may."""
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
+from pathlib import Path
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Security
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from lnbits.core.crud import get_account
 from lnbits.core.models import Account
 from lnbits.decorators import (
@@ -17,8 +19,15 @@ from lnbits.decorators import (
 )
 
 from . import services
-from .metrics import CONTENT_TYPE, exposition
+from .metrics import CONTENT_TYPE, Measured, exposition
 from .models import NOT_ALLOWED
+from .nostr import clock
+from .router import nostr_client
+
+VERSION = str(
+    json.loads(Path(__file__).with_name("config.json").read_text())["version"]
+)
+STARTED_AT = clock.wall()
 
 nostrclient_metrics_router = APIRouter()
 
@@ -64,5 +73,35 @@ async def _owner(request: Request, api_key: str) -> Account:
 )
 async def api_get_metrics() -> Response:
     """Give the numbers of the status, the relays and the endpoints to Prometheus."""
-    text = exposition(services.status(), await services.relays(), services.endpoints())
+    text = exposition(
+        Measured(
+            status=services.status(),
+            relays=await services.relays(),
+            endpoints=services.endpoints(),
+            figures=nostr_client.relay_manager.message_pool.figures,
+            version=VERSION,
+            started_at=STARTED_AT,
+        )
+    )
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+
+@nostrclient_metrics_router.head("/api/v1/health", include_in_schema=False)
+@nostrclient_metrics_router.get(
+    "/api/v1/health",
+    summary="Return whether Nostr works",
+    response_class=PlainTextResponse,
+    responses={
+        200: {"description": "Events can be published and received"},
+        503: {
+            "description": "They cannot",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+        422: {"description": "Never: it takes nothing"},
+    },
+)
+async def api_get_health() -> PlainTextResponse:
+    """Return one word, for uptime monitors; needs no login."""
+    if services.can_publish() and services.can_receive():
+        return PlainTextResponse("ok")
+    return PlainTextResponse("unavailable", HTTPStatus.SERVICE_UNAVAILABLE)

@@ -88,7 +88,7 @@ class Figures:
         Only events that were created while their subscription was open have a discovery
         delay. A clock that is ahead of ours makes it 0.
         """
-        if created_at >= opened:
+        if created_at >= int(opened):  # events have whole seconds
             self.discovery.observe(max(0.0, wall - created_at))
         if recovery is not None:
             self.recovered[recovery] += 1

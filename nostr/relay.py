@@ -52,6 +52,11 @@ class Relay(RelayRecord):
         """How many subscriptions are open on this relay."""
         return self._session.subscription_count
 
+    @property
+    def limits(self) -> RelayLimits:
+        """The limits we keep to on this relay, announced and learned."""
+        return self._session.limits
+
     # What others ask for
 
     def configure(self, settings: Settings) -> None:

@@ -140,8 +140,30 @@ def test_it_is_what_rest_says(
     assert given["relay_connected", relays[0].url] == 0
     assert ("relay_round_trip_seconds", relays[0].url) not in given
     assert given["relay_sent_events_total", relays[1].url] >= 1
+    assert given["relay_answered_events_total", f"{relays[1].url}accepted"] >= 1
+    assert given["relay_requests_total", f"{relays[1].url}eose"] >= 1
+    for name in ("event_discovery", "event_processing", "ok", "eose"):
+        assert given[f"{name}_seconds_count", ""] >= 1, name
+    assert given["can_publish", ""] == given["can_receive", ""] == 1
     only_here = {key[0] for key in given} - {key[0] for key in told_by_rest(lnbits)}
-    assert only_here == {
+    sometimes = {"relay_closed_requests_total", "endpoint_refused_connections_total"}
+    assert only_here - sometimes == {
+        "build_info",
+        "start_time_seconds",
+        "can_publish",
+        "can_receive",
+        "outbox_oldest_timestamp_seconds",
+        "events_recovered_total",
+        "relay_answered_events_total",
+        "relay_requests_total",
+        "relay_connected_seconds_total",
+        "relay_unanswered_events",
+        "relay_authenticated",
+        *(
+            f"{name}_seconds_{suffix}"
+            for name in ("event_discovery", "event_processing", "ok", "eose")
+            for suffix in ("bucket", "sum", "count")
+        ),
         "endpoint_connections_total",
         "endpoint_received_messages_total",
         "endpoint_sent_messages_total",

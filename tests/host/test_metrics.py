@@ -2,8 +2,9 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from nostrclient.metrics import exposition
+from nostrclient.metrics import Measured, exposition
 from nostrclient.models import Relay, RelayStatus, Status
+from nostrclient.nostr.figures import Figures, Recovery
 from nostrclient.router import Traffic
 from nostrclient.services import Endpoint
 
@@ -15,6 +16,9 @@ STATUS = Status(
     subscriptions=5,
     outbox_waiting=6,
     outbox_undeliverable=7,
+    outbox_oldest_at=8,
+    can_publish=True,
+    can_receive=False,
 )
 RELAYS = [
     Relay(
@@ -31,6 +35,14 @@ RELAYS = [
             num_owed_events=27,
             num_dropped_events=28,
             num_subscriptions=29,
+            num_accepted_events=31,
+            refused_events={"blocked": 32},
+            num_finished_requests=33,
+            closed_requests={"auth-required": 34, "other": 35},
+            num_unanswered_requests=36,
+            num_unanswered_events=37,
+            connected_seconds=38,
+            auth="accepted",
             connections=30,
             round_trips_ms=[80.0, 31.25],
         ),
@@ -44,20 +56,34 @@ RELAYS = [
     Relay(url="not used", active=True),
 ]
 ENDPOINTS = [
-    Endpoint("public", 3, 41, Traffic(42, 43, 44, 45)),
-    Endpoint("private", 1, 0, Traffic(1, 2, 3, 0)),
+    Endpoint("public", 3, 41, Traffic(42, 43, 44, 45), {"too many connections": 46}),
+    Endpoint("private", 1, 0, Traffic(1, 2, 3, 0), {}),
 ]
+
+
+def measured() -> Measured:
+    figures = Figures()
+    for seconds in (0.2, 0.7, 5000):
+        figures.discovery.observe(seconds)
+    figures.recovered[Recovery.PAGE] = 9
+    return Measured(STATUS, RELAYS, ENDPOINTS, figures, '1.2.3"', 1_790_000_000)
+
+
+def text() -> str:
+    return exposition(measured())
 
 
 def parsed() -> dict[str, dict[str, float]]:
     """Give all samples by name and label, as Prometheus' own library reads them."""
     found: dict[str, dict[str, float]] = {}
-    for family in text_string_to_metric_families(exposition(STATUS, RELAYS, ENDPOINTS)):
+    for family in text_string_to_metric_families(text()):
         assert family.documentation.endswith("."), family.name
         for sample in family.samples:
             is_counter = sample.name.endswith("_total")
-            assert family.type == ("counter" if is_counter else "gauge"), sample.name
-            label = "".join(sample.labels.values())
+            if family.type != "histogram":
+                kind = "counter" if is_counter else "gauge"
+                assert family.type == kind, sample.name
+            label = " ".join(sample.labels.values())
             numbers = found.setdefault(sample.name.removeprefix("nostrclient_"), {})
             assert label not in numbers, f"{sample.name} {label} comes twice"
             numbers[label] = sample.value
@@ -66,7 +92,43 @@ def parsed() -> dict[str, dict[str, float]]:
 
 def test_everything_is_there_under_its_name() -> None:
     down = "ws://down.example"
-    assert parsed() == {
+    found = parsed()
+    for name in ("event_discovery", "event_processing", "ok", "eose"):
+        for suffix in ("bucket", "sum", "count"):
+            assert found.pop(f"{name}_seconds_{suffix}")
+    assert found == {
+        "build_info": {'1.2.3"': 1},
+        "start_time_seconds": {"": 1_790_000_000},
+        "can_publish": {"": 1},
+        "can_receive": {"": 0},
+        "outbox_oldest_timestamp_seconds": {"": 8},
+        "events_recovered_total": {
+            "reconnect": 0,
+            "refresh": 0,
+            "page": 9,
+            "reconciliation": 0,
+        },
+        "relay_answered_events_total": {
+            f"{HOSTILE} accepted": 31,
+            f"{HOSTILE} blocked": 32,
+            f"{down} accepted": 0,
+        },
+        "relay_requests_total": {
+            f"{HOSTILE} eose": 33,
+            f"{HOSTILE} closed": 69,
+            f"{HOSTILE} timeout": 36,
+            f"{down} eose": 0,
+            f"{down} closed": 0,
+            f"{down} timeout": 0,
+        },
+        "relay_closed_requests_total": {
+            f"{HOSTILE} auth-required": 34,
+            f"{HOSTILE} other": 35,
+        },
+        "relay_unanswered_events": {HOSTILE: 37, down: 0},
+        "relay_connected_seconds_total": {HOSTILE: 38, down: 0},
+        "relay_authenticated": {HOSTILE: 1, down: 0},
+        "endpoint_refused_connections_total": {"public too many connections": 46},
         "relays": {"": 2},
         "relays_connected": {"": 1},
         "subscriptions": {"": 5},
@@ -94,9 +156,19 @@ def test_everything_is_there_under_its_name() -> None:
     }
 
 
+def test_i3_histograms_count_what_is_within_each_bound() -> None:
+    found = parsed()
+    buckets = found["event_discovery_seconds_bucket"]
+    assert buckets["0.1"] == 0
+    assert buckets["0.25"] == 1
+    assert buckets["1"] == 2
+    assert buckets["3600"] == 2
+    assert buckets["+Inf"] == found["event_discovery_seconds_count"][""] == 3
+    assert found["event_discovery_seconds_sum"][""] == 5000.9
+
+
 def test_a_relay_s_url_cannot_end_its_label() -> None:
-    text = exposition(STATUS, RELAYS, ENDPOINTS)
-    lines = [line for line in text.splitlines() if "relay.example" in line]
-    assert len(lines) == 13
+    lines = [line for line in text().splitlines() if "relay.example" in line]
+    assert len(lines) == 23
     assert all(line.startswith("nostrclient_relay_") for line in lines)
-    assert "\nnostrclient_relays 99" not in text
+    assert "\nnostrclient_relays 99" not in text()

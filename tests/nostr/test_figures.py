@@ -30,7 +30,7 @@ def test_i3_discovery_delay_is_measured_for_events_made_while_subscribed() -> No
     figures = Figures()
     figures.delivered(created_at=99, wall=110, opened=100, recovery=None)
     assert figures.discovery.count == 0  # stored before
-    figures.delivered(created_at=100, wall=103.5, opened=100, recovery=None)
+    figures.delivered(created_at=100, wall=103.5, opened=100.9, recovery=None)
     assert figures.discovery.total == 3.5
     figures.delivered(created_at=900, wall=103.5, opened=100, recovery=None)
     assert figures.discovery.count == 2
