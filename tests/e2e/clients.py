@@ -35,6 +35,7 @@ class Author:
     def __init__(self) -> None:
         self._keys = nostr_sdk.Keys.generate()
         self.pubkey = self._keys.public_key().to_hex()
+        self.nsec = self._keys.secret_key().to_bech32()
 
     def event(
         self,

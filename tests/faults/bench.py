@@ -120,9 +120,9 @@ class Bench:
         relay = self.manager.relays[url]
         wait_until(lambda: not relay.connected, "connection is lost", SECONDS, 0.01)
 
-    def client(self, name: str = "client") -> "BenchClient":
-        """Connect a client."""
-        client = BenchClient(self, name)
+    def client(self, name: str = "client", *, public: bool = False) -> "BenchClient":
+        """Connect a client, to the private endpoint or to the public one."""
+        client = BenchClient(self, name, public=public)
         self._clients.append(client)
         return client
 
@@ -145,8 +145,9 @@ class Bench:
 class BenchClient:
     """A client's connection: the product's session and mailbox, run by a thread."""
 
-    def __init__(self, bench: Bench, name: str) -> None:
+    def __init__(self, bench: Bench, name: str, *, public: bool = False) -> None:
         self.name = name
+        self._public = public
         self.received: list[Message] = []
         self.arrivals: dict[str, float] = {}
         """When each event came for the first time, by id (`time.monotonic`)."""
@@ -159,10 +160,17 @@ class BenchClient:
         self._mailbox = Mailbox(
             self._arrived.set,
             bench.settings.mailbox_bytes,
-            self._manager.message_pool.budget,
+            (
+                self._manager.message_pool.public_budget
+                if public
+                else self._manager.message_pool.budget
+            ),
         )
         self._session = Session(
-            bench.settings.private, bench.settings, new_id, clock.now()
+            bench.settings.public if public else bench.settings.private,
+            bench.settings,
+            new_id,
+            clock.now(),
         )
         self._manager.register(self._mailbox)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -306,9 +314,14 @@ class BenchClient:
                 if message[0] == "EVENT":
                     self.arrivals.setdefault(message[2]["id"], time.monotonic())
             elif isinstance(item, Publish):
-                self._manager.publish(item.event, self._mailbox)
+                self._manager.publish(item.event, self._mailbox, is_public=self._public)
             elif isinstance(item, Subscribe):
-                self._manager.subscribe(item.upstream_id, item.filters, self._mailbox)
+                self._manager.subscribe(
+                    item.upstream_id,
+                    item.filters,
+                    self._mailbox,
+                    is_public=self._public,
+                )
             elif isinstance(item, Unsubscribe):
                 self._manager.unsubscribe(item.upstream_id)
             elif isinstance(item, Count):

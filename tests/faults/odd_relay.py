@@ -6,6 +6,7 @@ list. Real relays are used where honesty is wanted; this one is for the rest.
 
 import asyncio
 import json
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -28,6 +29,10 @@ NostrEvent = dict[str, Any]
 NostrFilter = dict[str, Any]
 
 AUTH_KIND = 22242
+# Clients that leave in the middle of a handshake are no news here.
+LOGGER = logging.getLogger("nostrclient tests: odd relay")
+LOGGER.setLevel(logging.CRITICAL)
+
 EPHEMERAL_KINDS = range(20_000, 30_000)
 LARGEST_KIND = 65_535
 FILTER_KEYS = frozenset(("ids", "authors", "kinds", "since", "until", "limit"))
@@ -86,9 +91,14 @@ class OddRelay:
         """Every message it was sent, but those it dropped for its rate."""
         self.refused: list[tuple[str, str]] = []
         """What it refused: the id of a REQ or event, and the reason."""
+        self.sent_events = 0
+        """How many EVENTs it sent, stored and live."""
         self.dropped = 0
         """How many messages it dropped for its rate."""
         self.connections = 0
+        self.answers: Callable[[NostrEvent], list[NostrEvent]] | None = None
+        """What somebody else publishes at once in answer to an event."""
+        self._refuses = False
         self._loop = loop
         self._links: list[Link] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,6 +138,15 @@ class OddRelay:
     def disconnect(self) -> None:
         """End all connections without a closing handshake."""
         self._loop.call(self._abort_all)
+
+    def refuse(self) -> None:
+        """End all connections and let nobody connect, until `resume`."""
+        self._refuses = True
+        self.disconnect()
+
+    def resume(self) -> None:
+        """Let everybody connect again."""
+        self._refuses = False
 
     def count(self, verb: str) -> int:
         """Count the messages of one verb it was sent."""
@@ -169,6 +188,7 @@ class OddRelay:
             close_timeout=0.1,
             max_size=2**26,
             ping_interval=None,
+            logger=LOGGER,
         )
 
     async def _stop(self) -> None:
@@ -188,6 +208,8 @@ class OddRelay:
         habits = self.habits
         if "Upgrade" not in request.headers:
             return self._information()
+        if self._refuses:
+            return Response(503, "Service Unavailable", Headers(), b"")
         if habits.handshake_answer is not None:
             connection.transport.write(
                 f"HTTP/1.1 {habits.handshake_answer}\r\n\r\n<html>".encode()
@@ -423,6 +445,8 @@ class OddRelay:
             await self._put_all([event])
         if habits.sends_ok:
             await self._send(link, "OK", event["id"], True, message)
+        if self.answers is not None:
+            await self._put_all(self.answers(event))
 
     async def _refuse_event(self, link: Link, event_id: str, reason: str) -> None:
         self.refused.append((event_id, reason))
@@ -499,6 +523,7 @@ class OddRelay:
     ) -> None:
         if self.habits.forges_first:
             await self._send(link, "EVENT", subscription_id, forged(event))
+        self.sent_events += 1
         await self._send(link, "EVENT", subscription_id, event)
 
     # --- REQ

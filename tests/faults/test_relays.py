@@ -1,0 +1,196 @@
+"""Each kind of relay, with all its habits at once, through the same scenarios."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from nostrclient.nostr.key import PrivateKey
+from tests.e2e.clients import Author, wait_until
+
+from .bench import FAST, Bench, BenchClient, measured, order, orders_filter
+from .conftest import NewBench, NewOddRelay
+from .habits import Habits
+from .odd_relay import OddRelay
+from .profiles import PROFILES, profile
+
+# The identity is checked by relays that guard direct messages; its link comes first.
+SETTINGS = replace(FAST, relay_auths_per_second=50.0)
+
+ALL = sorted(PROFILES)
+
+
+def compressed(name: str) -> Habits:
+    """Return a profile whose slow habits are as fast as the bench's clock."""
+    habits = profile(name)
+    habits.closes_after_eose_seconds = min(habits.closes_after_eose_seconds, 1.0)
+    return habits
+
+
+@pytest.fixture(params=ALL)
+def relay(request: pytest.FixtureRequest, new_odd_relay: NewOddRelay) -> OddRelay:
+    """A relay of each kind."""
+    return new_odd_relay(compressed(request.param))
+
+
+@pytest.fixture
+def bench(new_bench: NewBench) -> Bench:
+    """A bench with compressed time that answers AUTH quickly."""
+    return new_bench(SETTINGS)
+
+
+# --- E8: what reaches the relay is delivered, whatever happens
+
+
+def test_e8_orders_arrive_from_any_relay_before_during_and_after_an_outage(
+    bench: Bench, relay: OddRelay, merchant: Author
+) -> None:
+    bench.manager.set_identity(PrivateKey.from_nsec(merchant.nsec))
+    before, live, missed, after = (order(Author(), merchant, str(n)) for n in range(4))
+    relay.put(before)
+    bench.start_connected(relay.url)
+    shop = bench.client("shop")
+    assert shop.subscribe("orders", orders_filter(merchant)) == [before]
+    relay.put(live)
+    shop.wait_events([live])
+    relay.refuse()
+    bench.wait_disconnected(relay.url)
+    relay.put(missed)
+    relay.resume()
+    shop.wait_events([missed])
+    relay.put(after)
+    shop.assert_exactly("orders", [before, live, missed, after])
+    assert shop.count("EOSE") == 1
+    assert shop.count("CLOSED") == 0
+
+
+def test_e8_notes_arrive_from_any_relay_before_during_and_after_an_outage(
+    bench: Bench, relay: OddRelay
+) -> None:
+    before, live, missed, after = (Author().event(str(n)) for n in range(4))
+    relay.put(before)
+    bench.start_connected(relay.url)
+    client = bench.client()
+    assert client.subscribe("notes", {"kinds": [1]}) == [before]
+    relay.put(live)
+    client.wait_events([live])
+    relay.refuse()
+    bench.wait_disconnected(relay.url)
+    relay.put(missed)
+    relay.resume()
+    client.wait_events([missed])
+    relay.put(after)
+    client.assert_exactly("notes", [before, live, missed, after])
+    assert client.count("EOSE") == 1
+
+
+@pytest.mark.parametrize(
+    "relay", [name for name in ALL if name != "nostr_rs_relay"], indirect=True
+)
+def test_e4_subscription_with_limit_0_gets_what_comes_during_an_outage(
+    bench: Bench, relay: OddRelay, merchant: Author
+) -> None:
+    bench.start_connected(relay.url)
+    service = bench.client("wallet service")
+    service.req("requests", {"kinds": [30018], "#d": ["x"], "limit": 0})
+    service.wait_eose("requests")
+    live, missed, after = (
+        Author().event(str(n), kind=30018, tags=[["d", "x"]]) for n in range(3)
+    )
+    relay.put(live)
+    service.wait_events([live])
+    relay.refuse()
+    bench.wait_disconnected(relay.url)
+    relay.put(missed)
+    relay.resume()
+    service.wait_events([missed])
+    relay.put(after)
+    service.assert_exactly("requests", [live, missed, after])
+
+
+def test_d1_ephemeral_request_is_delivered_and_answered(
+    bench: Bench, relay: OddRelay
+) -> None:
+    bench.start_connected(relay.url)
+    wallet, app = bench.client("wallet"), bench.client("app")
+    wallet.subscribe("requests", {"kinds": [23194]})
+    request = Author().event("pay", kind=23194)
+    app.req("answers", {"kinds": [23195], "#e": [request["id"]]})
+    accepted, reason = app.publish(request)
+    assert accepted, reason
+    wallet.wait_events([request])
+    answer = Author().event("paid", kind=23195, tags=[["e", request["id"]]])
+    accepted, reason = wallet.publish(answer)
+    assert accepted, reason
+    app.assert_exactly("answers", [answer])
+
+
+# --- C2: what is published reaches the relay
+
+
+def test_c2_events_reach_any_relay_before_during_and_after_an_outage(
+    bench: Bench, relay: OddRelay
+) -> None:
+    bench.start_connected(relay.url)
+    client = bench.client()
+    first, second, third = (Author().event(str(n)) for n in range(3))
+    assert client.publish(first) == (True, "")
+    relay.refuse()
+    bench.wait_disconnected(relay.url)
+    accepted, reason = client.publish(second)
+    assert accepted
+    assert reason.startswith("queued:")
+    relay.resume()
+    wait_until(lambda: relay.has(second), "what was queued is there")
+    accepted, reason = client.publish(third)
+    assert accepted, reason
+    assert relay.has(first, second, third)
+    assert set(relay.event_ids().values()) == {1}
+    wait_until(lambda: not bench.manager.outbox.publications, "nothing is owed")
+
+
+# --- E9: one client's subscriptions and filters, and everybody's
+
+
+def subscribe_each(client: BenchClient, kinds: range) -> None:
+    """Open a subscription for each kind and wait for every EOSE."""
+    for kind in kinds:
+        client.req(f"kind {kind}", {"kinds": [kind]})
+    for kind in kinds:
+        client.wait_eose(f"kind {kind}")
+
+
+@pytest.mark.parametrize(
+    "relay", ["khatru", "nostrclient", "nostream", "strfry"], indirect=True
+)
+def test_e9_more_subscriptions_than_a_relay_takes_all_get_their_events(
+    new_bench: NewBench, relay: OddRelay
+) -> None:
+    """Timeline 9 on every kind of relay: caps of 10, 20, 32, 50 and 200."""
+    # Nothing here may come by a refresh only: in real time that is minutes late.
+    bench = new_bench(replace(SETTINGS, refresh_seconds=60.0))
+    cap = relay.habits.max_subscriptions or 40
+    kinds = range(5000, 5000 + cap + 5)
+    relay.habits.max_messages_per_minute = None  # another rule, see C2
+    bench.start_connected(relay.url)
+    client = bench.client()
+    began = time.monotonic()
+    subscribe_each(client, kinds)
+    placed = {kind: Author().event("x", kind=kind) for kind in kinds}
+    relay.put(*placed.values())
+    client.wait_events(placed.values())
+    measured(
+        f"{len(kinds)} subscriptions on a relay that takes {cap}",
+        f"all served after {time.monotonic() - began:.3f} s",
+    )
+    for kind, event in placed.items():
+        client.assert_exactly(f"kind {kind}", [event], quiet=0.0)
+    assert relay.connections == 1
+    again = {kind: Author().event("y", kind=kind) for kind in kinds}
+    relay.refuse()
+    bench.wait_disconnected(relay.url)
+    relay.put(*again.values())
+    relay.resume()
+    client.wait_events(again.values())
+    for kind in kinds:
+        client.assert_exactly(f"kind {kind}", [placed[kind], again[kind]], quiet=0.0)
