@@ -90,7 +90,10 @@ class RelayOwner(Protocol):
         """The relay's NIP-11 document was read."""
 
     def relay_counted(
-        self, relay: RelayRecord, upstream_id: str, count: int | None
+        self,
+        relay: RelayRecord,
+        upstream_id: str,
+        answer: message.RelayCount | message.RelayClosed | None,
     ) -> None:
         """The relay answered a COUNT, or refused to."""
 
@@ -338,9 +341,9 @@ class Conversation:
             if closed is not None:
                 owner.relay_closed(relay, closed)
             else:
-                owner.relay_counted(relay, received.wire_id, None)
+                owner.relay_counted(relay, received.wire_id, received)
         elif isinstance(received, message.RelayCount):
-            owner.relay_counted(relay, received.wire_id, received.total)
+            owner.relay_counted(relay, received.wire_id, received)
         elif isinstance(received, message.RelayNotice):
             relay.add_notice(received.message)
             owner.relay_noticed(relay, printable(received.message))

@@ -95,10 +95,15 @@ class PublishResult(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """The answer to a COUNT; None where no relay could tell."""
+    """The answer to a COUNT; `total` is None if no relay could count.
+
+    `hll` are the merged HyperLogLog registers of the relays that sent some (NIP-45).
+    """
 
     upstream_id: str
     total: int | None
+    approximate: bool = False
+    hll: bytes | None = None
 
 
 class Reply(NamedTuple):

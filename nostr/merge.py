@@ -256,7 +256,7 @@ class Merge:
     def _receive(
         self, relay_url: str, event: SignedEvent, now: float, *, shared: bool
     ) -> Sequence[int]:
-        """Update the relay's progress by an event; return the filters it matches."""
+        """Move the watermark of a relay; return the filters that an event matches."""
         if self._began_at is None:
             self._began_at = now
         self._received_at[relay_url] = now

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from . import hyperloglog
 from .errors import InvalidMessage
 from .event import decode_json
 
@@ -32,9 +33,6 @@ FINAL_PREFIXES = frozenset(
     )
 )
 
-# The other prefixes that clients and relays know.
-_KNOWN_PREFIXES = FINAL_PREFIXES | {"duplicate", "error", "queued", "rate-limited"}
-
 FINISH_HINT = "finish"
 MORE_HINT = "more"
 
@@ -42,7 +40,7 @@ MAX_COUNT = 2**53
 MAX_CHALLENGE_CHARACTERS = 1000
 MAX_REASON_CHARACTERS = 500
 
-_PREFIX = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*):")
+_PREFIX = re.compile(r"\s*([a-z][a-z0-9-]*):")
 _RATE = re.compile(
     r"\brate[\s_-]*limit|\btoo[\s_-]+(?:fast|quick)|\bslow(?:ing)?[\s_-]+down\b"
     r"|\btoo[\s_-]+many[\s_-]+(?:messages|requests|events)\b",
@@ -50,8 +48,19 @@ _RATE = re.compile(
 )
 _CLIENT_EVENT = re.compile(r'\s*\[\s*"EVENT"\s*,\s*(?=\{)')
 _EVENT_ID = re.compile(r'"id"\s*:\s*"([0-9a-f]{64})"')
-_SUBSCRIPTION_ID = re.compile(r'\s*\[\s*"(?:REQ|COUNT)"\s*,\s*"([^"\\]{1,64})"')
+_SUBSCRIPTION = re.compile(
+    r'\s*\[\s*"(REQ|COUNT|NEG-OPEN|NEG-MSG)"\s*,\s*"([^"\\]{1,64})"'
+)
 _RELAY_EVENT = re.compile(r'\s*\[\s*"EVENT"\s*,\s*"([^"\\]*)"\s*,\s*(?=\{)')
+
+
+# How a refusal is said, by the verb of what is refused; COUNT: a CLOSED of its own.
+_ANSWERS = {
+    "REQ": "CLOSED",
+    "COUNT": "COUNT",
+    "NEG-OPEN": "NEG-ERR",
+    "NEG-MSG": "NEG-ERR",
+}
 
 
 class ClientEvent(NamedTuple):
@@ -81,7 +90,14 @@ class ClientAuth(NamedTuple):
     event_id: str
 
 
-ClientMessage = ClientEvent | ClientReq | ClientClose | ClientAuth
+class ClientNegotiation(NamedTuple):
+    """NEG-OPEN, NEG-MSG or NEG-CLOSE from a client (NIP-77)."""
+
+    subscription_id: str
+    is_close: bool
+
+
+ClientMessage = ClientEvent | ClientReq | ClientClose | ClientAuth | ClientNegotiation
 
 
 class RelayEvent(NamedTuple):
@@ -144,10 +160,26 @@ class RelayNotice(NamedTuple):
 
 
 class RelayCount(NamedTuple):
-    """COUNT from a relay (NIP-45)."""
+    """COUNT from a relay (NIP-45); `hll` are its HyperLogLog registers, if any."""
 
     wire_id: str
     total: int
+    approximate: bool = False
+    hll: bytes | None = None
+
+
+class RelayNegotiation(NamedTuple):
+    """NEG-MSG from a relay (NIP-77)."""
+
+    wire_id: str
+    payload: bytes
+
+
+class RelayNegotiationError(NamedTuple):
+    """NEG-ERR from a relay (NIP-77): the negotiation is over."""
+
+    wire_id: str
+    message: str
 
 
 class RelayAuth(NamedTuple):
@@ -164,6 +196,8 @@ RelayMessage = (
     | RelayNotice
     | RelayCount
     | RelayAuth
+    | RelayNegotiation
+    | RelayNegotiationError
 )
 
 
@@ -196,13 +230,15 @@ def parse_client_message(text: str) -> ClientMessage:
         if verb == "AUTH":
             return ClientAuth(event_id)
         return ClientEvent(event_id, _event_text(text, message))
-    if verb not in ("REQ", "COUNT", "CLOSE"):
+    if verb not in ("REQ", "COUNT", "CLOSE", "NEG-OPEN", "NEG-MSG", "NEG-CLOSE"):
         raise InvalidMessage("unknown message type")
     subscription_id = message[1] if len(message) > 1 else None
     if not isinstance(subscription_id, str):
         raise InvalidMessage(f"{verb} must carry a subscription id")
     if verb == "CLOSE":
         return ClientClose(subscription_id)
+    if verb.startswith("NEG-"):
+        return ClientNegotiation(subscription_id, verb == "NEG-CLOSE")
     return ClientReq(subscription_id, message[2:], verb == "COUNT")
 
 
@@ -219,8 +255,9 @@ def _event_text(text: str, message: list[Any]) -> str:
 def find_name(text: str) -> tuple[str, str] | None:
     """Return the verb and id of the answer to a client's `DisputedMessage`.
 
-    That is `("OK", event id)` or `("CLOSED", subscription id)`, or None if the message
-    has no id or is not JSON.
+    That is `("OK", event id)`, `("CLOSED", subscription id)`, `("COUNT", id)` for the
+    CLOSED that answers a COUNT, `("NEG-ERR", id)`, or None if the message has no id or
+    is not JSON.
     """
     try:
         # Python refuses to convert very long numbers; their length serves as well.
@@ -230,8 +267,12 @@ def find_name(text: str) -> tuple[str, str] | None:
     match message:
         case ["EVENT" | "AUTH", {"id": str(event_id)}, *_]:
             return "OK", event_id
-        case ["REQ" | "COUNT", str(subscription_id), *_]:
-            return "CLOSED", subscription_id
+        case [
+            "REQ" | "COUNT" | "NEG-OPEN" | "NEG-MSG" as verb,
+            str(subscription_id),
+            *_,
+        ]:
+            return _ANSWERS[verb], subscription_id
     return None
 
 
@@ -240,23 +281,19 @@ def _no_constant(name: str) -> None:
 
 
 def glimpse_name(text: str) -> tuple[str, str] | None:
-    """Return the verb and id of the answer to a message, without parsing it."""
+    """Return the verb and id of the answer to a message, without parsing it.
+
+    They are those of `find_name`.
+    """
     if event_id := find_event_id(text):
         return "OK", event_id
-    if subscription_id := find_subscription_id(text):
-        return "CLOSED", subscription_id
-    return None
+    found = _SUBSCRIPTION.match(text)
+    return (_ANSWERS[found.group(1)], found.group(2)) if found else None
 
 
 def find_event_id(text: str) -> str | None:
     """Return the event's id in an EVENT that is too large to parse."""
     found = _EVENT_ID.search(text) if _CLIENT_EVENT.match(text) else None
-    return found.group(1) if found else None
-
-
-def find_subscription_id(text: str) -> str | None:
-    """Return the subscription id in a REQ or COUNT that is too large to parse."""
-    found = _SUBSCRIPTION_ID.match(text)
     return found.group(1) if found else None
 
 
@@ -285,15 +322,40 @@ def parse_relay_message(text: str) -> RelayMessage:
             return RelayClosed(wire_id, _text(rest))
         case ["NOTICE", str(notice), *_]:
             return RelayNotice(notice)
-        case ["COUNT", str(wire_id), {"count": int(total)}, *_] if (
+        case ["COUNT", str(wire_id), {"count": int(total)} as answer, *_] if (
             type(total) is int and 0 <= total <= MAX_COUNT
         ):
-            return RelayCount(wire_id, total)
+            return RelayCount(
+                wire_id, total, answer.get("approximate") is True, _registers(answer)
+            )
         case ["AUTH", str(challenge), *_] if _is_challenge(challenge):
             return RelayAuth(challenge)
         case ["EVENT", str(wire_id), dict(event)]:
             return RelayEvent(wire_id, json.dumps(event))
+    return _parse_negotiation(message)
+
+
+def _parse_negotiation(
+    message: list[Any],
+) -> RelayNegotiation | RelayNegotiationError:
+    match message:
+        case ["NEG-MSG", str(wire_id), str(payload), *_]:
+            return RelayNegotiation(wire_id, _payload(payload))
+        case ["NEG-ERR", str(wire_id), *rest]:
+            return RelayNegotiationError(wire_id, _text(rest))
     raise InvalidMessage("message is none that a relay sends")
+
+
+def _registers(answer: dict[str, Any]) -> bytes | None:
+    value = answer.get("hll")
+    return hyperloglog.decode(value) if isinstance(value, str) else None
+
+
+def _payload(value: str) -> bytes:
+    try:
+        return bytes.fromhex(value)
+    except ValueError:
+        raise InvalidMessage("NEG-MSG must carry hex digits") from None
 
 
 def _is_complete(hints: Sequence[object]) -> bool | None:
@@ -323,31 +385,9 @@ def printable(text: str, characters: int = MAX_REASON_CHARACTERS) -> str:
 
 
 def prefix(message: str) -> str:
-    """Return the machine-readable part of an OK or CLOSED message, "" without one.
-
-    Some relays write `ERROR: ` before a prefix, which then is the one that counts.
-    """
-    return _split_prefix(message)[0]
-
-
-def _split_prefix(message: str) -> tuple[str, str]:
-    """Return a message's prefix in lower case and the text after its colon."""
-    name, rest = _split(message)
-    if name == "error":
-        inner, inner_rest = _split(rest)
-        if inner in _KNOWN_PREFIXES:
-            return inner, inner_rest
-    return name, rest
-
-
-def _split(message: str) -> tuple[str, str]:
+    """Return the machine-readable part of an OK or CLOSED message, or ""."""
     found = _PREFIX.match(message)
-    if found is None:
-        return "", message
-    name = found.group(1).lower()
-    if name != found.group(1) and name not in _KNOWN_PREFIXES:
-        return "", message  # a sentence that begins with a word and a colon
-    return name, message[found.end() :]
+    return found.group(1) if found else ""
 
 
 def is_final(message: str) -> bool:
@@ -368,10 +408,9 @@ def most_telling(messages: Sequence[str]) -> str:
 
 
 def with_prefix(message: str, otherwise: str = "error") -> str:
-    """Return a message that begins with a prefix, as NIP-01 asks of OK and CLOSED."""
-    name, rest = _split_prefix(message)
-    if name:
-        return message if message.startswith(f"{name}:") else f"{name}:{rest}"
+    """Return the message with a prefix, as NIP-01 asks of OK and CLOSED."""
+    if prefix(message):
+        return message
     return f"{otherwise}: {message}" if message else f"{otherwise}: no reason given"
 
 

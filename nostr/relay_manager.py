@@ -39,7 +39,7 @@ from .outbox import (
 )
 from .publication import Publication
 from .relay import Relay, new_id
-from .relay_record import RelayRecord, RelayStatus, RelayUse
+from .relay_record import RelayRecord, RelayStatus
 from .relay_session import ClosedForGood
 from .relay_subscription import Request
 from .relay_url import known_relay_url, normalize_relay_url
@@ -69,6 +69,7 @@ class RelayManager:
         self.ledger: deque[Save | Delete] = deque()
         self.on_change: Callable[[], None] | None = None
         self.running = False
+        self._active: set[str] = set()
         self._requests: dict[str, Request] = {}
         self._in_process: dict[str, InProcess] = {}
         self._consumers: set[Consumer] = set()
@@ -96,8 +97,8 @@ class RelayManager:
             if self.running:
                 return
             self.running = True
-            for relay in self._active_relays():
-                self._start(relay)
+            for url in self._active:
+                self._start(self.relays[url])
 
     def stop(self) -> None:
         """End every relay's thread; relays, subscriptions and the outbox stay.
@@ -113,8 +114,8 @@ class RelayManager:
                 thread.join(max(0.0, deadline - clock.now()))
         with self._lock:
             if not self.running:  # a thread that was stopped tells nothing more
-                for relay in self._active_relays():
-                    self._disconnected(relay.url)
+                for url in self._active:
+                    self._disconnected(url)
         self._log_reports()
 
     def add_relay(
@@ -129,7 +130,9 @@ class RelayManager:
             relay = self.relays.get(url)
             if relay is None:
                 relay = self.relays[url] = Relay(url, self, self.settings)
-                self._set_use(relay, RelayUse(active, read, write))
+                relay.read, relay.write = read, write
+                if active:
+                    self._activate(relay)
         self._log_reports()
         return relay
 
@@ -158,36 +161,29 @@ class RelayManager:
         """Change what a relay is used for. Raises `KeyError` for an unknown one."""
         with self._lock:
             relay = self.relays[known_relay_url(url)]
-            use = relay.use
-            wanted = RelayUse(
-                use.active if active is None else active,
-                use.read if read is None else read,
-                use.write if write is None else write,
-            )
-            if use.read != wanted.read:
+            wanted = relay.url in self._active if active is None else active
+            if read is not None and read != relay.read:
                 self._deactivate(relay)
-            self._set_use(relay, wanted)
+                relay.read = read
+            if write is not None:
+                relay.write = write
+            if wanted:
+                self._activate(relay)
+            else:
+                self._deactivate(relay)
         self._log_reports()
         return relay
 
     def is_active(self, url: str) -> bool:
         """Whether a relay is switched on."""
-        relay = self.relays.get(known_relay_url(url))
-        return relay is not None and relay.active
+        return known_relay_url(url) in self._active
 
-    def _active_relays(self) -> list[Relay]:
-        return [relay for relay in self.relays.values() if relay.active]
-
-    def _set_use(self, relay: Relay, use: RelayUse) -> None:
-        if not use.active:
-            self._deactivate(relay)
-            relay.use = use
-            return
-        was_active, relay.use = relay.active, use
-        self.outbox.relay_asked(relay.url, use.writable, clock.now())
-        if was_active:
+    def _activate(self, relay: Relay) -> None:
+        self.outbox.relay_asked(relay.url, relay.write, clock.now())
+        if relay.url in self._active:
             relay.wake_publisher()
             return
+        self._active.add(relay.url)
         if relay.read:
             self._tell_all(RelayChanged(relay.url, True, True))  # in its first attempt
         if self.running:
@@ -197,7 +193,7 @@ class RelayManager:
         relay.start(self._requests.values() if relay.read else ())
 
     def _deactivate(self, relay: Relay) -> None:
-        relay.use = relay.use._replace(active=False)
+        self._active.discard(relay.url)
         relay.stop()
         self.outbox.relay_asked(relay.url, False, clock.now())
         self._disconnected(relay.url)
@@ -208,7 +204,7 @@ class RelayManager:
         self._carry_out(self.outbox.relay_disconnected(url, clock.now()))
 
     def _readers(self) -> list[Relay]:
-        return [relay for relay in self.relays.values() if relay.use.readable]
+        return [self.relays[url] for url in self._active if self.relays[url].read]
 
     def set_identity(self, identity: PrivateKey | None) -> None:
         """Authenticate with this key from now on (NIP-42), or with none.
@@ -219,11 +215,11 @@ class RelayManager:
             if identity == self.identity:
                 return
             self.identity = identity
-            for relay in self._active_relays():
+            for url in list(self._active):
+                relay = self.relays[url]
                 if relay.asks_who_we_are:
-                    use = relay.use
                     self._deactivate(relay)
-                    self._set_use(relay, use)
+                    self._activate(relay)
         self._log_reports()
 
     # Consumers
@@ -304,9 +300,13 @@ class RelayManager:
     def count(
         self, upstream_id: str, filters: tuple[Filter, ...], consumer: Consumer
     ) -> None:
-        """Count events on the relays that can (NIP-45); the largest answer counts."""
+        """Count events on the relays that can (NIP-45), as far as that is known."""
         with self._lock:
-            able = self._counters()
+            able = [
+                relay
+                for relay in self._readers()
+                if relay.connected and self._counts_events(relay) is not False
+            ]
             deadline = clock.now() + self.settings.count_seconds
             urls = [relay.url for relay in able]
             self._counts.open(upstream_id, consumer, urls, deadline)
@@ -318,16 +318,17 @@ class RelayManager:
     def can_count(self) -> bool:
         """Whether any relay can answer a COUNT now."""
         with self._lock:
-            return bool(self._counters())
+            return any(
+                relay.connected and self._counts_events(relay)
+                for relay in self._readers()
+            )
 
-    def _counters(self) -> list[Relay]:
-        return [
-            relay
-            for relay in self._readers()
-            if relay.connected
-            and relay.information is not None
-            and COUNT_NIP in relay.information.supported_nips
-        ]
+    def _counts_events(self, relay: Relay) -> bool | None:
+        """Return whether a relay answers COUNTs; None if that is to be found out."""
+        information = relay.information
+        if information is not None and COUNT_NIP in information.supported_nips:
+            return True
+        return self._counts.can_count(relay.url)
 
     # Subscriptions opened in this process, by other extensions
 
@@ -383,7 +384,7 @@ class RelayManager:
                 "relays": [
                     {
                         "url": url,
-                        "active": relay.active,
+                        "active": url in self._active,
                         "read": relay.read,
                         "write": relay.write,
                     }
@@ -451,8 +452,9 @@ class RelayManager:
                 event, consumer, clock.now(), is_public=is_public, client=client
             )
             self._carry_out(effects)
-            for relay in self.relays.values():
-                if relay.use.writable and relay.connected:
+            for url in self._active:
+                relay = self.relays[url]
+                if relay.write and relay.connected:
                     relay.wake_publisher()
         self._log_reports()
 
@@ -537,8 +539,8 @@ class RelayManager:
             waiting = [item.event.id for item in self.outbox.waiting()]
             for found in waiting if event_id is None else [event_id]:
                 self.outbox.retry(found)
-            for relay in self._active_relays():
-                relay.wake_publisher()
+            for url in self._active:
+                self.relays[url].wake_publisher()
 
     def follow_event(self, event_id: str) -> None:
         """Remember how each relay answers an event that is to be published."""
@@ -591,7 +593,7 @@ class RelayManager:
     # What relays tell (RelayOwner)
 
     def _is_current(self, relay: RelayRecord) -> bool:
-        return self.relays.get(relay.url) is relay and relay.active
+        return self.relays.get(relay.url) is relay and relay.url in self._active
 
     def relay_connected(self, relay: RelayRecord) -> None:
         """A relay's connection is open."""
@@ -611,7 +613,8 @@ class RelayManager:
         if relay.down_since is None:
             return
         margin = self.settings.ping_seconds + self.settings.pong_seconds
-        for other in self._active_relays():
+        for url in self._active:
+            other = self.relays[url]
             if (
                 other is not relay
                 and other.down_since is not None
@@ -673,11 +676,14 @@ class RelayManager:
                 feed.consumer.put(Closed(upstream_id, relay.url, closed.message))
 
     def relay_counted(
-        self, relay: RelayRecord, upstream_id: str, count: int | None
+        self,
+        relay: RelayRecord,
+        upstream_id: str,
+        answer: message.RelayCount | message.RelayClosed | None,
     ) -> None:
-        """A relay answered a COUNT, or refused to."""
+        """A relay answered a COUNT, or refused to; None: it was not asked."""
         with self._lock:
-            self._counts.answered(relay.url, upstream_id, count)
+            self._counts.answered(relay.url, upstream_id, answer)
 
     def relay_authenticated(self, relay: RelayRecord) -> None:
         """A relay accepted our AUTH: what it did not answer for good is sent again."""

@@ -34,6 +34,7 @@ from .subscription import Subscription
 
 VALUE_BYTES = 60  # of a short string in a filter, its characters apart
 CLOSE_CHARACTERS = 1000  # no CLOSE that closes anything is longer
+NEG_REFUSAL = "blocked: negentropy is not served here, use REQ"
 _TOO_FAST = "rate-limited: slow down"
 
 
@@ -148,7 +149,10 @@ class Session:
             if allowed:
                 size = len(text) + VALUE_BYTES * text.count(",")
                 return self._req(message, size, now, wall)
-            return self._refuse(message.subscription_id, _TOO_FAST)
+            return self._refuse_req(message, _TOO_FAST)
+        if isinstance(message, messages.ClientNegotiation):
+            reason = NEG_REFUSAL if allowed else _TOO_FAST
+            return self._refuse_negotiation(message, reason)
         if not allowed:
             return [self._ok(message.event_id, False, _TOO_FAST)]
         if isinstance(message, messages.ClientAuth):
@@ -190,6 +194,10 @@ class Session:
                 return [self._ok(event_id, False, reason)]
             case ("CLOSED", subscription_id):
                 return self._refuse(subscription_id, reason)
+            case ("COUNT", subscription_id):
+                return [self._closed(subscription_id, reason)]
+            case ("NEG-ERR", subscription_id):
+                return [messages.encode("NEG-ERR", subscription_id, reason)]
         return [self._notice(reason)]
 
     def _publish(
@@ -217,14 +225,14 @@ class Session:
         longest = self._settings.subscription_id_characters
         if not 1 <= len(subscription_id) <= longest:
             refusal = f"invalid: subscription id must have 1 to {longest} characters"
-            return self._refuse(subscription_id, refusal)
+            return self._refuse_req(message, refusal)
         try:
             filters = parse_filters(message.filters)
         except InvalidMessage as error:
-            return self._refuse(subscription_id, f"invalid: {error}")
+            return self._refuse_req(message, f"invalid: {error}")
         if len(message.filters) > self._limits.filters:
             refusal = f"error: more than {self._limits.filters} filters"
-            return self._refuse(subscription_id, refusal)
+            return self._refuse_req(message, refusal)
         if message.is_count:
             return self._count(subscription_id, filters)
         output: list[str | Command] = []
@@ -428,7 +436,12 @@ class Session:
             return []
         if item.total is None:
             return [self._closed(subscription_id, "unsupported: no relay can count")]
-        return [messages.encode("COUNT", subscription_id, {"count": item.total})]
+        answer: dict[str, object] = {"count": item.total}
+        if item.approximate:
+            answer["approximate"] = True
+        if item.hll is not None:
+            answer["hll"] = item.hll.hex()
+        return [messages.encode("COUNT", subscription_id, answer)]
 
     # Replies
 
@@ -443,6 +456,22 @@ class Session:
     @staticmethod
     def _notice(message: str) -> str:
         return messages.encode("NOTICE", message)
+
+    def _refuse_req(
+        self, message: messages.ClientReq, reason: str
+    ) -> list[str | Command]:
+        # A COUNT's id is no subscription's, also where it is equal to one.
+        if message.is_count:
+            return [self._closed(message.subscription_id, reason)]
+        return self._refuse(message.subscription_id, reason)
+
+    @staticmethod
+    def _refuse_negotiation(
+        message: messages.ClientNegotiation, reason: str
+    ) -> list[str | Command]:
+        if message.is_close:
+            return []
+        return [messages.encode("NEG-ERR", message.subscription_id, reason)]
 
     def _refuse(self, subscription_id: str, message: str) -> list[str | Command]:
         # CLOSED ends a subscription, also an older one of the same id.

@@ -23,6 +23,7 @@ PURE = {
     "nostr.filter",
     "nostr.garbage",
     "nostr.handshake",
+    "nostr.hyperloglog",
     "nostr.information",
     "nostr.key",
     "nostr.merge",

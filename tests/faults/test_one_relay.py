@@ -134,3 +134,21 @@ def test_d9_paging_past_the_caps_of_relays_gives_all_they_hold(
     bench.start_connected(first.url, second.url)
     found = page_backwards(bench.client(), {"authors": [author.pubkey]}, 1000)
     assert len(found) == 300
+
+
+def test_d6_a_relay_without_information_is_asked_to_count_once(
+    new_bench: NewBench, new_odd_relay: NewOddRelay
+) -> None:
+    bench = new_bench()
+    able, unable = new_odd_relay(), new_odd_relay()
+    able.habits.counts = True
+    able.put(*notes(Author(), range(7)))
+    bench.start_connected(able.url, unable.url)
+    assert not bench.manager.can_count
+    client = bench.client()
+    for number in range(3):
+        client.send("COUNT", f"c{number}", {"kinds": [1]})
+        client.wait(lambda: client.count("COUNT") == number + 1, "COUNT")  # noqa: B023
+    assert [m[2] for m in client.received if m[0] == "COUNT"] == [{"count": 7}] * 3
+    assert (able.count("COUNT"), unable.count("COUNT")) == (3, 1)
+    assert bench.manager.can_count

@@ -118,9 +118,10 @@ def test_b1_the_name_of_what_is_too_large_is_found_without_parsing() -> None:
     large = json.dumps(["EVENT", {"content": '{"id":"' + "f0" * 32, "id": event_id}])
     assert message.find_event_id(large) == event_id
     assert message.find_event_id(json.dumps(["REQ", "a", {"id": event_id}])) is None
-    assert message.find_subscription_id('["REQ","a",{"ids":[') == "a"
-    assert message.find_subscription_id(' [ "COUNT" , "a b" ,{') == "a b"
-    assert message.find_subscription_id('["EVENT","a",{') is None
+    assert message.glimpse_name('["REQ","a",{"ids":[') == ("CLOSED", "a")
+    assert message.glimpse_name(' [ "COUNT" , "a b" ,{') == ("COUNT", "a b")
+    assert message.glimpse_name('["NEG-OPEN","a",{},"61') == ("NEG-ERR", "a")
+    assert message.glimpse_name('["EVENT","a",{') is None
 
 
 # --- relays
@@ -178,6 +179,22 @@ def test_d3_every_message_of_a_relay_is_read() -> None:
     assert read('["CLOSED","a"]') == message.RelayClosed("a", "")
     assert read('["NOTICE","hi"]') == message.RelayNotice("hi")
     assert read('["COUNT","a",{"count":7}]') == message.RelayCount("a", 7)
+    assert read('["COUNT","a",{"count":7,"approximate":true}]') == (
+        message.RelayCount("a", 7, True)
+    )
+    hll = "07" * 256
+    assert read(json.dumps(["COUNT", "a", {"count": 7, "hll": hll}])) == (
+        message.RelayCount("a", 7, False, b"\x07" * 256)
+    )
+    assert read('["COUNT","a",{"count":7,"hll":[7]}]') == message.RelayCount("a", 7)
+    assert read('["EOSE","a",["finish"]]') == message.RelayEose("a", True)
+    assert read('["EOSE","a",["x",{},"more"]]') == message.RelayEose("a", False)
+    for hints in ("[]", '["finish","more"]', '"finish"', "7", "null"):
+        assert read(f'["EOSE","a",{hints}]') == message.RelayEose("a", None)
+    assert read('["NEG-MSG","a","61ff"]') == message.RelayNegotiation("a", b"a\xff")
+    assert read('["NEG-ERR","a","blocked: x",9]') == (
+        message.RelayNegotiationError("a", "blocked: x")
+    )
     assert read('["AUTH","c"]') == message.RelayAuth("c")
     assert read('["EOSE","a","more"]') == message.RelayEose("a")
 
@@ -198,6 +215,10 @@ def test_d3_every_message_of_a_relay_is_read() -> None:
         '["NOTICE",{}]',
         '["COUNT","a",{"count":-1}]',
         '["COUNT","a",{"count":"7"}]',
+        '["NEG-MSG","a","6"]',
+        '["NEG-MSG","a","xx"]',
+        '["NEG-MSG","a"]',
+        '["NEG-ERR"]',
         '["EVENT","a"]',
         '["EVENT","a",[]]',
         '["EVENT",{}]',
@@ -284,29 +305,3 @@ def test_what_is_encoded_is_one_line_of_ascii() -> None:
 )
 def test_c2b_a_notice_about_a_rate_is_recognised(notice: str, speaks: bool) -> None:
     assert message.speaks_of_rate(notice) is speaks
-
-
-@pytest.mark.parametrize(
-    ("text", "prefix", "passed_on"),
-    [
-        (
-            "ERROR: auth-required: requested filter requires authentication",
-            "auth-required",
-            "auth-required: requested filter requires authentication",
-        ),
-        ("error: blocked: no", "blocked", "blocked: no"),
-        ("Error:rate-limited: slow", "rate-limited", "rate-limited: slow"),
-        ("ERROR: Blocked: no", "blocked", "blocked: no"),
-        ("ERROR: bad req: unrecognised", "error", "error: bad req: unrecognised"),
-        ("ERROR: error: busy", "error", "error: busy"),
-        ("error: note: busy", "error", "error: note: busy"),
-        ("error: busy", "error", "error: busy"),
-        ("Note: it is full", "", "error: Note: it is full"),
-        ("own-prefix: no", "own-prefix", "own-prefix: no"),
-    ],
-)
-def test_c_an_error_prefix_before_another_one_is_skipped(
-    text: str, prefix: str, passed_on: str
-) -> None:
-    assert message.prefix(text) == prefix
-    assert message.with_prefix(text) == passed_on

@@ -145,7 +145,7 @@ def test_b1_what_only_we_do_not_read_is_answered_by_its_name(disputed: str) -> N
         assert reply[: len(expected)] == expected
         assert prefix(reply[-1]) == "invalid"
         assert [type(item) for item in commands] == (
-            [Unsubscribe] if reply[0] == "CLOSED" else []
+            [Unsubscribe] if text.startswith('["REQ"') else []
         )
 
 
@@ -733,6 +733,76 @@ def test_d6_a_count_nobody_can_answer_is_closed_as_unsupported() -> None:
     (reply,), _ = client.deliver(Counted(commands[0].upstream_id, None))
     assert reply[:2] == ["CLOSED", "c"]
     assert prefix(reply[2]) == "unsupported"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ['["COUNT","a",{"kinds":"x"}]', '["COUNT","a",{"a":1,"a":2}]'],
+    ids=["invalid", "disputed"],
+)
+def test_b3b_a_refused_count_leaves_the_subscription_of_its_id_open(bad: str) -> None:
+    client = Client()
+    client.req("a")
+    (reply,), commands = client.raw(bad)
+    assert reply[:2] == ["CLOSED", "a"]
+    assert not commands
+    assert client.session.subscription_count == 1
+
+
+def test_b3b_a_count_that_is_too_large_or_too_fast_closes_no_subscription() -> None:
+    client = Client(DEFAULTS.public)
+    client.req("a")
+    assert client.raw(large(["COUNT", "a", {}]))[1] == []
+    for _ in range(150):
+        client.send("COUNT", "a", {"kinds": "x"})
+    assert client.session.subscription_count == 1
+    assert client.send("REQ", "a", {"kinds": "x"})[1]  # that one closes it
+
+
+def test_b3b_a_closed_count_and_an_open_req_of_one_id_are_two() -> None:
+    client = Client()
+    _, (command,) = client.send("COUNT", "a", {})
+    assert isinstance(command, Count)
+    upstream_id = client.req("a")
+    replies, commands = client.deliver(Counted(command.upstream_id, None))
+    assert replies == [["CLOSED", "a", "unsupported: no relay can count"]]
+    assert commands == []
+    assert client.deliver(Delivered(upstream_id, EVENT, A))[0][0][:2] == ["EVENT", "a"]
+
+
+def test_d6_approximate_and_registers_reach_the_client() -> None:
+    client = Client()
+    _, (command,) = client.send("COUNT", "a", {})
+    assert isinstance(command, Count)
+    hll = bytes(range(256))
+    replies, _ = client.deliver(Counted(command.upstream_id, 9, True, hll))
+    assert replies == [
+        ["COUNT", "a", {"count": 9, "approximate": True, "hll": hll.hex()}]
+    ]
+
+
+@pytest.mark.parametrize("verb", ["NEG-OPEN", "NEG-MSG"])
+def test_d6b_negentropy_is_refused_at_once(verb: str) -> None:
+    client = Client(DEFAULTS.public)
+    client.req("a")
+    for text in (
+        json.dumps([verb, "a", {}, "6100"]),
+        large([verb, "a", {}, "61"]),
+        f'["{verb}","a",{{"a":1,"a":2}},"61"]',
+    ):
+        replies, commands = client.raw(text)
+        assert [reply[:2] for reply in replies] == [["NEG-ERR", "a"]]
+        assert prefix(replies[0][2]) in ("blocked", "invalid", "error")
+        assert commands == []
+    assert client.raw(f'["{verb}",7]')[0][0][0] == "NOTICE"
+    for _ in range(100):
+        replies, _ = client.send(verb, "a", {}, "6100")
+    assert prefix(replies[0][2]) == "rate-limited"
+    assert client.session.subscription_count == 1
+
+
+def test_d6b_the_end_of_a_negotiation_needs_no_answer() -> None:
+    assert Client().send("NEG-CLOSE", "a") == ([], [])
 
 
 # --- F: limits
