@@ -1,40 +1,154 @@
-"""Reading and writing the extension's tables, each time to the end."""
+"""Database access. Operations are shielded from cancellation.
 
-from lnbits.db import Database, insert_query, model_to_dict
+An operation that lost its connection is tried once more: after a restart or failover of
+the database the first statement of a pooled connection fails, and no caller should see
+that. Whatever reads and then writes does both in one transaction (`_changing`), so that
+of two changes at once none is lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from lnbits.db import (
+    POSTGRES,
+    SQLITE,
+    Connection,
+    Database,
+    insert_query,
+    model_to_dict,
+)
+from loguru import logger
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import text
 
 from .helpers import uninterrupted
-from .models import Config, OutboxEvent, Relay, StoredConfig, UserConfig
+from .migrations import ensure_schema
+from .models import Config, OutboxEvent, Relay, StoredConfig
+from .nostr.relay_url import known_relay_url
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+Operation = Callable[Parameters, Coroutine[Any, Any, Result]]
 
 OWNER = "admin"
 
 db = Database("ext_nostrclient")
 
 
-@uninterrupted
+class OutdatedError(Exception):
+    """The outbox changed while it was written; nothing was stored."""
+
+
+def _operation(
+    work: Operation[Parameters, Result],
+) -> Operation[Parameters, Result]:
+    """Shield a database operation, and try it once more if the connection was lost."""
+
+    @wraps(work)
+    async def attempt(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return await work(*args, **kwargs)
+        except (DBAPIError, OSError) as error:
+            if not _is_connection_lost(error):
+                raise
+        return await work(*args, **kwargs)
+
+    return uninterrupted(attempt)
+
+
+def _is_connection_lost(error: DBAPIError | OSError) -> bool:
+    if isinstance(error, DBAPIError):
+        return bool(error.connection_invalidated)
+    return isinstance(error, ConnectionError)
+
+
+@asynccontextmanager
+async def _changing(table: str) -> AsyncIterator[Connection]:
+    """Open a transaction that nobody else's change of the table can interleave with.
+
+    It ends with a commit, or with a rollback if the block raises.
+    """
+    async with db.connect() as conn:
+        if conn.type == POSTGRES:
+            await _execute(
+                conn, f"LOCK TABLE nostrclient.{table} IN SHARE ROW EXCLUSIVE MODE"
+            )
+        elif conn.type == SQLITE:
+            # It deletes nothing, but from here on the file is ours to write.
+            statement = f"DELETE FROM nostrclient.{table} WHERE 1 = 0"  # noqa: S608
+            await _execute(conn, statement)
+        # CockroachDB's transactions are serializable: one of two fails.
+        yield conn
+        await conn.conn.commit()
+
+
+async def _execute(
+    conn: Connection, statement: str, values: Mapping[str, Any] | None = None
+) -> None:
+    """Run a statement without a commit.
+
+    Parameters arrive as they are; `Connection.execute` strips what looks like HTML.
+    """
+    await conn.conn.execute(text(statement), dict(values or {}))
+
+
+# The schema
+
+
+@_operation
+async def create_tables() -> None:
+    """Create whatever is missing of the tables."""
+    async with db.connect() as conn:
+        await ensure_schema(conn)
+
+
+# Relays
+
+
+@_operation
 async def get_relays() -> list[Relay]:
-    """Give all stored relays."""
+    """Return all stored relays."""
     relays: list[Relay] = await db.fetchall(
         "SELECT * FROM nostrclient.relays", model=Relay
     )
     return relays
 
 
-@uninterrupted
-async def add_relay(relay: Relay) -> Relay:
-    """Store a relay."""
-    await db.insert("nostrclient.relays", relay)
+@_operation
+async def add_relay(relay: Relay) -> Relay | None:
+    """Store a relay, or return None if it is stored already, however it is spelled."""
+    url = known_relay_url(relay.url or "")
+    async with _changing("relays") as conn:
+        stored: list[Any] = await conn.fetchall("SELECT url FROM nostrclient.relays")
+        if any(known_relay_url(row["url"] or "") == url for row in stored):
+            return None
+        statement = insert_query("nostrclient.relays", relay)
+        await _execute(conn, statement, model_to_dict(relay))
     return relay
 
 
-@uninterrupted
-async def update_relay(relay: Relay) -> Relay:
-    """Store what changed of a relay, by its id."""
-    await db.update("nostrclient.relays", relay)
-    return relay
+@_operation
+async def update_relay(relay_id: str, changes: Mapping[str, bool]) -> None:
+    """Change the named columns of a relay and no others."""
+    unknown = changes.keys() - {"active", "read", "write"}
+    if unknown:
+        raise ValueError(f"not a relay's role: {', '.join(sorted(unknown))}")
+    if not changes:
+        return
+    columns = ", ".join(f'"{column}" = :{column}' for column in changes)
+    statement = f"UPDATE nostrclient.relays SET {columns} WHERE id = :id"  # noqa: S608
+    async with db.connect() as conn:
+        await _execute(conn, statement, {**changes, "id": relay_id})
+        await conn.conn.commit()
 
 
-@uninterrupted
+@_operation
 async def delete_relay(relay: Relay) -> None:
     """Delete a relay by its id, or else by its URL."""
     if relay.id:
@@ -47,93 +161,159 @@ async def delete_relay(relay: Relay) -> None:
         )
 
 
-@uninterrupted
+# Configuration
+
+
+@_operation
 async def get_config(owner_id: str = OWNER) -> Config:
-    """Give the stored configuration; where none is stored, the default one."""
-    return _without_secrets(await _get_stored(owner_id))
+    """Return the stored configuration, or the default one if none is stored."""
+    async with db.connect() as conn:
+        return _without_secrets(await _stored_config(conn, owner_id))
 
 
-@uninterrupted
+@_operation
 async def create_config(owner_id: str = OWNER) -> Config:
     """Store the default configuration."""
-    created = UserConfig(owner_id=owner_id)
-    await db.insert("nostrclient.config", created)
-    return _without_secrets(created.extra)
+    async with _changing("config") as conn:
+        await _store_config(conn, StoredConfig(), owner_id)
+    return Config()
 
 
-@uninterrupted
+@_operation
 async def update_config(config: Config, owner_id: str = OWNER) -> Config:
-    """Store a configuration, whether there was one or not."""
-    stored = await _get_stored(owner_id)
-    changed = StoredConfig(**config.dict(), identity=stored.identity)
-    await _write_stored(changed, owner_id)
+    """Replace the configuration, whether one was stored or not."""
+    async with _changing("config") as conn:
+        stored = await _stored_config(conn, owner_id)
+        changed = StoredConfig(**config.dict(), identity=stored.identity)
+        await _store_config(conn, changed, owner_id)
     return config
 
 
-@uninterrupted
+@_operation
+async def change_config(
+    change: Callable[[Config], Config], owner_id: str = OWNER
+) -> Config:
+    """Store what `change` makes of the stored configuration, and return it."""
+    async with _changing("config") as conn:
+        stored = await _stored_config(conn, owner_id)
+        config = change(_without_secrets(stored))
+        changed = StoredConfig(**config.dict(), identity=stored.identity)
+        await _store_config(conn, changed, owner_id)
+    return config
+
+
+@_operation
 async def get_identity(owner_id: str = OWNER) -> str | None:
-    """Give the stored identity key as it is stored: encrypted."""
-    return (await _get_stored(owner_id)).identity
+    """Return the identity key as it is stored: encrypted."""
+    async with db.connect() as conn:
+        return (await _stored_config(conn, owner_id)).identity
 
 
-@uninterrupted
+@_operation
 async def update_identity(identity: str | None, owner_id: str = OWNER) -> None:
-    """Store an encrypted identity key; None forgets it."""
-    stored = await _get_stored(owner_id)
-    await _write_stored(stored.copy(update={"identity": identity}), owner_id)
+    """Store an encrypted identity key; None deletes it."""
+    async with _changing("config") as conn:
+        stored = await _stored_config(conn, owner_id)
+        changed = stored.copy(update={"identity": identity})
+        await _store_config(conn, changed, owner_id)
 
 
 def _without_secrets(stored: StoredConfig) -> Config:
     return Config(**stored.dict(exclude={"identity"}))
 
 
-async def _get_stored(owner_id: str) -> StoredConfig:
-    stored: UserConfig | None = await db.fetchone(
-        "SELECT * FROM nostrclient.config WHERE owner_id = :owner_id",
-        {"owner_id": owner_id},
-        model=UserConfig,
-    )
-    return stored.extra if stored else StoredConfig()
-
-
-async def _write_stored(config: StoredConfig, owner_id: str) -> None:
-    changed = UserConfig(owner_id=owner_id, extra=config)
-    stored: object = await db.fetchone(
-        "SELECT owner_id FROM nostrclient.config WHERE owner_id = :owner_id",
+async def _stored_config(conn: Connection, owner_id: str) -> StoredConfig:
+    row: Any = await conn.fetchone(
+        "SELECT extra FROM nostrclient.config WHERE owner_id = :owner_id",
         {"owner_id": owner_id},
     )
-    if stored:
-        await db.update("nostrclient.config", changed, "WHERE owner_id = :owner_id")
-    else:
-        await db.insert("nostrclient.config", changed)
+    return parse_config(row["extra"]) if row else StoredConfig()
 
 
-@uninterrupted
+def parse_config(stored: str | None) -> StoredConfig:
+    """Read a stored configuration; a value that cannot be read counts as not stored.
+
+    It may be another version's, or damaged. It must not stand in the way of the others.
+    """
+    try:
+        found = json.loads(stored or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        logger.error("nostrclient: the stored configuration cannot be read")
+        return StoredConfig()
+    settings = found.pop("settings", None)
+    if isinstance(settings, dict):
+        found["settings"] = {
+            name: number
+            for name, number in settings.items()
+            if isinstance(number, int | float) and not isinstance(number, bool)
+        }
+    readable: dict[str, Any] = {}
+    for name in StoredConfig.__fields__.keys() & found.keys():
+        try:
+            StoredConfig(**{name: found[name]})
+        except ValidationError:
+            logger.error(f"nostrclient: the stored {name!r} cannot be read")
+        else:
+            readable[name] = found[name]
+    return StoredConfig(**readable)
+
+
+async def _store_config(conn: Connection, config: StoredConfig, owner_id: str) -> None:
+    values = {"extra": json.dumps(config.dict()), "owner_id": owner_id}
+    await _execute(
+        conn, "DELETE FROM nostrclient.config WHERE owner_id = :owner_id", values
+    )
+    await _execute(
+        conn,
+        "INSERT INTO nostrclient.config (extra, owner_id) VALUES (:extra, :owner_id)",
+        values,
+    )
+
+
+# The outbox
+
+
+@_operation
 async def get_outbox() -> list[OutboxEvent]:
-    """Give the stored events of the outbox, in the order they were published."""
+    """Return the stored events of the outbox in the order of their publication."""
     events: list[OutboxEvent] = await db.fetchall(
         "SELECT * FROM nostrclient.outbox ORDER BY published_at", model=OutboxEvent
     )
     return events
 
 
-@uninterrupted
-async def write_outbox(saved: list[OutboxEvent], forgotten: list[str]) -> None:
-    """Store and delete events of the outbox, all or nothing, in one transaction.
+@_operation
+async def write_outbox(
+    saved: list[OutboxEvent],
+    deleted: list[str],
+    *,
+    is_current: Callable[[], bool] = lambda: True,
+    wait_seconds: float | None = None,
+) -> None:
+    """Store and delete events of the outbox in one transaction.
 
-    `Connection.execute` takes out of its parameters whatever looks like HTML, which
-    would change an event; hence the statements of `insert`, without its commit a row.
+    `is_current` is asked just before the commit: if it says no, nothing is stored and
+    `OutdatedError` is raised.
+    SQLite waits for other writers `wait_seconds` at most, where they are given.
     """
-    gone = [{"id": event_id} for event_id in forgotten]
-    gone += [{"id": event.id} for event in saved]
+    ids = [{"id": event_id} for event_id in deleted]
+    ids += [{"id": event.id} for event in saved]
     async with db.connect() as conn:
-        if gone:
+        if conn.type == SQLITE and wait_seconds is not None:
+            # This connection only: none is used a second time.
+            milliseconds = int(1000 * wait_seconds)
+            await _execute(conn, f"PRAGMA busy_timeout = {milliseconds}")
+        if ids:
             await conn.conn.execute(
-                text("DELETE FROM nostrclient.outbox WHERE id = :id"), gone
+                text("DELETE FROM nostrclient.outbox WHERE id = :id"), ids
             )
         if saved:
             await conn.conn.execute(
                 text(insert_query("nostrclient.outbox", saved[0])),
                 [model_to_dict(event) for event in saved],
             )
+        if not is_current():
+            raise OutdatedError
         await conn.conn.commit()

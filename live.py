@@ -61,7 +61,7 @@ class State(NamedTuple):
 
 async def present_state() -> State:
     """Give everything that is shown."""
-    relays = [relay.dict() for relay in await services.relays()]
+    relays = [relay.dict() for relay in services.relays()]
     status = services.status()
     return State(
         relays={relay["url"]: relay for relay in relays},

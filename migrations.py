@@ -1,12 +1,21 @@
-"""The tables, step by step; LNbits runs each step once, in order."""
+"""The tables, step by step; every step checks the schema and may run repeatedly.
 
-from lnbits.db import Connection
+LNbits runs the steps whose number is above the stored one, and commits after each
+statement. A step that was killed between two statements is run again from its
+beginning. And the stored number may be that of another version of this extension, with
+other steps behind it. Therefore no step relies on the number: each looks at the tables,
+and `ensure_schema` runs them all whenever nostrclient starts.
+"""
+
+from typing import Any
+
+from lnbits.db import SQLITE, Connection
 
 
 async def m001_initial(db: Connection) -> None:
     """Add the relays."""
     await db.execute("""
-        CREATE TABLE nostrclient.relays (
+        CREATE TABLE IF NOT EXISTS nostrclient.relays (
             id TEXT NOT NULL PRIMARY KEY,
             url TEXT NOT NULL,
             active BOOLEAN DEFAULT true
@@ -16,36 +25,48 @@ async def m001_initial(db: Connection) -> None:
 
 async def m002_create_config_table(db: Connection) -> None:
     """Add the configuration, as JSON."""
-    await db.execute("CREATE TABLE nostrclient.config (json_data TEXT NOT NULL)")
+    await db.execute(
+        "CREATE TABLE IF NOT EXISTS nostrclient.config (json_data TEXT NOT NULL)"
+    )
 
 
 async def m003_update_config_table(db: Connection) -> None:
     """Add an owner to each configuration."""
-    await db.execute("ALTER TABLE nostrclient.config RENAME COLUMN json_data TO extra")
-    await db.execute(
-        "ALTER TABLE nostrclient.config ADD COLUMN owner_id TEXT DEFAULT 'admin'"
-    )
-
-
-async def m004_relay_roles(db: Connection) -> None:
-    """Add the switches for reading and writing, and switch all relays on.
-
-    Before, `active` was stored but ignored, so all relays were in use.
-    """
-    await db.execute("UPDATE nostrclient.relays SET active = true")
-    for column in ("read", "write"):
+    columns = await _columns(db, "config")
+    if "extra" not in columns:
         await db.execute(
-            f"ALTER TABLE nostrclient.relays ADD COLUMN {column} BOOLEAN DEFAULT true"
+            "ALTER TABLE nostrclient.config RENAME COLUMN json_data TO extra"
+        )
+    if "owner_id" not in columns:
+        await db.execute(
+            "ALTER TABLE nostrclient.config ADD COLUMN owner_id TEXT DEFAULT 'admin'"
         )
 
 
+async def m004_relay_roles(db: Connection) -> None:
+    """Add what a relay is used for.
+
+    Before, `active` was stored as the request had it and never read: all relays were in
+    use. So all are active at first.
+    """
+    columns = await _columns(db, "relays")
+    if not {"read", "write"} & columns:
+        await db.execute("UPDATE nostrclient.relays SET active = true")
+    for column in ("read", "write"):
+        if column not in columns:
+            await db.execute(
+                f"ALTER TABLE nostrclient.relays ADD COLUMN {column} "
+                "BOOLEAN DEFAULT true"
+            )
+
+
 async def m005_outbox(db: Connection) -> None:
-    """Add the outbox: queued events, and accepted ones with pending copies.
+    """Add the outbox: queued events, and copies that some relays have not taken yet.
 
     `published_at` is in microseconds since 1970; `owed` is a JSON list of relay URLs.
     """
     await db.execute(f"""
-        CREATE TABLE nostrclient.outbox (
+        CREATE TABLE IF NOT EXISTS nostrclient.outbox (
             id TEXT NOT NULL PRIMARY KEY,
             event TEXT NOT NULL,
             published_at {db.big_int} NOT NULL,
@@ -54,3 +75,32 @@ async def m005_outbox(db: Connection) -> None:
             owed TEXT NOT NULL
         )
         """)
+
+
+STEPS = (
+    m001_initial,
+    m002_create_config_table,
+    m003_update_config_table,
+    m004_relay_roles,
+    m005_outbox,
+)
+"""All of them, in order."""
+
+
+async def ensure_schema(db: Connection) -> None:
+    """Run every step, whatever number LNbits has stored for this extension."""
+    for step in STEPS:
+        await step(db)
+
+
+async def _columns(db: Connection, table: str) -> set[str]:
+    """Return the names of a table's columns."""
+    if db.type == SQLITE:
+        rows: list[Any] = await db.fetchall(f"PRAGMA nostrclient.table_info({table})")
+        return {row["name"] for row in rows}
+    rows = await db.fetchall(
+        "SELECT column_name FROM information_schema.columns"
+        " WHERE table_schema = 'nostrclient' AND table_name = :name",
+        {"name": table},
+    )
+    return {row["column_name"] for row in rows}

@@ -293,6 +293,11 @@ class Status(ApiModel):
     figures: Figures | None = Field(
         default=None, description="How fast and how complete it works"
     )
+    not_loaded: list[str] = Field(
+        default=[],
+        description="What was not read from the database so far, of `tables`,"
+        " `settings`, `identity`, `outbox` and `relays`; it is tried again",
+    )
 
 
 class WaitingEvent(ApiModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .crud import get_config, get_relays
+from .configuration import configuration
 from .models import (
     Client,
     Delay,
@@ -24,8 +24,7 @@ from .nostr import relay as nostr_relay
 from .nostr.figures import Histogram
 from .nostr.information import RelayInformation as ToldInformation
 from .nostr.relay_counters import Refusal, RelayCounters, Service
-from .nostr.relay_url import known_relay_url
-from .nostr.settings import SETTINGS
+from .nostr.settings import SETTINGS, usable_settings
 from .router import (
     Traffic,
     all_routers,
@@ -35,9 +34,9 @@ from .router import (
 )
 
 
-async def relays() -> list[Relay]:
-    """Give all relays, those that other extensions added included."""
-    stored = {known_relay_url(relay.url or ""): relay for relay in await get_relays()}
+def relays() -> list[Relay]:
+    """Return all relays, including those that other extensions added."""
+    stored = configuration.relays
     manager = nostr_client.relay_manager
     numbers = manager.relay_numbers()
     shown = [
@@ -264,6 +263,7 @@ def status() -> Status:
         can_publish=can_publish(),
         can_receive=can_receive(),
         figures=figures(),
+        not_loaded=configuration.not_loaded,
     )
 
 
@@ -329,9 +329,9 @@ def _share(part: float, whole: float) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-async def settings() -> list[Setting]:
-    """Return all settings with the values that apply from the next start on."""
-    stored = (await get_config()).settings
+def settings() -> list[Setting]:
+    """Return every setting with the value it has from the next start on."""
+    stored = usable_settings(configuration.config.settings)
     return [
         Setting(
             name=setting.name,

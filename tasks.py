@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from weakref import WeakSet
 
 from loguru import logger
 
 from . import live
+from .configuration import Part, configuration
 from .crud import (
+    create_tables,
     get_config,
     get_identity,
     get_relays,
@@ -25,24 +27,28 @@ from .nostr.in_process import (
     EventMessage,
     NoticeMessage,
 )
-from .nostr.settings import DEFAULTS, known_settings
-from .outbox_store import restore_outbox, write_ledger
+from .nostr.settings import DEFAULTS, usable_settings
+from .outbox_store import outbox_store
 from .router import NostrRouter, all_routers, nostr_client
 
 MOST_PER_SUBSCRIPTION = 10_000
 MOST_SUBSCRIPTIONS = 100
 MOST_NOTICES = 1_000
-STORE_SECONDS = 5.0
+
+Generation = dict[str, Any]
+"""What a generation of this code leaves in `process`: how to stop it, and its state."""
 
 _running: dict[str, asyncio.Task[None]] = {}
+_stop_requested: list[asyncio.Event] = []
+"""The event of the start that is in force, if any; see `stop`."""
 _bounds: dict[str, ByteLimit] = {}
 
 
 def start() -> None:
     """Start relays and tasks; does nothing where they run already.
 
-    Where an earlier generation of this code still runs, it is stopped first, and what
-    it knows is taken over.
+    An earlier generation of this code that still runs is stopped first, and its state
+    is taken over.
     """
     if _running:
         return
@@ -52,30 +58,41 @@ def start() -> None:
     generation = {"stop": stop, "hand_over": hand_over}
     process["generation"] = generation
     is_same = previous is not None and previous["hand_over"] is hand_over
-    _run("load", _load(None if is_same else previous))
+    stopping = asyncio.Event()
+    _stop_requested[:] = [stopping]
+    _run("load", _load(None if is_same else previous, stopping))
     _run("events", subscribe_events())
-    _run("outbox", check_outbox())
+    _run("clock", keep_time())
+    _run("outbox", outbox_store.run())
 
 
 async def stop() -> None:
-    """End every task, client and thread, and wait until they have ended."""
+    """End every task, client and thread, and wait until they have ended.
+
+    A database operation under way cannot be ended; it is waited for `stop_seconds`.
+    """
+    deadline = clock.now() + nostr_client.relay_manager.settings.stop_seconds
+    for stopping in _stop_requested:
+        stopping.set()
     if "load" in _running:  # it may be waiting for an earlier generation to stop
         await asyncio.wait([_running["load"]])
     tasks = list(_running.values())
     _running.clear()
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
     routers = list(all_routers)
     await asyncio.gather(
         asyncio.to_thread(nostr_client.close),
         live.stop(),
         *(router.stop("nostrclient was stopped") for router in routers),
     )
-    try:
-        await asyncio.wait_for(write_ledger(), STORE_SECONDS)
-    except asyncio.TimeoutError:
-        logger.error("the outbox could not be stored before the end")
+    flushing = asyncio.ensure_future(outbox_store.flush())
+    # One second less: the relays' threads have the same time to end.
+    left = max(1.0, deadline - clock.now() - 1.0)
+    await asyncio.wait([*tasks, flushing], timeout=left)
+    if not flushing.done():
+        logger.error("nostrclient: the outbox could not be stored before the end")
+        flushing.cancel()
 
 
 def hand_over(successor: Any) -> dict[str, Any]:
@@ -98,7 +115,7 @@ def hand_over(successor: Any) -> dict[str, Any]:
     return state
 
 
-async def _take_over(previous: dict[str, Any]) -> None:
+async def _take_over(previous: Generation) -> None:
     await previous["stop"]()
     manager = nostr_client.relay_manager
     state: dict[str, Any] = previous["hand_over"](manager)
@@ -121,64 +138,101 @@ def _log_failure(task: asyncio.Task[None]) -> None:
         logger.opt(exception=task.exception()).error(f"{task.get_name()} ended")
 
 
-async def _load(previous: dict[str, Any] | None) -> None:
+async def _load(previous: Generation | None, stopping: asyncio.Event) -> None:
+    """Load part by part, then start the relays, whatever could not be loaded so far."""
+    waiting = asyncio.ensure_future(stopping.wait())
+    deadline = clock.now() + nostr_client.relay_manager.settings.load_seconds
+
+    async def load(part: Part, step: Callable[[], Awaitable[None]]) -> None:
+        tried = asyncio.Event()
+        _run(f"load {part.value}", _load_part(part, step, tried))
+        trying = asyncio.ensure_future(tried.wait())
+        await asyncio.wait(
+            [trying, waiting],
+            timeout=max(0.0, deadline - clock.now()),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        trying.cancel()
+
     try:
-        # The numbers come first: by the defaults, what is taken over may be too much or
-        # too old. Without them it is taken over as well.
-        try:
-            await configure()
-        finally:
-            if previous is not None:
-                await _take_over(previous)
+        await load(Part.TABLES, create_tables)
+        # The settings come before the state that is taken over: by the defaults, some
+        # of it may be too much or too old.
+        await load(Part.SETTINGS, load_settings)
+        if previous is not None:
+            await _take_over(previous)
+        outbox_store.add_undeleted(process.pop("undeleted", ()))
         process.setdefault("clients", WeakSet()).add(nostr_client)
-        await load_identity()
-        await restore_outbox()
+        await load(Part.IDENTITY, load_identity)
+        await load(Part.OUTBOX, load_outbox)
+        await load(Part.RELAYS, load_relays)
+        if not stopping.is_set():
+            nostr_client.relay_manager.start()
     finally:
-        await init_relays()
+        waiting.cancel()
 
 
-async def configure() -> None:
-    """Go by the numbers of the stored configuration, the defaults apart."""
-    stored = (await get_config()).settings
-    numbers = known_settings(stored)
-    for name in stored.keys() - numbers.keys():
-        logger.warning(f"the stored setting {name!r} is none of this version's")
-    try:
-        nostr_client.relay_manager.configure(DEFAULTS.with_changes(numbers))
-    except ValueError as error:
-        logger.error(f"the stored settings are left out: {error}")
+async def _load_part(
+    part: Part, step: Callable[[], Awaitable[None]], tried: asyncio.Event
+) -> None:
+    """Load one part, and try again until that succeeds."""
+    settings = nostr_client.relay_manager.settings
+    delay = settings.database_retry_seconds
+    while True:
+        try:
+            await step()
+        except Exception as error:  # noqa: BLE001  # drivers raise their own errors
+            if not tried.is_set():
+                logger.error(f"nostrclient: {part.value} cannot be loaded: {error}")
+            configuration.set_loaded(part, False)
+        else:
+            configuration.set_loaded(part, True)
+            if tried.is_set():
+                logger.info(f"nostrclient: {part.value} loaded at last")
+            tried.set()
+            return
+        tried.set()
+        await asyncio.sleep(delay)
+        delay = min(2 * delay, settings.database_retry_max_seconds)
+
+
+async def load_settings() -> None:
+    """Apply the stored settings; anything not stored keeps its default."""
+    config = await get_config()
+    usable = usable_settings(config.settings)
+    for name in config.settings.keys() - usable.keys():
+        logger.error(f"nostrclient: the stored setting {name!r} cannot be used")
+    nostr_client.relay_manager.configure(DEFAULTS.with_changes(usable))
+    await configuration.apply_config(config)
 
 
 async def load_identity() -> None:
-    """Take the key with which relays that ask for it are answered (NIP-42)."""
+    """Load the key that answers relays which demand AUTH (NIP-42)."""
     encrypted = await get_identity()
     try:
         key = decrypt_identity(encrypted) if encrypted else None
     except InvalidKey as error:
-        logger.error(f"nobody to authenticate as: {error}")
+        logger.error(f"nostrclient: there is no identity to authenticate as: {error}")
         key = None
     nostr_client.relay_manager.set_identity(key)
 
 
-async def init_relays() -> None:
-    """Connect to the relays of the database, whatever their spelling there."""
+async def load_outbox() -> None:
+    """Restore the stored events, and send them if relays are running already."""
+    await outbox_store.restore()
     manager = nostr_client.relay_manager
-    for relay in await get_relays():
-        try:
-            if relay.url:
-                manager.add_relay(
-                    relay.url,
-                    active=relay.active is not False,
-                    read=relay.read is not False,
-                    write=relay.write is not False,
-                )
-        except ValueError as error:
-            logger.warning(f"stored relay {relay.url!r} is left out: {error}")
-    manager.start()
+    if manager.running:
+        manager.outbox_retry()
 
 
-async def check_outbox() -> None:
-    """Do what is due in the outbox, when it is due."""
+async def load_relays() -> None:
+    """Add the stored relays, whatever their spelling there."""
+    async with configuration.lock:
+        configuration.apply_relays(await get_relays())
+
+
+async def keep_time() -> None:
+    """Do what is due in the outbox and its store. Waits for nothing but time."""
     manager = nostr_client.relay_manager
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
@@ -193,12 +247,10 @@ async def check_outbox() -> None:
     try:
         while True:
             changed.clear()
-            manager.step()
-            await write_ledger()
-            due = manager.step()
+            due = [manager.step(), outbox_store.step()]
             timer = None
-            if due is not None:
-                delay = max(0.0, due - clock.now()) + 0.001
+            if instants := [at for at in due if at is not None]:
+                delay = max(0.0, min(instants) - clock.now()) + 0.001
                 timer = loop.call_later(delay, changed.set)
             # Not wait_for: before Python 3.12 it drops a cancellation that comes in
             # the moment in which the wait ends, and `stop` would wait for ever.

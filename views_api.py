@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -13,12 +12,12 @@ from lnbits.helpers import urlsafe_short_hash
 
 from . import services
 from .access import check_signed_in, is_admin
+from .configuration import configuration
 from .crud import (
     add_relay,
+    change_config,
     delete_relay,
-    get_config,
     get_relays,
-    update_config,
     update_identity,
     update_relay,
 )
@@ -50,9 +49,8 @@ from .nostr.event import EncryptedDirectMessage
 from .nostr.information_request import fetch_information
 from .nostr.key import PrivateKey
 from .nostr.relay_url import known_relay_url, normalize_relay_url
-from .nostr.settings import known_settings, non_default
-from .router import all_routers, nostr_client
-from .views_endpoints import Switches
+from .nostr.settings import non_default, usable_settings
+from .router import nostr_client
 
 OWN_ENDPOINT = "This is nostrclient's own endpoint."
 RECOGNISE_SECONDS = 2.0
@@ -85,7 +83,7 @@ async def api_list_relays(
 
 async def api_get_relays() -> list[Relay]:
     """Return all relays, those that other extensions added included."""
-    return await services.relays()
+    return services.relays()
 
 
 @nostrclient_api_router.post(
@@ -99,13 +97,16 @@ async def api_add_relay(relay: RelayUrl, request: Request) -> list[Relay]:
     url = _valid_url(relay.url)
     if _is_own_endpoint(url, request):
         raise HTTPException(HTTPStatus.BAD_REQUEST, OWN_ENDPOINT)
-    stored = {known_relay_url(known.url or "") for known in await get_relays()}
-    if url in stored:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, f"Relay: {url} already exists.")
+    exists = HTTPException(HTTPStatus.BAD_REQUEST, f"Relay: {url} already exists.")
+    if url in configuration.relays:
+        raise exists
     if await _is_this_instance(url):
         raise HTTPException(HTTPStatus.BAD_REQUEST, OWN_ENDPOINT)
-    await add_relay(Relay(id=urlsafe_short_hash(), url=url, active=True))
-    nostr_client.relay_manager.add_relay(url)
+    async with configuration.lock:
+        added = await add_relay(Relay(id=urlsafe_short_hash(), url=url, active=True))
+        configuration.apply_relays(await get_relays())
+    if added is None:
+        raise exists
     return await api_get_relays()
 
 
@@ -120,10 +121,16 @@ async def api_delete_relay(relay: RelayUrl) -> None:
     if not relay.url:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Relay url not provided.")
     url = known_relay_url(relay.url)
-    nostr_client.relay_manager.remove_relay(url)
-    for stored in await get_relays():
-        if known_relay_url(stored.url or "") == url:
+    async with configuration.lock:
+        for stored in await _stored_relays(url):
             await delete_relay(stored)
+        nostr_client.relay_manager.remove_relay(url)
+        configuration.relays.pop(url, None)
+
+
+async def _stored_relays(url: str) -> list[Relay]:
+    """Return the rows of a relay; other versions may have stored several."""
+    return [row for row in await get_relays() if known_relay_url(row.url or "") == url]
 
 
 @nostrclient_api_router.put(
@@ -136,17 +143,17 @@ async def api_update_relay(update: RelayUpdate) -> list[Relay]:
     """Switch a relay on or off, or use it only for reading or only for writing."""
     url = _valid_url(update.url)
     manager = nostr_client.relay_manager
-    stored = [
-        item for item in await get_relays() if known_relay_url(item.url or "") == url
-    ]
-    if not stored and url not in manager.relays:
-        raise HTTPException(HTTPStatus.NOT_FOUND, f"Relay: {url} is not known.")
     changes = update.dict(exclude={"url"}, exclude_none=True)
-    for item in stored:
-        await update_relay(item.copy(update=changes))
-    if url not in manager.relays:
-        manager.add_relay(url, active=False)
-    manager.update_relay(url, **changes)
+    async with configuration.lock:
+        stored = await _stored_relays(url)
+        if not stored and url not in manager.relays:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"Relay: {url} is not known.")
+        for row in stored:
+            await update_relay(row.id or "", changes)
+            configuration.relays[url] = row.copy(update=changes)
+        if url not in manager.relays:
+            manager.add_relay(url, active=False)
+        manager.update_relay(url, **changes)
     return await api_get_relays()
 
 
@@ -303,8 +310,8 @@ async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
     summary="Tell which endpoints are open",
 )
 async def api_get_config() -> Config:
-    """Tell which endpoints are open."""
-    return await get_config()
+    """Return which endpoints are open, and the settings that differ from defaults."""
+    return configuration.config
 
 
 @nostrclient_api_router.put(
@@ -319,20 +326,18 @@ async def api_update_config(data: ConfigUpdate) -> Config:
     default is forgotten.
     """
     changes = data.dict(exclude_none=True, exclude={"settings"})
-    stored = await get_config()
-    try:
-        numbers = non_default(known_settings(stored.settings) | (data.settings or {}))
-    except ValueError as error:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
-    config = Config(**{**stored.dict(), **changes, "settings": numbers})
-    await update_config(config)
-    Switches.changes += 1
-    closing = [
-        router.stop()
-        for router in all_routers
-        if not (config.public_ws if router.is_public else config.private_ws)
-    ]
-    await asyncio.gather(*closing)
+
+    def change(stored: Config) -> Config:
+        # A stored setting that this version does not accept is dropped.
+        settings = usable_settings(stored.settings) | (data.settings or {})
+        return Config(**{**stored.dict(), **changes, "settings": non_default(settings)})
+
+    async with configuration.lock:
+        try:
+            config = await change_config(change)
+        except ValueError as error:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
+        await configuration.apply_config(config)
     return config
 
 
@@ -341,7 +346,7 @@ async def api_update_config(data: ConfigUpdate) -> Config:
 )
 async def api_get_settings() -> list[Setting]:
     """List every number nostrclient goes by, as it will from its next start on."""
-    return await services.settings()
+    return services.settings()
 
 
 # The identity key
@@ -369,10 +374,12 @@ async def api_update_identity(data: IdentityUpdate) -> Identity:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Give either nsec or generate.")
     try:
         key = PrivateKey() if data.nsec is None else _private_key(data.nsec.strip())
-        await update_identity(encrypt_identity(key))
+        encrypted = encrypt_identity(key)
     except NostrError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
-    nostr_client.relay_manager.set_identity(key)
+    async with configuration.lock:
+        await update_identity(encrypted)
+        nostr_client.relay_manager.set_identity(key)
     return await api_get_identity()
 
 
@@ -390,6 +397,7 @@ def _private_key(text: str) -> PrivateKey:
 )
 async def api_delete_identity() -> Identity:
     """Forget the key: from now on we are nobody to any relay."""
-    await update_identity(None)
-    nostr_client.relay_manager.set_identity(None)
+    async with configuration.lock:
+        await update_identity(None)
+        nostr_client.relay_manager.set_identity(None)
     return await api_get_identity()

@@ -8,14 +8,13 @@ from fastapi import APIRouter, HTTPException, Request, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from loguru import logger
 
-from .crud import get_config
+from .configuration import configuration
 from .helpers import (
     PUBLIC_ENDPOINT,
     accepts_information,
     address_group,
     is_private_endpoint,
 )
-from .models import Config
 from .nostr.information import own_document
 from .router import NostrRouter, all_routers, nostr_client, refused_connections
 
@@ -31,12 +30,6 @@ CORS = {
     "Access-Control-Allow-Headers": "*",
     "Access-Control-Allow-Methods": "*",
 }
-
-
-class Switches:
-    """The number of configuration changes, to notice one during a handshake."""
-
-    changes = 0
 
 
 nostrclient_endpoints_router = APIRouter()
@@ -84,28 +77,21 @@ async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
     await NostrRouter(websocket, is_public=is_public, address=address).run()
 
 
-async def _present_config() -> Config:
-    """Give the configuration as it is now, also where it changes meanwhile.
-
-    Whoever is let in by an earlier one would stay: those to be sent away are counted
-    the moment it has changed.
-    """
-    while True:
-        changes = Switches.changes
-        config = await get_config()
-        if changes == Switches.changes:
-            return config
-
-
 async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:
-    config = await _present_config()
+    """Return why a client is not let in; None if it is.
+
+    Nothing is awaited after the configuration was read: an endpoint that is closed
+    meanwhile closes exactly the clients that are counted by then.
+    """
+    settings = nostr_client.relay_manager.settings
+    await configuration.wait_for_settings(settings.load_seconds)
+    config = configuration.config
     if is_public and not config.public_ws:
         return "the public endpoint is closed"
     if not is_public and not config.private_ws:
         return "the private endpoint is closed"
     if not is_public and not is_private_endpoint(ws_id):
         return "there is no such endpoint"
-    settings = nostr_client.relay_manager.settings
     limits = settings.public if is_public else settings.private
     same = [router for router in all_routers if router.is_public == is_public]
     if len(same) >= limits.connections:

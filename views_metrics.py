@@ -76,7 +76,7 @@ async def api_get_metrics() -> Response:
     text = exposition(
         Measured(
             status=services.status(),
-            relays=await services.relays(),
+            relays=services.relays(),
             endpoints=services.endpoints(),
             figures=nostr_client.relay_manager.message_pool.figures,
             version=VERSION,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ _MAX_COUNT = 2**40
 _MAX_WAIT_SECONDS = 20 * DAY_SECONDS  # poll(2) cannot wait longer than 24 days
 _NO_WAITS = frozenset(("gift_wrap_seconds", "outbox_expiry_seconds"))
 _ORDERED = (
+    ("database_retry_seconds", "database_retry_max_seconds"),
     ("eose_seconds", "eose_max_seconds"),
     ("mailbox_bytes", "mailboxes_total_bytes"),
     ("publish_retry_seconds", "publish_retry_max_seconds"),
@@ -126,6 +128,9 @@ class Settings:
     answer_seconds: float = 2
     """Longest wait for a relay's OK before the client gets `queued:`; above 2.5 s some
     client libraries give up first."""
+    store_seconds: float = 0.4
+    """Longest wait for the database until an event that no relay accepted is refused;
+    above 0.5 s some client libraries give up first."""
     outbox_events: int = 100
     """Events that may wait for a relay to accept them; more take memory and database
     rows."""
@@ -277,6 +282,16 @@ class Settings:
     information_refresh_seconds: float = 3600
     """Time after which the document is read again at the next connection."""
 
+    # Database
+    load_seconds: float = 3
+    """Longest wait for the database at start; after that the defaults apply until it
+    answers."""
+    database_retry_seconds: float = 1
+    """Delay before a failed database operation is repeated; at start it doubles with
+    each attempt."""
+    database_retry_max_seconds: float = 60
+    """Longest delay between two attempts to load what is stored."""
+
     # Garbage
     garbage_messages: int = 10
     """Invalid messages tolerated from a relay within the window below."""
@@ -363,6 +378,7 @@ _GROUPS = {
     "connect_seconds": "Connections to relays",
     "overlap_seconds": "Overlap windows and refreshes",
     "information_seconds": "Relays' own limits",
+    "load_seconds": "Database",
     "garbage_messages": "Garbage",
 }
 _UNITS = {
@@ -433,9 +449,18 @@ def _describe() -> dict[str, Setting]:
 SETTINGS = _describe()
 
 
-def known_settings(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Return the numbers that are settings; another version may have had others."""
-    return {name: number for name, number in numbers.items() if name in SETTINGS}
+def usable_settings(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Return those of the numbers that this version accepts, and accepts together."""
+    pending = dict(numbers)
+    usable: dict[str, float] = {}
+    while True:
+        count = len(pending)
+        for name, number in list(pending.items()):
+            with suppress(ValueError):
+                DEFAULTS.with_changes({**usable, name: number})
+                usable[name] = pending.pop(name)
+        if len(pending) == count:
+            return usable
 
 
 def non_default(numbers: Mapping[str, float]) -> dict[str, float]:

@@ -224,6 +224,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     group_connections_to_relays: 'Verbindungen zu Relays',
     group_overlap_windows_and_refreshes: 'Nachholen',
     group_relays_own_limits: 'Grenzen der Relays',
+    group_database: 'Datenbank',
     group_garbage: 'Fehlverhalten von Relays',
     unit_seconds: 'Sekunden',
     unit_bytes: 'Bytes',
@@ -253,6 +254,12 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_mailboxes_total_bytes: 'Ungelesene Daten aller Clients',
     number_answer_seconds:
       'Zeit für Antworten der Relays, bevor ein Event in den Postausgang kommt',
+    number_store_seconds:
+      'Wartezeit auf die Datenbank, bevor ein Event abgelehnt wird',
+    number_load_seconds: 'Wartezeit auf die Datenbank beim Start',
+    number_database_retry_seconds: 'Pause nach einem Fehler der Datenbank',
+    number_database_retry_max_seconds:
+      'Längste Pause beim Laden aus der Datenbank',
     number_outbox_events: 'Events im Postausgang',
     number_outbox_public_share:
       'Anteil des Postausgangs, den öffentliche Clients nutzen dürfen (0 bis 1)',

@@ -215,6 +215,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     group_connections_to_relays: 'Connections to relays',
     group_overlap_windows_and_refreshes: 'Catching up',
     group_relays_own_limits: 'Relays’ own limits',
+    group_database: 'Database',
     group_garbage: 'Misbehaving relays',
     unit_seconds: 'seconds',
     unit_bytes: 'bytes',
@@ -244,6 +245,11 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_mailboxes_total_bytes: 'Unread data of all clients',
     number_answer_seconds:
       'Time for relays to answer before an event is queued',
+    number_store_seconds: 'Wait for the database before an event is refused',
+    number_load_seconds: 'Wait for the database at start',
+    number_database_retry_seconds: 'Pause after a failed database operation',
+    number_database_retry_max_seconds:
+      'Longest pause while loading from the database',
     number_outbox_events: 'Events in the outbox',
     number_outbox_public_share:
       'Share of the outbox that public clients may use (0 to 1)',

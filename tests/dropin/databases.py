@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from dev.proxy import LoopThread
+
 POSTGRES = os.environ.get("NOSTRCLIENT_POSTGRES", "postgres://postgres@127.0.0.1:5432")
 """A server on which the tests may create databases, and drop them again."""
 
@@ -46,6 +48,18 @@ class Sqlite:
         """Make room for the extension's tables, before LNbits does."""
         self._data.mkdir()
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep everybody else from reading and writing the extension's tables."""
+        path = self._data / "ext_nostrclient.sqlite3"
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            yield
+            connection.execute("ROLLBACK")
+
+    def drop_connections(self) -> None:
+        """End all connections; a file has none."""
+
 
 class Postgres:
     """One database for LNbits, with a schema for each extension."""
@@ -61,6 +75,25 @@ class Postgres:
     def create_schema(self) -> None:
         """Make room for the extension's tables, before LNbits does."""
         self.rows("CREATE SCHEMA nostrclient")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep everybody else from reading and writing the extension's tables."""
+        with closing(LoopThread()) as thread:
+            connection = thread.run(asyncpg.connect(self._url))
+            thread.run(connection.execute("BEGIN"))
+            for table in ("relays", "config", "outbox"):
+                lock = f"LOCK TABLE nostrclient.{table} IN ACCESS EXCLUSIVE MODE"
+                thread.run(connection.execute(lock))
+            yield
+            thread.run(connection.close())
+
+    def drop_connections(self) -> None:
+        """End all connections, as a restart of the server does."""
+        self.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
 
 
 Database = Sqlite | Postgres

@@ -38,11 +38,11 @@ EVENT: dict[str, Any] = {
 }
 
 
-def used(database: Database, folder: Path) -> dict[str, Any]:
-    """Use crud.py on a database and give what it answered."""
+def run_program(name: str, database: Database, folder: Path) -> Any:
+    """Run a program of this folder on a database and return what it printed."""
     (folder / "data").mkdir()
     run = subprocess.run(
-        [sys.executable, "-m", "tests.dropin.use_crud"],
+        [sys.executable, "-m", f"tests.dropin.{name}"],
         cwd=CHECKOUT,
         env={
             **os.environ,
@@ -57,12 +57,11 @@ def used(database: Database, folder: Path) -> dict[str, Any]:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    seen: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return seen
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 def test_crud_and_outbox(database: Database, tmp_path: Path) -> None:
-    seen = used(database, tmp_path)
+    seen = run_program("use_crud", database, tmp_path)
     first = {**RELAY, "active": False, "write": False}
     one = {
         **EVENT,
@@ -94,6 +93,40 @@ def test_crud_and_outbox(database: Database, tmp_path: Path) -> None:
         "outbox": [two, one, EVENT],
         "outbox later": [two, {**EVENT, "accepted": True, "owed": "[]"}],
         "outbox in the end": [],
+    }
+
+
+def test_migrations_may_be_killed_between_any_two_statements(
+    database: Database, tmp_path: Path
+) -> None:
+    relay = {"id": "a", "url": "wss://a", "active": True, "read": True, "write": True}
+    config = {
+        "extra": '{"private_ws": false, "public_ws": true}',
+        "owner_id": "admin",
+    }
+    for state, (killed, outcomes) in enumerate(
+        run_program("kill_migrations", database, tmp_path)
+    ):
+        assert killed >= 6, "it was killed at each statement"
+        assert outcomes == [
+            {
+                "relays": [relay] if state >= 1 else [],
+                "config": [config] if state >= 2 else [],
+                "outbox": [],
+            }
+        ]
+
+
+def test_a6_changes_at_the_same_time_are_all_stored(
+    database: Database, tmp_path: Path
+) -> None:
+    seen = run_program("use_crud_at_once", database, tmp_path)
+    assert seen == {
+        "lost settings": [],
+        "identities that came back": 0,
+        "identities lost": 0,
+        "rows of one relay": 1,
+        "roles": {"active": False, "read": False, "write": False},
     }
 
 

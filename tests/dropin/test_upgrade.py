@@ -16,24 +16,9 @@ from tests.e2e.clients import Author, Client, handshake_status, wait_until
 
 from .catalogue import Catalogue
 from .databases import Database, Row, Sqlite
+from .upstream_tables import MIGRATIONS
 
 UPSTREAM = Path(__file__).parent / "upstream"
-
-MIGRATIONS = {
-    1: [
-        """
-        CREATE TABLE nostrclient.relays (
-            id TEXT NOT NULL PRIMARY KEY, url TEXT NOT NULL, active BOOLEAN DEFAULT true
-        );
-        """
-    ],
-    2: ["CREATE TABLE nostrclient.config (json_data TEXT NOT NULL);"],
-    3: [
-        "ALTER TABLE nostrclient.config RENAME COLUMN json_data TO extra",
-        "ALTER TABLE nostrclient.config ADD COLUMN owner_id TEXT DEFAULT 'admin'",
-    ],
-}
-"""What upstream's migrations, by number, say to the database."""
 
 
 class UpstreamRelay(BaseModel):

@@ -41,7 +41,7 @@ async def use() -> dict[str, Any]:
     for number, url in enumerate(["wss://one", "wss://two", "wss://two/?a=%20&amp;"]):
         await crud.add_relay(Relay(id=f"id{number}", url=url, active=True))
     relays = await crud.get_relays()
-    await crud.update_relay(relays[0].copy(update={"active": False, "write": False}))
+    await crud.update_relay(relays[0].id or "", {"active": False, "write": False})
     seen["relays"] = sorted(await crud.get_relays(), key=lambda relay: relay.id or "")
     await crud.delete_relay(Relay(id="id2"))
     await crud.delete_relay(Relay(url="wss://two"))

@@ -1,52 +1,119 @@
-"""Who is let in, where that needs no server to be told."""
+"""Who is let in and how the configuration changes, without a server."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
+from fastapi import HTTPException
 
-from nostrclient import views_api, views_endpoints
+from nostrclient import configuration as configuration_module
+from nostrclient import crud, views_api, views_endpoints
+from nostrclient.configuration import Configuration, Part
 from nostrclient.models import Config, ConfigUpdate
+from nostrclient.nostr.settings import Settings
+from nostrclient.router import nostr_client
+
+LIMITED = Config(settings={"eose_seconds": 7, "gone_seconds": 1, "ping_seconds": 0})
+
+
+@pytest.fixture
+async def configuration(monkeypatch: pytest.MonkeyPatch) -> Configuration:
+    """A configuration of its own in memory, with the settings loaded."""
+    fresh = Configuration()
+    fresh.set_loaded(Part.SETTINGS, True)
+    for module in (configuration_module, views_api, views_endpoints):
+        monkeypatch.setattr(module, "configuration", fresh)
+    return fresh
+
+
+class FakeStore:
+    """The stored configuration; a change takes a while."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.changing = asyncio.Event()
+
+    async def change(self, change: Callable[[Config], Config]) -> Config:
+        changed = change(self.config)
+        self.changing.set()
+        await asyncio.sleep(0.02)
+        self.config = changed
+        return changed
+
+
+@pytest.fixture
+async def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    store = FakeStore(LIMITED)
+    monkeypatch.setattr(views_api, "change_config", store.change)
+    return store
 
 
 @pytest.mark.parametrize("is_public", [True, False], ids=["public", "private"])
-async def test_a4_who_comes_while_an_endpoint_is_closed_is_refused(
-    monkeypatch: pytest.MonkeyPatch, is_public: bool
+async def test_a4_client_is_refused_as_soon_as_its_endpoint_is_closed(
+    configuration: Configuration, store: FakeStore, is_public: bool
 ) -> None:
-    stored = Config(public_ws=True, private_ws=True)
-    pauses = [0.05]  # before somebody who comes gets to see what was stored
-    reading = asyncio.Event()
-
-    async def get_config() -> Config:
-        found = stored
-        reading.set()
-        await asyncio.sleep(pauses.pop() if pauses else 0)
-        return found
-
-    async def update_config(config: Config) -> None:
-        nonlocal stored
-        stored = config
-
-    for module in (views_api, views_endpoints):
-        monkeypatch.setattr(module, "get_config", get_config)
-    monkeypatch.setattr(views_api, "update_config", update_config)
-    coming = asyncio.create_task(views_endpoints._refusal("relay", is_public, ""))
-    await reading.wait()
-    public, private = ConfigUpdate(public_ws=False), ConfigUpdate(private_ws=False)
-    await views_api.api_update_config(public if is_public else private)
-    assert "endpoint is closed" in str(await coming)
+    store.config = Config(public_ws=True)
+    configuration.config = Config(public_ws=True)
+    assert "closed" not in str(await views_endpoints._refusal("relay", is_public, ""))
+    update = ConfigUpdate(public_ws=False, private_ws=False)
+    await views_api.api_update_config(update)
+    assert "closed" in str(await views_endpoints._refusal("relay", is_public, ""))
 
 
-async def test_numbers_that_only_another_version_knows_are_in_nobody_s_way(
+async def test_a4_client_that_comes_before_the_settings_are_read_waits_for_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def get_config() -> Config:
-        return Config(settings={"eose_seconds": 7, "gone_seconds": 1})
+    fresh = Configuration()
+    monkeypatch.setattr(views_endpoints, "configuration", fresh)
+    coming = asyncio.create_task(views_endpoints._refusal("relay", True, ""))
+    await asyncio.sleep(0.02)
+    assert not coming.done()
+    await fresh.apply_config(Config(public_ws=True))
+    fresh.set_loaded(Part.SETTINGS, True)
+    assert await coming is None
 
-    async def update_config(_: Config) -> None:
-        return None
 
-    monkeypatch.setattr(views_api, "get_config", get_config)
-    monkeypatch.setattr(views_api, "update_config", update_config)
-    update = ConfigUpdate(settings={"ping_seconds": 30})
+async def test_c5_client_is_let_in_by_the_defaults_where_no_settings_can_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fresh = Configuration()
+    monkeypatch.setattr(views_endpoints, "configuration", fresh)
+    manager = nostr_client.relay_manager
+    monkeypatch.setattr(manager, "settings", Settings(load_seconds=0.02))
+    refusal = await views_endpoints._refusal("relay", True, "")
+    assert refusal == "the public endpoint is closed"
+
+
+async def test_a6_stored_value_that_is_refused_does_not_block_another_change(
+    configuration: Configuration, store: FakeStore
+) -> None:
+    update = ConfigUpdate(public_ws=True, settings={"pong_seconds": 11})
     changed = await views_api.api_update_config(update)
-    assert changed.settings == {"eose_seconds": 7, "ping_seconds": 30}
+    assert changed.settings == {"eose_seconds": 7, "pong_seconds": 11}
+    assert configuration.config == store.config == changed
+    with pytest.raises(HTTPException, match="ping_seconds"):
+        await views_api.api_update_config(ConfigUpdate(settings={"ping_seconds": 0}))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        "",
+        "null",
+        "[]",
+        "{",
+        '{"public_ws":true,"settings":{"ping_seconds":null}}',
+        '{"public_ws":true,"settings":null,"private_ws":{}}',
+        '{"public_ws":true,"settings":{"eose_seconds":"x"},"identity":[]}',
+        '{"public_ws":true,"unknown":1,"settings":{"ping_seconds":true}}',
+    ],
+)
+def test_a6_stored_configuration_that_is_damaged_can_be_read(
+    stored: str | None,
+) -> None:
+    config = crud.parse_config(stored)
+    assert config.settings == {}
+    assert config.identity is None
+    assert config.private_ws
+    assert config.public_ws == ("public_ws" in (stored or ""))

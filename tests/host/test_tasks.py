@@ -1,26 +1,39 @@
 """What an upgrade hands over, and a database that does not do as it should."""
 
 import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-import asyncpg
 import pytest
 
 from nostrclient import outbox_store, tasks
-from nostrclient.models import Config
+from nostrclient.configuration import Configuration, Part
+from nostrclient.helpers import encrypt_identity
+from nostrclient.models import Config, OutboxEvent, Relay
+from nostrclient.nostr import clock
 from nostrclient.nostr.client.client import NostrClient
-from nostrclient.nostr.delivery import PublishResult
 from nostrclient.nostr.in_process import EndOfStoredEventsMessage, EventMessage
-from nostrclient.nostr.outbox import NOT_STORED
 from nostrclient.nostr.relay_manager import RelayManager
+from nostrclient.nostr.settings import DEFAULTS
+from nostrclient.outbox_store import OutboxStore
 from nostrclient.router import NostrRouter, nostr_client
-from tests.nostr.builders import Inbox, signed
+from tests.nostr.builders import KEY, signed
 
 DAY = 24 * 60 * 60
 NUMBERS = Config(settings={"outbox_expiry_seconds": 30 * DAY})
 
 
-OF_ANOTHER_VERSION = Config(settings={"eose_seconds": 7, "gone_seconds": 1})
+REFUSED_IN_PART = Config(
+    settings={
+        "eose_seconds": 7,
+        "gone_seconds": 1,
+        "ping_seconds": 0,
+        "reconnect_seconds": 90,
+        "reconnect_max_seconds": 120,
+    }
+)
+"""Settings of another version, one that this version refuses, and good ones."""
 
 
 class Earlier:
@@ -50,24 +63,53 @@ async def _nothing() -> None:
     return None
 
 
+async def _default_config() -> Config:
+    return Config()
+
+
 async def _no_rows() -> list[Any]:
     return []
 
 
 @pytest.fixture
-def manager(monkeypatch: pytest.MonkeyPatch) -> RelayManager:
+def configuration(monkeypatch: pytest.MonkeyPatch) -> Configuration:
+    """The configuration in memory, of its own."""
+    fresh = Configuration()
+    monkeypatch.setattr(tasks, "configuration", fresh)
+    return fresh
+
+
+@pytest.fixture
+def manager(
+    configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RelayManager]:
     """The relay manager of a later generation, whose database is empty."""
     manager = RelayManager()
     monkeypatch.setattr(nostr_client, "relay_manager", manager)
+    monkeypatch.setattr(tasks, "outbox_store", OutboxStore())
+    monkeypatch.setattr(tasks, "create_tables", _nothing)
+    monkeypatch.setattr(tasks, "get_config", _default_config)
     monkeypatch.setattr(tasks, "get_identity", _nothing)
     monkeypatch.setattr(outbox_store, "get_outbox", _no_rows)
     monkeypatch.setattr(tasks, "get_relays", _no_rows)
-    return manager
+    monkeypatch.setattr(tasks, "_running", {})
+    yield manager
+    manager.stop()
 
 
-def load(earlier: Earlier) -> None:
-    previous = {"stop": earlier.stop, "hand_over": earlier.hand_over}
-    asyncio.run(tasks._load(previous))
+def load(earlier: Earlier | None = None) -> None:
+    """Load everything, as far as that is possible."""
+    previous = None
+    if earlier is not None:
+        previous = {"stop": earlier.stop, "hand_over": earlier.hand_over}
+    asyncio.run(_load(previous))
+
+
+async def _load(previous: tasks.Generation | None) -> None:
+    await tasks._load(previous, asyncio.Event())
+    for task in tasks._running.values():
+        task.cancel()
+    await asyncio.gather(*tasks._running.values(), return_exceptions=True)
 
 
 def test_c4_what_is_taken_over_waits_as_long_as_the_operator_said(
@@ -93,38 +135,90 @@ def test_f7_an_earlier_generation_is_stopped_where_no_number_can_be_read(
 
     monkeypatch.setattr(tasks, "get_config", get_config)
     earlier = Earlier()
-    with pytest.raises(OSError, match="the disk is gone"):
-        load(earlier)
+    load(earlier)
     assert earlier.stopped
     assert manager.outbox_publication(earlier.event.id) is not None
 
 
-async def test_c3_a_database_that_cannot_be_connected_to_ends_nothing(
+class Gone:
+    """A part of the database that cannot be read at first."""
+
+    def __init__(self, found: Any, failures: int = 2) -> None:
+        self.found = found
+        self.failures = failures
+
+    async def read(self) -> Any:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the database is locked")
+        return self.found
+
+
+async def test_c5_relays_start_though_nothing_could_be_loaded(
+    manager: RelayManager,
+    configuration: Configuration,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What asyncpg raises while it connects is no error of SQLAlchemy."""
-    client = NostrClient()
-    manager = client.relay_manager
-    manager.outbox.durable = True
-    failures = [
-        asyncpg.CannotConnectNowError("the database system is starting up"),
-        asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+    for name in ("create_tables", "get_config", "get_identity", "get_relays"):
+        monkeypatch.setattr(tasks, name, Gone(None, failures=1000).read)
+    monkeypatch.setattr(outbox_store, "get_outbox", Gone(None, failures=1000).read)
+    await _load(None)
+    assert manager.running
+    assert configuration.not_loaded == [part.value for part in Part]
+
+
+async def test_c5_parts_are_loaded_later_each_by_itself(
+    manager: RelayManager,
+    configuration: Configuration,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    manager.configure(replace(manager.settings, database_retry_seconds=0.01))
+    event = signed("queued before")
+    row = OutboxEvent(
+        id=event.id,
+        event=event.text,
+        published_at=int(clock.wall() * 1_000_000),
+        accepted=False,
+        is_public=False,
+        owed="[]",
+    )
+    relay = Relay(id="1", url="ws://127.0.0.1:9")
+    config = Config(settings={"eose_seconds": 7}, public_ws=True)
+    monkeypatch.setattr(tasks, "get_config", Gone(config).read)
+    monkeypatch.setattr(tasks, "get_identity", Gone(encrypt_identity(KEY)).read)
+    monkeypatch.setattr(tasks, "get_relays", Gone([relay], failures=4).read)
+    monkeypatch.setattr(outbox_store, "get_outbox", Gone([row]).read)
+    await tasks._load(None, asyncio.Event())
+    assert configuration.not_loaded == [
+        "settings",
+        "identity",
+        "outbox",
+        "relays",
     ]
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        if not configuration.not_loaded:
+            break
+    assert configuration.not_loaded == []
+    assert manager.settings.eose_seconds == 7
+    assert configuration.config.public_ws
+    assert manager.identity == KEY
+    assert manager.outbox_publication(event.id) is not None
+    assert list(manager.relays) == ["ws://127.0.0.1:9"]
 
-    async def write(*_: object) -> None:
-        await asyncio.sleep(0)
-        if failures:
-            raise failures.pop(0)
 
-    monkeypatch.setattr(outbox_store, "nostr_client", client)
-    monkeypatch.setattr(outbox_store, "write_outbox", write)
-    monkeypatch.setattr(outbox_store, "STORE_RETRY_SECONDS", 0.01)
-    event, inbox = signed(), Inbox()
-    manager.publish(event, inbox)
-    await outbox_store.write_ledger()
-    assert inbox.items == [PublishResult(event.id, False, NOT_STORED)]
-    assert not failures
-    assert not manager.ledger
+async def test_c5_stored_relays_that_are_gone_are_removed_at_the_next_start(
+    manager: RelayManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.add_relay("ws://127.0.0.1:8")  # by another extension
+    rows = [Relay(id="1", url="ws://127.0.0.1:9", write=False)]
+    monkeypatch.setattr(tasks, "get_relays", Gone(rows, failures=0).read)
+    await _load(None)
+    assert set(manager.relays) == {"ws://127.0.0.1:8", "ws://127.0.0.1:9"}
+    assert not manager.relays["ws://127.0.0.1:9"].write
+    monkeypatch.setattr(tasks, "get_relays", _no_rows)
+    await _load(None)
+    assert set(manager.relays) == {"ws://127.0.0.1:8"}
 
 
 def test_g2_what_was_kept_for_closed_subscriptions_goes_in_the_end(
@@ -150,12 +244,14 @@ def test_g2_what_was_kept_for_closed_subscriptions_goes_in_the_end(
     assert list(tasks._bounds) == newest
 
 
-async def test_numbers_that_only_another_version_knows_do_not_undo_the_others(
+async def test_c5_setting_that_cannot_be_used_does_not_undo_the_others(
     manager: RelayManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def get_config() -> Config:
-        return OF_ANOTHER_VERSION
+        return REFUSED_IN_PART
 
     monkeypatch.setattr(tasks, "get_config", get_config)
-    await tasks.configure()
+    await tasks.load_settings()
     assert manager.settings.eose_seconds == 7
+    assert manager.settings.reconnect_seconds == 90
+    assert manager.settings.ping_seconds == DEFAULTS.ping_seconds

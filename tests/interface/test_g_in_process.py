@@ -127,14 +127,14 @@ def test_g2_what_nobody_takes_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("turns", range(6))
-def test_f7_the_outbox_s_task_ends_whenever_it_is_cancelled(turns: int) -> None:
+def test_f7_clock_ends_whenever_it_is_cancelled(turns: int) -> None:
     """Also in the moment in which its wait ends, with more to be done later."""
     from nostrclient.nostr import clock
     from nostrclient.router import nostr_client
-    from nostrclient.tasks import check_outbox
+    from nostrclient.tasks import keep_time
 
     async def cancelled_after_a_wake() -> bool:
-        task = asyncio.create_task(check_outbox())
+        task = asyncio.create_task(keep_time())
         await asyncio.sleep(0.05)
         assert manager.on_change is not None
         manager.on_change()

@@ -1,0 +1,121 @@
+"""The stored configuration, held in memory.
+
+The database is read at start and written when something changes. Whatever only needs to
+know the configuration (a handshake, the page, monitoring) reads it here, and does not
+wait for the database. Changes are serialised by `Configuration.lock`, so that memory
+and database agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from enum import Enum
+
+from loguru import logger
+
+from .models import Config, Relay
+from .nostr.relay_url import known_relay_url
+from .router import all_routers, nostr_client
+
+
+class Part(str, Enum):
+    """A part of what is stored; each is loaded by itself."""
+
+    TABLES = "tables"
+    SETTINGS = "settings"
+    IDENTITY = "identity"
+    OUTBOX = "outbox"
+    RELAYS = "relays"
+
+
+class Configuration:
+    """Endpoints, settings and relays as they are stored. For the event loop only.
+
+    `lock` is held from reading until memory is up to date, by whoever changes anything.
+    """
+
+    def __init__(self) -> None:
+        self.config = Config()
+        self.relays: dict[str, Relay] = {}
+        """By normalised URL; a URL that is not valid stands as it is stored."""
+        self.lock = asyncio.Lock()
+        self._loaded: set[Part] = set()
+        self._settings_tried = asyncio.Event()
+
+    # Loading
+
+    @property
+    def not_loaded(self) -> list[str]:
+        """The parts that were not read so far, in the order of loading."""
+        return [part.value for part in Part if part not in self._loaded]
+
+    def set_loaded(self, part: Part, loaded: bool) -> None:
+        """Store the outcome of an attempt to load a part."""
+        if loaded:
+            self._loaded.add(part)
+        if part is Part.SETTINGS:
+            self._settings_tried.set()
+
+    async def wait_for_settings(self, seconds: float) -> None:
+        """Wait until the settings were read, or could not be, or the time is over."""
+        if self._settings_tried.is_set():
+            return
+        waiting = asyncio.ensure_future(self._settings_tried.wait())
+        try:
+            await asyncio.wait([waiting], timeout=seconds)
+        finally:
+            waiting.cancel()
+
+    # Changes that were stored
+
+    async def apply_config(self, config: Config) -> None:
+        """Open and close the endpoints; close the clients of a closed endpoint."""
+        self.config = config
+        await asyncio.gather(
+            *(
+                router.stop()
+                for router in all_routers
+                if not (config.public_ws if router.is_public else config.private_ws)
+            )
+        )
+
+    def apply_relays(self, stored: Iterable[Relay]) -> None:
+        """Add, change and remove relays as the database says.
+
+        Relays that other extensions added are left alone. A stored relay whose row has
+        not changed is left as it is: it may have been switched off for being ourselves.
+        """
+        manager = nostr_client.relay_manager
+        rows = {known_relay_url(row.url or ""): row for row in stored if row.url}
+        for url in self.relays.keys() - rows.keys():
+            manager.remove_relay(url)
+        for url, row in rows.items():
+            if url in manager.relays and roles(row) == roles(self.relays.get(url)):
+                continue
+            try:
+                self._apply_relay(url, row)
+            except ValueError as error:
+                if url not in self.relays:
+                    logger.warning(
+                        f"nostrclient: stored relay {row.url!r} is left out: {error}"
+                    )
+        self.relays = rows
+
+    def _apply_relay(self, url: str, row: Relay) -> None:
+        active, read, write = roles(row) or (True, True, True)
+        manager = nostr_client.relay_manager
+        if url in manager.relays:
+            manager.update_relay(url, active=active, read=read, write=write)
+        else:
+            manager.add_relay(url, active=active, read=read, write=write)
+
+
+def roles(row: Relay | None) -> tuple[bool, bool, bool] | None:
+    """Return whether a stored relay is active, read and written; null counts as yes."""
+    if row is None:
+        return None
+    return row.active is not False, row.read is not False, row.write is not False
+
+
+configuration = Configuration()
