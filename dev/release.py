@@ -113,7 +113,7 @@ def _check(config: dict[str, Any], files: dict[str, bytes]) -> None:
     version = str(config["version"])
     if not VERSION.fullmatch(version):
         raise ReleaseError(f"{version} is no version: three numbers, two dots")
-    if f"\n## {version}" not in files.get("CHANGELOG.md", b"").decode():
+    if f"\n## [{version}]" not in files.get("CHANGELOG.md", b"").decode():
         raise ReleaseError(f"CHANGELOG.md does not say what {version} brings")
     for name in ("manifest.json", "description.md"):
         if name not in files:

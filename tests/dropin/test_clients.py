@@ -20,6 +20,8 @@ from tests.programs import Program, needs_node, outcome
 
 from .wallet import Wallet
 
+COMPATIBILITY = CHECKOUT / "docs" / "compatibility.md"
+
 
 @pytest.fixture(scope="module")
 def lnbits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LnbitsServer]:
@@ -110,10 +112,10 @@ def test_pynostr_publishes_and_reads(lnbits: LnbitsServer, endpoint: str) -> Non
     assert seen["sessions"][1]["eoses"] == 1
 
 
-def test_the_table_in_the_readme_names_the_versions_tested() -> None:
+def test_the_table_of_clients_names_the_versions_tested() -> None:
     table = re.findall(
         r"^\| `?([\w@/-]+)`?(?: \(Python\))? +\| (\d\S*) ",
-        (CHECKOUT / "README.md").read_text(),
+        COMPATIBILITY.read_text(),
         re.MULTILINE,
     )
     packages = json.loads((CHECKOUT / "package.json").read_text())["devDependencies"]
@@ -123,12 +125,12 @@ def test_the_table_in_the_readme_names_the_versions_tested() -> None:
         assert version == tested, name
 
 
-def test_the_readme_and_config_name_what_the_matrix_tests() -> None:
-    readme = (CHECKOUT / "README.md").read_text()
-    rows = re.findall(r"^\| LNbits (\d\S+) +\|", readme, re.MULTILINE)
+def test_the_documents_and_config_name_what_the_matrix_tests() -> None:
+    text = COMPATIBILITY.read_text()
+    rows = re.findall(r"^\| LNbits (\d\S+) +\|", text, re.MULTILINE)
     assert rows == matrix.LNBITS
     for python in matrix.PYTHONS:
-        assert f"| Python {python} " in readme
+        assert f"| Python {python} " in text
     config = json.loads((CHECKOUT / "config.json").read_text())
     assert config["min_lnbits_version"] == matrix.LNBITS[0]
     assert importlib.metadata.version("lnbits") == matrix.LNBITS[-1]
