@@ -11,6 +11,9 @@ from lnbits.helpers import decrypt_internal_message, encrypt_internal_message
 from .nostr.errors import InvalidKey
 from .nostr.key import PrivateKey, PublicKey
 
+# The names for other extensions: docs/extensions.md. The rest may change.
+__all__ = ["normalize_public_key"]
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 

@@ -31,6 +31,9 @@ from .nostr.mailbox import Mailbox
 from .nostr.relay import new_id
 from .nostr.session import Command, Count, Publish, Session, Subscribe, Unsubscribe
 
+# The names for other extensions: docs/extensions.md. The rest may change.
+__all__ = ["NostrRouter", "nostr_client"]
+
 nostr_client: NostrClient = NostrClient()
 all_routers: list[NostrRouter] = []
 

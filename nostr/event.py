@@ -19,6 +19,9 @@ import coincurve
 from .errors import DisputedMessage, InvalidEvent, InvalidMessage
 from .message_type import ClientMessageType
 
+# The names for other extensions: docs/extensions.md. The rest may change.
+__all__ = ["EncryptedDirectMessage", "Event", "EventKind"]
+
 MAX_KIND = 65535
 AUTH_KIND = 22242  # answers a relay's challenge (NIP-42)
 # The largest integer every JSON reader agrees on, JavaScript's included.

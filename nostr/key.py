@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from .errors import InvalidEvent, InvalidKey, InvalidMessage
 from .event import EncryptedDirectMessage, Event, verify_signature
 
+# The names for other extensions: docs/extensions.md. The rest may change.
+__all__ = ["PrivateKey", "PublicKey", "mine_vanity_key"]
+
 _KEY_SIZE = 32
 _BECH32_LENGTH = 63  # prefix of 4, the 1, 52 for the key, 6 for the checksum
 _BECH32_CHECKSUM = 1

@@ -25,14 +25,12 @@ from .mailbox import Budget, Mailbox
 from .merge import Merge
 from .settings import Settings
 
+# The names for other extensions: docs/extensions.md. The rest may change.
 __all__ = [
     "EndOfStoredEventsMessage",
     "EventMessage",
-    "Feed",
     "MessagePool",
     "NoticeMessage",
-    "SeenIds",
-    "VerifiedCache",
 ]
 
 EVENT_OVERHEAD_BYTES = 1000  # of a parsed event in the cache, its text apart

@@ -1,5 +1,8 @@
 """The message types, under the names that other extensions use."""
 
+# The names for other extensions: docs/extensions.md.
+__all__ = ["ClientMessageType", "RelayMessageType"]
+
 
 class ClientMessageType:
     """Message types that a client sends to a relay (NIP-01, NIP-42, NIP-45)."""

@@ -12,6 +12,9 @@ from ..in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
 from ..relay_manager import RelayManager
 from ..settings import Settings
 
+# The names for other extensions: docs/extensions.md.
+__all__ = ["NostrClient"]
+
 Item = TypeVar("Item")
 OnEvent = Callable[[EventMessage], object]
 OnNotice = Callable[[NoticeMessage], object]
