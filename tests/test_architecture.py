@@ -256,3 +256,21 @@ def test_every_rule_that_a_test_names_is_in_rules_md() -> None:
         for code in codes_of(node.name) - RULES
     }
     assert not unknown, "add a paragraph for each rule to docs/rules.md"
+
+
+def test_every_rest_route_is_in_rest_md() -> None:
+    text = (CHECKOUT / "docs" / "rest.md").read_text()
+    routes = {
+        re.sub(r"\{\w+\}", "ID", route)
+        for path in CHECKOUT.glob("views*.py")
+        for route in re.findall(
+            r"_router\.(?:get|put|post|delete)\(\s*\"/api/v1(/[^\"]+)\"",
+            path.read_text(),
+        )
+    }
+    assert len(routes) > 10
+    missing = {
+        route for route in routes if not re.search(rf"`[^`|]* {route}[`?, ]", text)
+    }
+    missing.discard("/{ws_id:path}")  # the WebSocket endpoints
+    assert not missing, "add a row for each route to docs/rest.md"
