@@ -33,6 +33,9 @@ FINAL_PREFIXES = frozenset(
     )
 )
 
+# The other prefixes that clients and relays know.
+_KNOWN_PREFIXES = FINAL_PREFIXES | {"duplicate", "error", "queued", "rate-limited"}
+
 FINISH_HINT = "finish"
 MORE_HINT = "more"
 
@@ -40,7 +43,7 @@ MAX_COUNT = 2**53
 MAX_CHALLENGE_CHARACTERS = 1000
 MAX_REASON_CHARACTERS = 500
 
-_PREFIX = re.compile(r"\s*([a-z][a-z0-9-]*):")
+_PREFIX = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*):")
 _RATE = re.compile(
     r"\brate[\s_-]*limit|\btoo[\s_-]+(?:fast|quick)|\bslow(?:ing)?[\s_-]+down\b"
     r"|\btoo[\s_-]+many[\s_-]+(?:messages|requests|events)\b",
@@ -385,9 +388,31 @@ def printable(text: str, characters: int = MAX_REASON_CHARACTERS) -> str:
 
 
 def prefix(message: str) -> str:
-    """Return the machine-readable part of an OK or CLOSED message, or ""."""
+    """Return the machine-readable part of an OK or CLOSED message, "" without one.
+
+    Some relays write `ERROR: ` before a prefix, which then is the one that counts.
+    """
+    return _split_prefix(message)[0]
+
+
+def _split_prefix(message: str) -> tuple[str, str]:
+    """Return a message's prefix in lower case and the text after its colon."""
+    name, rest = _split(message)
+    if name == "error":
+        inner, inner_rest = _split(rest)
+        if inner in _KNOWN_PREFIXES:
+            return inner, inner_rest
+    return name, rest
+
+
+def _split(message: str) -> tuple[str, str]:
     found = _PREFIX.match(message)
-    return found.group(1) if found else ""
+    if found is None:
+        return "", message
+    name = found.group(1).lower()
+    if name != found.group(1) and name not in _KNOWN_PREFIXES:
+        return "", message  # a sentence that begins with a word and a colon
+    return name, message[found.end() :]
 
 
 def is_final(message: str) -> bool:
@@ -408,9 +433,10 @@ def most_telling(messages: Sequence[str]) -> str:
 
 
 def with_prefix(message: str, otherwise: str = "error") -> str:
-    """Return the message with a prefix, as NIP-01 asks of OK and CLOSED."""
-    if prefix(message):
-        return message
+    """Return a message that begins with a prefix, as NIP-01 asks of OK and CLOSED."""
+    name, rest = _split_prefix(message)
+    if name:
+        return message if message.startswith(f"{name}:") else f"{name}:{rest}"
     return f"{otherwise}: {message}" if message else f"{otherwise}: no reason given"
 
 

@@ -39,7 +39,7 @@ from .outbox import (
 )
 from .publication import Publication
 from .relay import Relay, new_id
-from .relay_record import RelayRecord, RelayStatus
+from .relay_record import RelayRecord, RelayStatus, RelayUse
 from .relay_session import ClosedForGood
 from .relay_subscription import Request
 from .relay_url import known_relay_url, normalize_relay_url
@@ -69,7 +69,6 @@ class RelayManager:
         self.ledger: deque[Save | Delete] = deque()
         self.on_change: Callable[[], None] | None = None
         self.running = False
-        self._active: set[str] = set()
         self._requests: dict[str, Request] = {}
         self._in_process: dict[str, InProcess] = {}
         self._consumers: set[Consumer] = set()
@@ -97,8 +96,8 @@ class RelayManager:
             if self.running:
                 return
             self.running = True
-            for url in self._active:
-                self._start(self.relays[url])
+            for relay in self._active_relays():
+                self._start(relay)
 
     def stop(self) -> None:
         """End every relay's thread; relays, subscriptions and the outbox stay.
@@ -114,8 +113,8 @@ class RelayManager:
                 thread.join(max(0.0, deadline - clock.now()))
         with self._lock:
             if not self.running:  # a thread that was stopped tells nothing more
-                for url in self._active:
-                    self._disconnected(url)
+                for relay in self._active_relays():
+                    self._disconnected(relay.url)
         self._log_reports()
 
     def add_relay(
@@ -130,9 +129,7 @@ class RelayManager:
             relay = self.relays.get(url)
             if relay is None:
                 relay = self.relays[url] = Relay(url, self, self.settings)
-                relay.read, relay.write = read, write
-                if active:
-                    self._activate(relay)
+                self._set_use(relay, RelayUse(active, read, write))
         self._log_reports()
         return relay
 
@@ -161,29 +158,36 @@ class RelayManager:
         """Change what a relay is used for. Raises `KeyError` for an unknown one."""
         with self._lock:
             relay = self.relays[known_relay_url(url)]
-            wanted = relay.url in self._active if active is None else active
-            if read is not None and read != relay.read:
+            use = relay.use
+            wanted = RelayUse(
+                use.active if active is None else active,
+                use.read if read is None else read,
+                use.write if write is None else write,
+            )
+            if use.read != wanted.read:
                 self._deactivate(relay)
-                relay.read = read
-            if write is not None:
-                relay.write = write
-            if wanted:
-                self._activate(relay)
-            else:
-                self._deactivate(relay)
+            self._set_use(relay, wanted)
         self._log_reports()
         return relay
 
     def is_active(self, url: str) -> bool:
         """Whether a relay is switched on."""
-        return known_relay_url(url) in self._active
+        relay = self.relays.get(known_relay_url(url))
+        return relay is not None and relay.active
 
-    def _activate(self, relay: Relay) -> None:
-        self.outbox.relay_asked(relay.url, relay.write, clock.now())
-        if relay.url in self._active:
+    def _active_relays(self) -> list[Relay]:
+        return [relay for relay in self.relays.values() if relay.active]
+
+    def _set_use(self, relay: Relay, use: RelayUse) -> None:
+        if not use.active:
+            self._deactivate(relay)
+            relay.use = use
+            return
+        was_active, relay.use = relay.active, use
+        self.outbox.relay_asked(relay.url, use.writable, clock.now())
+        if was_active:
             relay.wake_publisher()
             return
-        self._active.add(relay.url)
         if relay.read:
             self._tell_all(RelayChanged(relay.url, True, True))  # in its first attempt
         if self.running:
@@ -193,7 +197,7 @@ class RelayManager:
         relay.start(self._requests.values() if relay.read else ())
 
     def _deactivate(self, relay: Relay) -> None:
-        self._active.discard(relay.url)
+        relay.use = relay.use._replace(active=False)
         relay.stop()
         self.outbox.relay_asked(relay.url, False, clock.now())
         self._disconnected(relay.url)
@@ -204,7 +208,7 @@ class RelayManager:
         self._carry_out(self.outbox.relay_disconnected(url, clock.now()))
 
     def _readers(self) -> list[Relay]:
-        return [self.relays[url] for url in self._active if self.relays[url].read]
+        return [relay for relay in self.relays.values() if relay.use.readable]
 
     def set_identity(self, identity: PrivateKey | None) -> None:
         """Authenticate with this key from now on (NIP-42), or with none.
@@ -215,11 +219,11 @@ class RelayManager:
             if identity == self.identity:
                 return
             self.identity = identity
-            for url in list(self._active):
-                relay = self.relays[url]
+            for relay in self._active_relays():
                 if relay.asks_who_we_are:
+                    use = relay.use
                     self._deactivate(relay)
-                    self._activate(relay)
+                    self._set_use(relay, use)
         self._log_reports()
 
     # Consumers
@@ -384,7 +388,7 @@ class RelayManager:
                 "relays": [
                     {
                         "url": url,
-                        "active": url in self._active,
+                        "active": relay.active,
                         "read": relay.read,
                         "write": relay.write,
                     }
@@ -452,9 +456,8 @@ class RelayManager:
                 event, consumer, clock.now(), is_public=is_public, client=client
             )
             self._carry_out(effects)
-            for url in self._active:
-                relay = self.relays[url]
-                if relay.write and relay.connected:
+            for relay in self.relays.values():
+                if relay.use.writable and relay.connected:
                     relay.wake_publisher()
         self._log_reports()
 
@@ -539,8 +542,8 @@ class RelayManager:
             waiting = [item.event.id for item in self.outbox.waiting()]
             for found in waiting if event_id is None else [event_id]:
                 self.outbox.retry(found)
-            for url in self._active:
-                self.relays[url].wake_publisher()
+            for relay in self._active_relays():
+                relay.wake_publisher()
 
     def follow_event(self, event_id: str) -> None:
         """Remember how each relay answers an event that is to be published."""
@@ -593,7 +596,7 @@ class RelayManager:
     # What relays tell (RelayOwner)
 
     def _is_current(self, relay: RelayRecord) -> bool:
-        return self.relays.get(relay.url) is relay and relay.url in self._active
+        return self.relays.get(relay.url) is relay and relay.active
 
     def relay_connected(self, relay: RelayRecord) -> None:
         """A relay's connection is open."""
@@ -613,8 +616,7 @@ class RelayManager:
         if relay.down_since is None:
             return
         margin = self.settings.ping_seconds + self.settings.pong_seconds
-        for url in self._active:
-            other = self.relays[url]
+        for other in self._active_relays():
             if (
                 other is not relay
                 and other.down_since is not None

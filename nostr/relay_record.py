@@ -41,6 +41,28 @@ _MOVES: dict[RelayStatus, frozenset[RelayStatus]] = {
 }
 
 
+class RelayUse(NamedTuple):
+    """What a relay is used for.
+
+    An `active` relay is connected to; it is asked where it is also `read`, and receives
+    events where it is also `write`.
+    """
+
+    active: bool = True
+    read: bool = True
+    write: bool = True
+
+    @property
+    def readable(self) -> bool:
+        """Whether REQs go to the relay."""
+        return self.active and self.read
+
+    @property
+    def writable(self) -> bool:
+        """Whether EVENTs go to the relay."""
+        return self.active and self.write
+
+
 class LogEntry(NamedTuple):
     """Something a relay said or that went wrong, and when (Unix seconds)."""
 
@@ -57,8 +79,7 @@ class RelayRecord:
 
     def __init__(self, url: str, settings: Settings) -> None:
         self.url = url
-        self.read = True
-        self.write = True
+        self.use = RelayUse(active=False)
         self.route = RelayRoute.DEFAULT
         self.status = RelayStatus.STOPPED
         self.since = clock.wall()
@@ -80,6 +101,21 @@ class RelayRecord:
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS_KEPT)
         self._errors: deque[LogEntry] = deque(maxlen=settings.errors_per_relay)
         self._notices: deque[LogEntry] = deque(maxlen=settings.notices_per_relay)
+
+    @property
+    def active(self) -> bool:
+        """Whether the relay is switched on."""
+        return self.use.active
+
+    @property
+    def read(self) -> bool:
+        """Whether REQs are meant for the relay."""
+        return self.use.read
+
+    @property
+    def write(self) -> bool:
+        """Whether EVENTs are meant for the relay."""
+        return self.use.write
 
     @property
     def connected(self) -> bool:

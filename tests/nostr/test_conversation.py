@@ -491,7 +491,7 @@ def test_c6_where_nothing_is_to_be_sent_now_it_is_kept(
     manager.publish(event, Inbox())
     connection = Scripted(1)
     if why == "read only":
-        relay.write = False
+        relay.use = relay.use._replace(write=False)
     else:
         connection.unsent_bytes = DEFAULTS.relay_buffer_bytes + 1
     held(manager, relay, connection, monkeypatch)

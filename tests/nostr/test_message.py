@@ -305,3 +305,29 @@ def test_what_is_encoded_is_one_line_of_ascii() -> None:
 )
 def test_c2b_a_notice_about_a_rate_is_recognised(notice: str, speaks: bool) -> None:
     assert message.speaks_of_rate(notice) is speaks
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "passed_on"),
+    [
+        (
+            "ERROR: auth-required: requested filter requires authentication",
+            "auth-required",
+            "auth-required: requested filter requires authentication",
+        ),
+        ("error: blocked: no", "blocked", "blocked: no"),
+        ("Error:rate-limited: slow", "rate-limited", "rate-limited: slow"),
+        ("ERROR: Blocked: no", "blocked", "blocked: no"),
+        ("ERROR: bad req: unrecognised", "error", "error: bad req: unrecognised"),
+        ("ERROR: error: busy", "error", "error: busy"),
+        ("error: note: busy", "error", "error: note: busy"),
+        ("error: busy", "error", "error: busy"),
+        ("Note: it is full", "", "error: Note: it is full"),
+        ("own-prefix: no", "own-prefix", "own-prefix: no"),
+    ],
+)
+def test_c_an_error_prefix_before_another_one_is_skipped(
+    text: str, prefix: str, passed_on: str
+) -> None:
+    assert message.prefix(text) == prefix
+    assert message.with_prefix(text) == passed_on

@@ -6,6 +6,7 @@ from nostrclient.nostr.relay_record import (
     ROUND_TRIPS_KEPT,
     RelayRecord,
     RelayStatus,
+    RelayUse,
 )
 from nostrclient.nostr.settings import DEFAULTS
 
@@ -69,3 +70,10 @@ def test_round_trips_are_kept_once_each(record: RelayRecord) -> None:
         record.measured(float(number))
     assert len(record.round_trips) == ROUND_TRIPS_KEPT
     assert record.ping == 1000 * (ROUND_TRIPS_KEPT + 4)
+
+
+def test_a_relay_is_used_for_what_it_is_meant_for_while_it_is_active() -> None:
+    use = RelayUse(active=True, read=False, write=True)
+    assert (use.readable, use.writable) == (False, True)
+    use = use._replace(active=False, read=True)
+    assert (use.readable, use.writable) == (False, False)
