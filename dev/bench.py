@@ -1,4 +1,4 @@
-"""`make bench`: how fast nostrclient is, beside what the machine could do at all.
+"""`make bench`: the speed of nostrclient, compared with what the machine can do.
 
 Every round uses events never seen before. Each figure is the median of the rounds.
 """
@@ -31,7 +31,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure."""
+    """The cases to measure."""
 
     relays: tuple[int, ...]
     clients: tuple[int, ...]
@@ -44,11 +44,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the table. Figures are medians of all rounds, `live_max_ms` the most.
+    """One line of the table: medians of all rounds, and the maximum for `live_max_ms`.
 
-    `delivered_per_second` counts each event once per client, also where the bare pipe
-    brings a copy per relay. `complete` is the worst share of the stored events that
-    came before EOSE; `wrong` counts events that came twice, never, or unasked for.
+    `delivered_per_second` counts each event once per client, even if the bare pipe
+    delivers a copy per relay. `complete` is the lowest share of the stored events that
+    arrived before EOSE. `wrong` counts duplicate, missing and unrequested events.
     """
 
     subject: str
@@ -68,7 +68,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round showed."""
+    """The results of one round."""
 
     delivered_per_second: float
     cpu_us: float
@@ -78,7 +78,7 @@ class Round:
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """Give the value that a share of the values does not exceed; 0 of none."""
+    """Return the value that a share of the values does not exceed; 0 for no values."""
     ordered = sorted(values)
     if not ordered:
         return 0.0
@@ -114,7 +114,7 @@ def measure(stage: Stage, plan: Plan, subject: str, relays: int, clients: int) -
 def play(
     stage: Stage, subject: str, relays: int, clients: int, stored: int, live: int
 ) -> Round:
-    """Pour stored events, then publish live ones, and look at what arrived."""
+    """Request stored events, publish live ones, and check what arrived."""
     ids: list[str] = stage.relays.call(Prepare(stored, live))
     copies = relays if subject == "pipe" else 1
     url = stage.pipe_url(relays) if subject == "pipe" else stage.private_url
@@ -138,7 +138,7 @@ def judge(
     copies: int,
     cpu: float,
 ) -> Round:
-    """Compare what the clients received with what there was."""
+    """Compare the received events with the sent ones."""
     wanted = set(stored)
     finished = 0.0
     wrong = 0
@@ -169,7 +169,7 @@ def judge(
 
 
 def measure_host(stage: Stage, plan: Plan, relays: int) -> dict[str, float]:
-    """Ask for LNbits' health page while stored events pour."""
+    """Measure LNbits' health page while stored events arrive."""
     stage.use_relays(relays)
     rounds: list[list[float]] = []
     for _ in range(plan.rounds):
@@ -193,7 +193,7 @@ def measure_host(stage: Stage, plan: Plan, relays: int) -> dict[str, float]:
 
 
 def measure_verification(stage: Stage, plan: Plan) -> float:
-    """Give the microseconds of checking an event, in LNbits, with nothing beside it."""
+    """Return the microseconds to check one event in an otherwise idle LNbits."""
     rounds: list[float] = []
     count = min(plan.events, 2000)
     for _ in range(plan.rounds):
@@ -206,7 +206,7 @@ def measure_verification(stage: Stage, plan: Plan) -> float:
 
 
 def run(stage: Stage, plan: Plan) -> dict[str, Any]:
-    """Measure everything; prints the table as it grows."""
+    """Measure all cases and print each line of the table when it is complete."""
     result: dict[str, Any] = {"rounds": plan.rounds}
     stage.use_relays(1)
     play(stage, SUBJECT, 1, 1, min(plan.events, 500), 0)  # warm up

@@ -1,4 +1,4 @@
-"""Clients, all in one process, that look at every frame and do nothing else with it."""
+"""Clients, all in one process, that record every frame and do nothing else."""
 
 import asyncio
 import time
@@ -20,17 +20,17 @@ _EOSE = b'["EOSE"'
 
 
 class Connect(NamedTuple):
-    """Command: open connections, in place of those there are."""
+    """Command: replace all connections by new ones."""
 
     url: str
     clients: int
 
 
 class Ask(NamedTuple):
-    """Command: send a REQ on each connection; answered once all stored are there.
+    """Command: send a REQ on each connection and wait for the stored events.
 
-    That is after EOSE and `expect` events on each, or `seconds` later. `newest` asks on
-    so many connections only, those opened last; 0 on all.
+    The answer comes after EOSE and `expect` events on each, or after `seconds`. With
+    `newest` only that many connections are used, those opened last; 0 means all.
     """
 
     filters: str
@@ -41,11 +41,11 @@ class Ask(NamedTuple):
 
 
 class Finish(NamedTuple):
-    """Command: close the connections; the answer is what each has received."""
+    """Command: close the connections and return what each has received."""
 
 
 class Received(NamedTuple):
-    """What one client received: the events' ids and instants, in order."""
+    """The ids and instants of the events that one client received, in order."""
 
     ids: list[str]
     instants: "array[float]"
@@ -56,7 +56,7 @@ class Received(NamedTuple):
 
 
 class Client(asyncio.Protocol):
-    """One connection, from its handshake on."""
+    """One connection with its handshake."""
 
     def __init__(self, url: str) -> None:
         self.opened = asyncio.get_running_loop().create_future()
@@ -73,20 +73,22 @@ class Client(asyncio.Protocol):
         self._id_offset = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
+        """Send the handshake."""
         assert self._handshake is not None  # noqa: S101
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is none
+        self._transport = cast(
+            asyncio.WriteTransport, transport
+        )  # uvloop's is not a subclass
         self._handshake.send_request(self._handshake.connect())
         self._transport.write(b"".join(self._handshake.data_to_send()))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that nothing will come any more."""
+        """Report the failure to whoever waits for the handshake."""
         self.lost = True
         if not self.opened.done():
             self.opened.set_exception(ConnectionError("refused"))
 
     def data_received(self, data: bytes) -> None:
-        """Take the answer to the handshake, then frames."""
+        """Handle the answer to the handshake, then frames."""
         if self._handshake is not None:
             self._handshake.receive_data(data)
             if not self._handshake.events_received():
@@ -123,7 +125,7 @@ class Client(asyncio.Protocol):
             self.others.append(payload.decode(errors="replace"))
 
     def ask(self, filters: str, subscriptions: int) -> None:
-        """Send a REQ, or several."""
+        """Send one or more REQs."""
         assert self._transport is not None  # noqa: S101
         self.asked_at = time.monotonic()
         for number in range(subscriptions):
@@ -134,12 +136,12 @@ class Client(asyncio.Protocol):
             self._transport.write(frame(text, masked=True))
 
     def close(self) -> None:
-        """Close politely; the other side ends the connection."""
+        """Send a closing frame; the server ends the connection."""
         if self._transport is not None:
             self._transport.write(frame(b"\x03\xe8", kind=CLOSE, masked=True))
 
     def received(self) -> Received:
-        """Give what came."""
+        """Return the received events."""
         return Received(
             [item.decode() for item in self.ids],
             self.instants,
@@ -151,13 +153,13 @@ class Client(asyncio.Protocol):
 
 
 class Clients:
-    """The clients of this process."""
+    """All clients of this process."""
 
     def __init__(self) -> None:
         self._clients: list[Client] = []
 
     async def answer(self, command: object) -> object:
-        """Do what the benchmark asks for."""
+        """Carry out a command of the benchmark."""
         if isinstance(command, Connect):
             uri = parse_uri(command.url)
             loop = asyncio.get_running_loop()
@@ -200,5 +202,5 @@ async def _serve(pipe: Connection) -> None:
 
 
 def main(pipe: Connection) -> None:
-    """Be the clients' process."""
+    """Run as the clients' process."""
     uvloop.new_event_loop().run_until_complete(_serve(pipe))

@@ -1,7 +1,6 @@
-"""WebSocket frames for the benchmark, at next to no cost (RFC 6455).
+"""WebSocket frames for the benchmark, at minimal cost (RFC 6455).
 
-Only what a well-behaved other side on the same machine needs: no fragments, no
-extensions. The opening handshake is that of `websockets`.
+Fragments and extensions are not supported. The handshake is that of `websockets`.
 """
 
 import json
@@ -22,7 +21,7 @@ CONTENT_CHARACTERS = 280
 
 
 def frame(payload: bytes, *, kind: int = TEXT, masked: bool = False) -> bytes:
-    """Build a frame. The mask is zero: legal, and nothing needs to be computed."""
+    """Build a frame. Its mask is zero, which is legal and needs no computation."""
     bit = 0x80 if masked else 0
     size = len(payload)
     if size < 126:
@@ -35,13 +34,13 @@ def frame(payload: bytes, *, kind: int = TEXT, masked: bool = False) -> bytes:
 
 
 class FrameReader:
-    """Takes unmasked frames out of what arrives in arbitrary pieces."""
+    """Extracts unmasked frames from data that arrives in arbitrary pieces."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Give the kind and payload of each frame that is complete now."""
+        """Return the opcode and payload of each frame that is complete now."""
         if self._rest:
             data = self._rest + data
         at, end = 0, len(data)
@@ -59,7 +58,7 @@ class FrameReader:
 
 
 class SignedEvents:
-    """Events nobody has seen before, and the frames that carry them."""
+    """New events, and the frames that carry them."""
 
     def __init__(self, count: int) -> None:
         keys = [coincurve.PrivateKey() for _ in range(min(AUTHORS, count))]
@@ -93,7 +92,7 @@ class SignedEvents:
         self.texts.append(json.dumps(event, separators=(",", ":")).encode())
 
     def frames(self, subscription_id: bytes, first: int, end: int) -> bytes:
-        """Give the frames of some of the events for a subscription, end to end."""
+        """Return the concatenated frames of some events for a subscription."""
         length = len(subscription_id)
         if length < 8:
             raise ValueError("the gap for so short an id could be mistaken")

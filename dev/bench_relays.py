@@ -1,8 +1,8 @@
 """Simulated relays, all in one process and all holding the same events.
 
-They cost as little as can be, so that they are not what is measured: events are signed
-and framed ahead and written in large pieces. Filters are not looked at, but for
-`limit: 0` and `ids`, which ask for nothing stored.
+They use as little CPU as possible, so that they do not distort the measurement: events
+are signed and framed in advance and written in large pieces. Filters are ignored,
+except `limit: 0` and `ids`, which get no stored events.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ LIVE_LEAD_SECONDS = 0.05
 
 
 class Prepare(NamedTuple):
-    """Command: sign new events; the first `stored` are given to each REQ.
+    """Command: sign new events; each REQ gets the first `stored` of them.
 
     The answer is the list of all ids.
     """
@@ -36,24 +36,24 @@ class Prepare(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """Command: give the texts of all events."""
+    """Command: return the texts of all events."""
 
 
 class PublishLive(NamedTuple):
-    """Command: send the rest of the events to all open subscriptions, at a pace.
+    """Command: send the other events to all open subscriptions, at a fixed rate.
 
-    The answer, when all are sent, is the list of the instants at which they were.
+    The answer, when all are sent, is the list of the instants of sending.
     """
 
     per_second: float
 
 
 class Count(NamedTuple):
-    """Command: tell how many subscriptions are open, on all relays together."""
+    """Command: return the number of open subscriptions on all relays together."""
 
 
 class Simulation:
-    """What the relays of this process have in common."""
+    """The shared state of the relays of this process."""
 
     def __init__(self) -> None:
         self.events = SignedEvents(0)
@@ -61,7 +61,7 @@ class Simulation:
         self.connections: set[SimulatedConnection] = set()
 
     async def answer(self, command: object) -> object:
-        """Do what the benchmark asks for."""
+        """Carry out a command of the benchmark."""
         if isinstance(command, Prepare):
             self.events = SignedEvents(command.stored + command.live)
             self.stored = command.stored
@@ -87,7 +87,7 @@ class Simulation:
 
 
 class SimulatedConnection(asyncio.Protocol):
-    """A relay's side of one connection."""
+    """The relay's side of one connection."""
 
     def __init__(self, simulation: Simulation) -> None:
         self.subscriptions: dict[bytes, None] = {}
@@ -96,16 +96,18 @@ class SimulatedConnection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is none
+        """Prepare the handshake."""
+        self._transport = cast(
+            asyncio.WriteTransport, transport
+        )  # uvloop's is not a subclass
         self._simulation.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Remove the connection."""
         self._simulation.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the other side sent."""
+        """Handle data from nostrclient."""
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Request):
@@ -154,8 +156,8 @@ class SimulatedConnection(asyncio.Protocol):
 async def serve_commands(
     pipe: Connection, answer: Callable[[object], Awaitable[object]]
 ) -> None:
-    """Answer the benchmark's commands until it goes away."""
-    # In threads: the event loop would make the pipe a non-blocking one.
+    """Answer the benchmark's commands until it ends."""
+    # In threads, because the event loop would make the pipe non-blocking.
     with contextlib.suppress(EOFError, OSError):
         while True:
             command = await asyncio.to_thread(pipe.recv)
@@ -173,6 +175,6 @@ async def _serve(pipe: Connection, ports: list[int]) -> None:
 
 
 def main(pipe: Connection, ports: list[int]) -> None:
-    """Be the relays' process."""
+    """Run as the relays' process."""
     loop = uvloop.new_event_loop()
     loop.run_until_complete(_serve(pipe, ports))

@@ -1,4 +1,4 @@
-"""Many relays, clients, subscriptions and events: what idling costs, what grows."""
+"""Many relays, clients, subscriptions and events: idle costs and growth."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 
 def run(stage: Stage) -> dict[str, Any]:
-    """Measure a million events through one subscription, then idling with many."""
+    """Measure a million events in one subscription, then many idle subscriptions."""
     return {"flood": flood(stage), "idle": idle(stage)}
 
 
@@ -36,11 +36,10 @@ def idle(
     seconds: float = IDLE_SECONDS,
     refresh: float = REFRESH_SECONDS,
 ) -> dict[str, Any]:
-    """Measure CPU and memory while many subscriptions are open and nothing happens.
+    """Measure CPU and memory while many subscriptions are open and idle.
 
-    That is once before relays are asked again whether subscriptions are still open, and
-    once while they are asked all the time. Clients come in ten steps, to see whether
-    the last ones cost more than the first.
+    The first measurement is before subscriptions are refreshed, the second during
+    refreshes. Clients connect in ten steps, to show whether later ones cost more.
     """
     first_relay = _seconds(lambda: stage.use_relays(1))
     stage.use_relays(relays - 1)
@@ -106,7 +105,7 @@ def _idle_cpu(stage: Stage, seconds: float) -> float:
 def flood(
     stage: Stage, events: int = FLOOD_EVENTS, step: int = FLOOD_STEP
 ) -> dict[str, Any]:
-    """Measure memory while very many live events pass through one subscription."""
+    """Measure memory during very many live events in one subscription."""
     stage.use_relays(1)
     resident = [stage.resident_bytes()]
     stage.connect(stage.private_url, 1)

@@ -1,4 +1,4 @@
-"""What the benchmark measures on: LNbits, relays and clients, a process each."""
+"""The benchmark's LNbits, relays and clients, one process each."""
 
 import contextlib
 import http.client
@@ -27,7 +27,7 @@ CPU_CLOCK = 2  # of a process, with all its threads: clock_getcpuclockid(3)
 
 
 class Worker:
-    """A process that does what it is told, and ends with this one."""
+    """A process that carries out commands and ends with this one."""
 
     def __init__(self, main: Callable[..., None], *arguments: object) -> None:
         spawning = multiprocessing.get_context("spawn")
@@ -41,16 +41,16 @@ class Worker:
         self._pipe.recv()  # it is ready
 
     def call(self, command: object) -> Any:
-        """Give it a command and wait for the answer."""
+        """Send a command and return the answer."""
         self._pipe.send(command)
         return self._pipe.recv()
 
     def begin(self, command: object) -> None:
-        """Give it a command; `end` waits for the answer."""
+        """Send a command; `end` returns the answer."""
         self._pipe.send(command)
 
     def end(self) -> Any:
-        """Wait for the answer to `begin`."""
+        """Return the answer to `begin`."""
         return self._pipe.recv()
 
     def stop(self) -> None:
@@ -60,7 +60,7 @@ class Worker:
 
 
 class Stage:
-    """A real LNbits with the extension in it, simulated relays and cheap clients."""
+    """A real LNbits with the extension, simulated relays and minimal clients."""
 
     def __init__(self, folder: Path, extension: Path, relay_count: int) -> None:
         self._exit = ExitStack()
@@ -96,12 +96,12 @@ class Stage:
         return self.lnbits.private_url()
 
     def pipe_url(self, relays: int) -> str:
-        """Give the endpoint that forwards the first so many relays."""
+        """Return the URL of the bare pipe to the first relays."""
         base = self.lnbits.websocket_url.replace("/nostrclient/", "/bench_pipe/")
         return f"{base}/pipe?relays={','.join(self.relay_urls[:relays])}"
 
     def use_relays(self, count: int) -> None:
-        """Have nostrclient know the first so many relays, all of them connected."""
+        """Configure the first relays and wait until all are connected."""
         wanted = set(self.relay_urls[:count])
         configured = {relay["url"] for relay in self.lnbits.api("GET", "/relays")}
         for url in sorted(configured - wanted):
@@ -119,11 +119,11 @@ class Stage:
         return sum(bool(relay["connected"]) for relay in relays)
 
     def connect(self, url: str, clients: int) -> None:
-        """Connect so many clients more."""
+        """Connect more clients."""
         self.clients.call(bench_clients.Connect(url, clients))
 
     def finish(self) -> list[Received]:
-        """Close the clients; gives what they received. Waits until they are gone."""
+        """Close the clients and return their events once they are gone."""
         received: list[Received] = self.clients.call(bench_clients.Finish())
         deadline = time.monotonic() + CONNECT_SECONDS
         while self.relays.call(bench_relays.Count()):
@@ -133,7 +133,7 @@ class Stage:
         return received
 
     def cpu_seconds(self) -> float:
-        """How much CPU LNbits has used so far."""
+        """Return the CPU seconds that LNbits has used so far."""
         if platform.system() == "Linux":
             # The process's clock counts in ns; its statistics in steps of 10 ms.
             return time.clock_gettime(~self.process.pid << 3 | CPU_CLOCK)
@@ -141,13 +141,13 @@ class Stage:
         return times.user + times.system
 
     def resident_bytes(self) -> int:
-        """How much memory LNbits holds."""
+        """Return the resident memory of LNbits."""
         resident: int = self.process.memory_info().rss
         return resident
 
     @contextmanager
     def host_latency(self) -> Iterator[list[float]]:
-        """Ask for LNbits' health page meanwhile, again and again; gives the seconds."""
+        """Request LNbits' health page repeatedly; collect the durations in seconds."""
         seconds: list[float] = []
         done = threading.Event()
         probe = threading.Thread(target=self._probe, args=(seconds, done), daemon=True)
@@ -170,7 +170,7 @@ class Stage:
 
 
 def machine() -> dict[str, object]:
-    """Describe what it runs on."""
+    """Return a description of the machine."""
     return {
         "python": platform.python_version(),
         "cores": psutil.cpu_count(),

@@ -1,9 +1,8 @@
-"""`make demo`: send notes through the running instance and see them arrive.
+"""`make demo`: send notes through the running instance and print when they arrive.
 
-A note is signed and published over one connection to the endpoint. A second connection
-to the endpoint receives it, and so does one to every relay, which shows where the note
-has passed. Then notes are given to a relay directly, as the rest of the world does, and
-the time until they arrive through the endpoint is taken.
+A note is published over one connection to the endpoint. A second connection to the
+endpoint and one to every relay receive it. Then notes are published on a relay
+directly, and the time until they arrive through the endpoint is measured.
 """
 
 import argparse
@@ -32,14 +31,14 @@ KIND_TEXT_NOTE = 1
 
 
 class MissingError(Exception):
-    """Something that should have arrived did not."""
+    """An expected message did not arrive."""
 
 
 class Wire:
-    """One WebSocket connection, which notes when which message arrived."""
+    """One WebSocket connection that records when each message arrived."""
 
     def __init__(self, name: str, connection: ClientConnection) -> None:
-        """Wrap a connection; `name` is what the report calls it."""
+        """Wrap a connection; the report uses `name`."""
         self.name = name
         self._connection = connection
         self._arrivals: dict[tuple[str, str], tuple[float, list[Any]]] = {}
@@ -57,14 +56,14 @@ class Wire:
             self._arrived.set()
 
     async def send(self, *message: object) -> float:
-        """Send a message and return the time just before."""
+        """Send a message and return the instant before it."""
         text = json.dumps(message)
         now = time.perf_counter()
         await self._connection.send(text)
         return now
 
     async def arrival(self, verb: str, key: str) -> tuple[float, list[Any]]:
-        """Wait for a message and return when it came, and itself."""
+        """Wait for a message and return its instant and itself."""
         deadline = time.perf_counter() + ARRIVAL_SECONDS
         while (verb, key) not in self._arrivals:
             self._arrived.clear()
@@ -77,14 +76,14 @@ class Wire:
         return self._arrivals[verb, key]
 
     async def subscribe(self, author: str) -> None:
-        """Ask for everything by one author and wait for the end of what is stored."""
+        """Subscribe to one author and wait for EOSE."""
         filters = {"authors": [author], "kinds": [KIND_TEXT_NOTE]}
         await self.send("REQ", "demo", filters)
         await self.arrival("EOSE", "demo")
 
 
 def main() -> int:
-    """Run the demonstration; 0 where nothing was missing."""
+    """Run the demonstration; return 0 if nothing was missing."""
     parser = argparse.ArgumentParser(description="Show a running instance at work.")
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument("--data", type=Path, default=DATA, help="default: .data")
@@ -108,7 +107,7 @@ def main() -> int:
 
 
 def _relay_urls(port: int, data: Path) -> list[str]:
-    """Ask the instance which relays it uses."""
+    """Return the relays of the instance."""
     login = json.loads((data / "login.json").read_text())
     with httpx.Client(base_url=f"http://{HOST}:{port}") as http:
         session = http.post("/api/v1/auth", json=login).raise_for_status().json()
@@ -174,7 +173,7 @@ async def _publish(
     receiver: Wire,
     relays: list[Wire],
 ) -> tuple[float, float]:
-    """Publish through the endpoint; return milliseconds until OK, until back."""
+    """Publish through the endpoint; return milliseconds until OK and until arrival."""
     start = await sender.send("EVENT", note)
     answered, ok = await sender.arrival("OK", note["id"])
     if ok[2] is not True or ok[3].startswith("queued:"):
@@ -197,7 +196,7 @@ async def _publish(
 async def _give(
     number: int, note: dict[str, Any], relay: Wire, receiver: Wire
 ) -> float:
-    """Publish on a relay; return milliseconds until it is here through the endpoint."""
+    """Publish on a relay; return milliseconds until arrival through the endpoint."""
     start = await relay.send("EVENT", note)
     received, _ = await receiver.arrival("EVENT", note["id"])
     _, ok = await relay.arrival("OK", note["id"])
@@ -224,7 +223,7 @@ def _milliseconds(start: float, end: float) -> float:
 
 
 def _short(url: str) -> str:
-    """Name a relay in few characters: its host, or its port on this machine."""
+    """Return a short name of a relay: its host, or its port on this machine."""
     parts = urlsplit(url)
     return f":{parts.port}" if parts.hostname == HOST else parts.netloc
 

@@ -1,4 +1,4 @@
-"""A real LNbits with an extension in it, as a program of its own."""
+"""A real LNbits with the extension, as a program of its own."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
-from .leash import Leashed
+from .child_program import ChildProgram
 from .paths import CHECKOUT, EXTENSION_ID, link
 from .ports import HOST, free_port
 
@@ -27,10 +27,10 @@ PYTHON = os.environ.get("NOSTRCLIENT_LNBITS_PYTHON", sys.executable)
 
 
 class LnbitsServer:
-    """LNbits in a folder that keeps its database, log and login.
+    """LNbits in a folder with its database, log and login.
 
-    It runs with SQLite, a wallet without money and the given extension, unless
-    `environment` says otherwise.
+    By default it runs with SQLite, a fake wallet and the given extension; `environment`
+    overrides that.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class LnbitsServer:
         other_extensions: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Describe a server; `port` None takes a free one. Nothing is started yet.
+        """Describe a server without starting it; `port` None means any free one.
 
-        With `extension` None it has nostrclient only once that was installed in it.
-        `other_extensions` are folders, each named as LNbits shall know it.
+        With `extension` None it has no nostrclient until one is installed.
+        `other_extensions` are folders, each named by its extension's id.
         """
         self.folder = folder.resolve()
         self.port = port or free_port()
@@ -59,22 +59,22 @@ class LnbitsServer:
         self.websocket_url = f"ws://{HOST}:{self.port}/{EXTENSION_ID}/api/v1"
         self.public_url = f"{self.websocket_url}/relay"
         self.http = _http_client(self.url)
-        """A client that is signed in as the admin once the server has started."""
+        """An HTTP client, signed in as the admin once the server has started."""
         self._environment = dict(environment or {})
-        self._program: Leashed | None = None
+        self._program: ChildProgram | None = None
 
     # --- life
 
     @property
     def running(self) -> bool:
-        """Whether the server's process lives."""
+        """Whether the server's process is running."""
         return self._program is not None and self._program.running
 
     def start(self) -> None:
         """Start LNbits, wait until it answers, and sign in.
 
         The first start in a folder creates the admin. Raises ChildProcessError or
-        TimeoutError, with the end of the log, where LNbits does not come up.
+        TimeoutError, with the end of the log, if LNbits does not start.
         """
         if self.running:
             return
@@ -86,7 +86,7 @@ class LnbitsServer:
             "--port",
             str(self.port),
         ]
-        self._program = Leashed(
+        self._program = ChildProgram(
             command, log=self.log, folder=self.folder, environment=self._variables()
         )
         try:
@@ -98,7 +98,7 @@ class LnbitsServer:
             raise
 
     def stop(self) -> None:
-        """End LNbits and everything it started."""
+        """End LNbits with all its processes."""
         if self._program:
             self._program.stop()
             self._program = None
@@ -123,7 +123,7 @@ class LnbitsServer:
         self.http.close()
 
     def process(self) -> psutil.Process:
-        """The process that serves: uvicorn's, not that of its supervisor."""
+        """Return uvicorn's process, which serves, not its supervisor's."""
         processes = self._program.processes() if self._program else []
         for process in processes:
             for connection in process.net_connections(kind="tcp"):
@@ -133,7 +133,7 @@ class LnbitsServer:
         raise ProcessLookupError("LNbits is not running")
 
     def printed(self) -> str:
-        """What LNbits has logged since it was started."""
+        """Return the log of LNbits since its start."""
         return self._program.printed() if self._program else ""
 
     # --- the admin and the extension
@@ -147,16 +147,16 @@ class LnbitsServer:
     def api(self, method: str, path: str, body: object = None) -> Any:
         """Call the extension's REST interface as the admin and return the answer.
 
-        Raises httpx.HTTPStatusError where it is not a success.
+        Raises httpx.HTTPStatusError for an error status.
         """
         answer = self.http.request(method, f"/{EXTENSION_ID}/api/v1{path}", json=body)
         answer.raise_for_status()
         return answer.json()
 
     def enable(self) -> None:
-        """Enable the extensions for the admin's own account; without that, 403.
+        """Enable the extensions for the admin's own account, which otherwise gets 403.
 
-        Raises ChildProcessError, with the end of the log, where one is not there.
+        Raises ChildProcessError, with the end of the log, if one was not loaded.
         """
         for name in self._extensions:
             answer = self.http.put(f"/api/v1/extension/{name}/enable")
@@ -167,7 +167,7 @@ class LnbitsServer:
             answer.raise_for_status()
 
     def new_user(self) -> httpx.Client:
-        """Register somebody who is no admin and has the extensions enabled."""
+        """Register a user who is no admin and has the extensions enabled."""
         user = _http_client(self.url)
         password = secrets.token_urlsafe(9)
         answer = user.post(
@@ -192,16 +192,16 @@ class LnbitsServer:
         self.http.put(f"/api/v1/extension/{EXTENSION_ID}/deactivate").raise_for_status()
 
     def private_id(self, *, urlsafe: bool = True, text: str = "relay") -> str:
-        """Make an id for the private endpoint, in either of the two base64 alphabets.
+        """Return an id for the private endpoint, in one of the two base64 alphabets.
 
-        No two are the same. With any other `text` it is one that should be refused.
+        Every id is different. With another `text` the endpoint must refuse it.
         """
         key = (self.data / ".lnbits_auth_key").read_text()
         made: str = _cipher()(key).encrypt(text.encode(), urlsafe=urlsafe)
         return made
 
     def private_url(self, *, urlsafe: bool = True) -> str:
-        """Make a URL of the private endpoint."""
+        """Return a URL of the private endpoint."""
         return f"{self.websocket_url}/{self.private_id(urlsafe=urlsafe)}"
 
     # --- inside
@@ -211,7 +211,7 @@ class LnbitsServer:
         return self.folder / "login.json"
 
     def _variables(self) -> dict[str, str]:
-        """Build the environment: what the machine says, less what it says to LNbits."""
+        """Return the machine's environment with LNbits' variables replaced by ours."""
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -229,7 +229,7 @@ class LnbitsServer:
         }
 
     def _prepare(self) -> None:
-        """Lay out the folder from which LNbits can start."""
+        """Create the folders and links that LNbits needs to start."""
         self.data.mkdir(parents=True, exist_ok=True)
         for name, folder in self._extensions.items():
             link(self.folder / "extensions" / name, folder)
@@ -240,7 +240,7 @@ class LnbitsServer:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                # A fresh LNbits sends everybody to /first_install.
+                # A fresh LNbits redirects every request to /first_install.
                 if not self.http.get("/api/v1/health").is_error:
                     return
             except httpx.TransportError:
@@ -255,7 +255,7 @@ class LnbitsServer:
         return "\n".join(self.printed().splitlines()[-30:])
 
     def _sign_in(self) -> None:
-        """Get the admin's token; on the first start, make the admin."""
+        """Get the admin's token; on the first start, create the admin."""
         first = not self._login_file.exists()
         if first:
             username, password = "admin", secrets.token_urlsafe(9)
@@ -283,7 +283,7 @@ class LnbitsServer:
 
 @cache
 def _lnbits_package() -> Path:
-    """Find the installed LNbits without importing it."""
+    """Return the folder of the installed LNbits without importing it."""
     find = "import importlib.util as u; print(u.find_spec('lnbits').origin)"
     found = subprocess.run(
         [PYTHON, "-c", find], cwd="/", capture_output=True, text=True, check=False
@@ -295,7 +295,7 @@ def _lnbits_package() -> Path:
 
 @cache
 def _cipher() -> Any:
-    """Give LNbits' own class for the ids, without the seconds its import takes."""
+    """Return LNbits' class for the ids without importing all of LNbits."""
     path = _lnbits_package() / "utils" / "crypto.py"
     spec = spec_from_file_location("lnbits_crypto", path)
     if spec is None or spec.loader is None:
@@ -306,6 +306,6 @@ def _cipher() -> Any:
 
 
 def _http_client(url: str) -> httpx.Client:
-    # uvicorn closes a connection that is idle for five seconds: never use one so old.
+    # uvicorn closes connections that are idle for five seconds, so drop them before.
     limits = httpx.Limits(keepalive_expiry=2.0)
     return httpx.Client(base_url=url, timeout=30.0, limits=limits)

@@ -1,4 +1,4 @@
-"""Real Nostr relays on this machine: rust-nostr's LocalRelay, one process each."""
+"""Real relays on this machine: rust-nostr's LocalRelay, one process each."""
 
 import argparse
 import asyncio
@@ -9,14 +9,14 @@ from types import TracebackType
 
 import nostr_sdk
 
-from .leash import Leashed
+from .child_program import ChildProgram
 from .ports import HOST, free_port, wait_until_open
 
 
 class LocalRelay:
-    """A relay in a process of its own, which can be stopped, frozen and started again.
+    """A relay in a process of its own, which can be stopped, frozen and restarted.
 
-    With a folder it keeps its events there; otherwise in memory, until it stops.
+    It keeps its events in `folder`, or, without one, in memory until it stops.
     """
 
     def __init__(
@@ -26,27 +26,27 @@ class LocalRelay:
         port: int | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Describe a relay; `port` None takes a free one. Nothing is started yet."""
+        """Describe a relay without starting it; `port` None means any free one."""
         self.port = port or free_port()
         self.url = f"ws://{HOST}:{self.port}"
         self.folder = folder
         self._log = log
-        self._program: Leashed | None = None
+        self._program: ChildProgram | None = None
 
     @property
     def running(self) -> bool:
-        """Whether the relay's process lives."""
+        """Whether the relay's process is running."""
         return self._program is not None and self._program.running
 
     def start(self) -> None:
-        """Start the relay and return once it takes connections."""
+        """Start the relay and return once it accepts connections."""
         if self.running:
             return
         command = [sys.executable, "-m", __name__, str(self.port)]
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
             command += ["--folder", str(self.folder)]
-        program = Leashed(command, log=self._log)
+        program = ChildProgram(command, log=self._log)
         self._program = program
         wait_until_open(self.port, lambda: program.running)
 
@@ -57,11 +57,11 @@ class LocalRelay:
             self._program = None
 
     def freeze(self) -> None:
-        """Let the relay hang: its connections stay open, and nothing is answered."""
+        """Stop the process, so that connections stay open without any answer."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen relay go on where it stopped."""
+        """Resume a frozen relay."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -86,7 +86,7 @@ async def _serve(port: int, folder: str | None) -> None:
         nostr_sdk.RelayBuilder()
         .addr(HOST)
         .port(port)
-        # The default, 60 notes a minute, is less than one test publishes.
+        # The default, 60 notes a minute, is too little for a test.
         .rate_limit(nostr_sdk.RateLimit(max_reqs=1_000_000, notes_per_minute=1_000_000))
     )
     if folder:
@@ -97,7 +97,7 @@ async def _serve(port: int, folder: str | None) -> None:
 
 
 def main() -> None:
-    """Be the relay's process."""
+    """Run as the relay's process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--folder", help="where events are kept; default: in memory")

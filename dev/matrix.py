@@ -1,8 +1,8 @@
 """`make test-matrix`: the tests on the oldest and newest LNbits and Python.
 
-Each combination is an environment of its own in an ignored folder, with nothing in it
-but what LNbits asks for. The tests start LNbits from there; they themselves, and their
-relays, run as ever.
+Each combination has an environment of its own in an ignored folder, with nothing but
+LNbits' dependencies. The tests start LNbits from there. The tests themselves and their
+relays run in the usual environment.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def _try(uv: str, lnbits: str, python: str, pytest: list[str]) -> str:
     log = environment.with_suffix(f"{environment.suffix}.log")
     FOLDER.mkdir(parents=True, exist_ok=True)
     interpreter = str(environment / "bin" / "python")
-    # bolt11, which LNbits needs, does not import with bitstring 5.
+    # LNbits needs bolt11, whose import fails with bitstring 5.
     needed = [f"lnbits=={lnbits}", "bitstring<5"]
     install = [uv, "pip", "install", "--python", interpreter, *needed]
     with log.open("w") as output:
@@ -72,7 +72,7 @@ def _try(uv: str, lnbits: str, python: str, pytest: list[str]) -> str:
 
 
 def _interpreter(python: str) -> str:
-    """Give pyenv's newest Python of a version; without one, uv looks for its own."""
+    """Return pyenv's newest Python of a version, or the version for uv to find."""
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = sorted(versions.glob(f"{python}.*/bin/python"))
     return str(found[-1]) if found else python

@@ -1,18 +1,18 @@
-"""Where things are in a checkout, and links to it under the name nostrclient."""
+"""The folders of a checkout, and links to it under the name nostrclient."""
 
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-"""The folder that is the extension, whatever it is called."""
+"""The folder of the extension, whatever its name."""
 
 DATA = CHECKOUT / ".data"
-"""What `make run` keeps. Ignored by git."""
+"""The data of `make run`. Ignored by git."""
 
 EXTENSION_ID = "nostrclient"
 
 
 def link(path: Path, target: Path) -> None:
-    """Make `path` a link to the folder `target`, whatever link was there before."""
+    """Make `path` a link to the folder `target`; replace any earlier link."""
     target = target.resolve()
     if path.is_symlink() and path.readlink() == target:
         return
@@ -22,9 +22,8 @@ def link(path: Path, target: Path) -> None:
 
 
 def link_package() -> None:
-    """Give the checkout the name under which the tools and tests import it.
+    """Link the checkout under the name by which tools and tests import it.
 
-    The name of a checkout's folder is up to whoever cloned it, but Python takes a
-    folder's name as the package's name.
+    Python uses a folder's name as the package's name, and a clone may have any name.
     """
     link(CHECKOUT / ".build" / "ext" / EXTENSION_ID, CHECKOUT)

@@ -13,10 +13,10 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on at this moment, and each only once.
+    """Return a port that is free now, and each port only once.
 
-    Not one that the system would give: until somebody listens there, seconds later, it
-    may have given it to an outgoing connection.
+    The port is outside the system's range for outgoing connections: otherwise one of
+    those may take it before the program listens on it.
     """
     while True:
         port = random.choice(BELOW_EPHEMERAL)  # noqa: S311  # no secret
@@ -26,9 +26,9 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a program could listen on this port now."""
+    """Return whether a program could listen on this port now."""
     with socket.socket() as probe:
-        # As servers do: a port in TIME_WAIT is free.
+        # Servers set this too: a port in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -40,9 +40,9 @@ def is_free(port: int) -> bool:
 def wait_until_open(
     port: int, still_running: Callable[[], bool], seconds: float = 30.0
 ) -> None:
-    """Return once somebody listens on the port.
+    """Return once the port accepts connections.
 
-    Raises TimeoutError after `seconds`, ChildProcessError when `still_running` says no.
+    Raises TimeoutError after `seconds`, ChildProcessError if `still_running` is False.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -50,7 +50,7 @@ def wait_until_open(
             if probe.connect_ex((HOST, port)) == 0:
                 return
         if not still_running():
-            raise ChildProcessError(f"what should open port {port} has ended")
+            raise ChildProcessError(f"the program for port {port} has ended")
         if time.monotonic() > deadline:
             raise TimeoutError(f"port {port} is not open after {seconds:g} s")
         time.sleep(0.02)

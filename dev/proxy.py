@@ -1,4 +1,4 @@
-"""A TCP connection that can be broken in many ways, while both of its ends live."""
+"""A TCP proxy that can break connections while both ends are running."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: no waiting, RST instead o
 
 
 class LoopThread:
-    """An event loop in a thread of its own, for what is to be steered from others."""
+    """An event loop in a thread of its own, controlled from other threads."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -29,11 +29,11 @@ class LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, Result], seconds: float = 30.0) -> Result:
-        """Run a coroutine there and give what it returns."""
+        """Run a coroutine in the loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(seconds)
 
     def call(self, function: Callable[[], Result]) -> Result:
-        """Call a function there and give what it returns."""
+        """Call a function in the loop and return its result."""
 
         async def work() -> Result:
             return function()
@@ -55,14 +55,14 @@ class LoopThread:
 
 
 class Proxy:
-    """Forwards a port to another one, as badly as it is told to.
+    """Forwards a port to another one, with faults.
 
-    Every fault lasts until `resume`, but `reset` and `cut`, which end what is open and
-    let the next connection pass.
+    Every fault lasts until `resume`, except `reset` and `cut`: they end open
+    connections and let new ones pass.
     """
 
     def __init__(self, target_port: int, loop: LoopThread) -> None:
-        """Listen on a free port. Connections that are refused need nobody behind."""
+        """Listen on a free port."""
         self.port = free_port()
         self.url = f"ws://{HOST}:{self.port}"
         self.accepted = 0
@@ -70,7 +70,7 @@ class Proxy:
         self._target_port = target_port
         self._loop = loop
         self._server: asyncio.Server | None = None
-        self._links: set[_Link] = set()
+        self._connections: set[_ProxiedConnection] = set()
         self._flowing = loop.call(asyncio.Event)
         self._delay_seconds = 0.0
         self._bytes_per_second: float | None = None
@@ -81,12 +81,12 @@ class Proxy:
     @property
     def open(self) -> int:
         """How many connections are open."""
-        return len(self._links)
+        return len(self._connections)
 
     # --- faults
 
     def refuse(self) -> None:
-        """Reset all connections and let nobody connect."""
+        """Reset all connections and refuse new ones."""
         self._loop.run(self._close())
 
     def reset(self) -> None:
@@ -98,19 +98,19 @@ class Proxy:
         self._loop.call(self._flowing.clear)
 
     def delay(self, seconds: float) -> None:
-        """Forward everything so much later, in either direction."""
+        """Delay all data in both directions."""
         self._delay_seconds = seconds
 
     def throttle(self, bytes_per_second: float) -> None:
-        """Forward no more than this, in either direction of each connection."""
+        """Limit the rate of each connection in each direction."""
         self._bytes_per_second = bytes_per_second
 
     def cut(self) -> None:
-        """Forward half of what the target sends next, then reset the connection."""
+        """Forward half of the target's next data, then reset the connection."""
         self._cutting = True
 
     def resume(self) -> None:
-        """Forward everything at once again; what was frozen goes on where it was."""
+        """End all faults; frozen connections continue."""
         self._delay_seconds = 0.0
         self._bytes_per_second = None
         self._cutting = False
@@ -118,7 +118,7 @@ class Proxy:
         self._loop.call(self._flowing.set)
 
     def close(self) -> None:
-        """End everything."""
+        """Close the port and all connections."""
         self._loop.run(self._close())
 
     # --- in the loop
@@ -136,65 +136,70 @@ class Proxy:
         self._abort_all()
 
     def _abort_all(self) -> None:
-        for link in list(self._links):
-            link.abort()
+        for connection in list(self._connections):
+            connection.abort()
 
     async def _accept(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.accepted += 1
-        link = _Link(writer)
+        connection = _ProxiedConnection(writer)
         own = asyncio.current_task()
         assert own is not None  # noqa: S101
-        link.tasks.append(own)  # nobody else keeps it while nothing flows
-        self._links.add(link)
+        connection.tasks.append(
+            own
+        )  # keep a reference: asyncio keeps none of an idle task
+        self._connections.add(connection)
         try:
             await self._flowing.wait()
             to_target = await asyncio.open_connection(HOST, self._target_port)
-            link.writers.append(to_target[1])
-            if link.aborted:  # while it was connecting
+            connection.writers.append(to_target[1])
+            if connection.aborted:  # while it was connecting
                 return
             pumps = [
-                self._receive(reader, outward := _Pipe(), link),
-                self._send(to_target[1], outward, link, may_cut=False),
-                self._receive(to_target[0], inward := _Pipe(), link),
-                self._send(writer, inward, link, may_cut=True),
+                self._receive(reader, outward := _DataQueue(), connection),
+                self._send(to_target[1], outward, connection, may_cut=False),
+                self._receive(to_target[0], inward := _DataQueue(), connection),
+                self._send(writer, inward, connection, may_cut=True),
             ]
             tasks = [asyncio.ensure_future(pump) for pump in pumps]
-            link.tasks += tasks
+            connection.tasks += tasks
             await asyncio.wait(
                 [tasks[1], tasks[3]], return_when=asyncio.FIRST_COMPLETED
             )
         except (OSError, asyncio.CancelledError):
-            link.abort()
+            connection.abort()
         finally:
-            link.close()
-            self._links.discard(link)
+            connection.close()
+            self._connections.discard(connection)
 
     async def _receive(
-        self, reader: asyncio.StreamReader, pipe: "_Pipe", link: "_Link"
+        self,
+        reader: asyncio.StreamReader,
+        queue: "_DataQueue",
+        connection: "_ProxiedConnection",
     ) -> None:
         loop = asyncio.get_running_loop()
         try:
             while data := await reader.read(READ_BYTES):
-                await pipe.put((loop.time() + self._delay_seconds, data))
+                await queue.put((loop.time() + self._delay_seconds, data))
                 await self._flowing.wait()
-            await pipe.put((loop.time() + self._delay_seconds, b""))
+            await queue.put((loop.time() + self._delay_seconds, b""))
         except OSError:
-            link.abort()
+            connection.abort()
 
     async def _send(
         self,
         writer: asyncio.StreamWriter,
-        pipe: "_Pipe",
-        link: "_Link",
+        queue: "_DataQueue",
+        connection: "_ProxiedConnection",
         *,
         may_cut: bool,
     ) -> None:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                at, data = await pipe.get()
+                at, data = await queue.get()
                 await asyncio.sleep(at - loop.time())
                 await self._flowing.wait()
                 if not data:
@@ -203,11 +208,11 @@ class Proxy:
                     self._cutting = False
                     writer.write(data[: max(1, len(data) // 2)])
                     await asyncio.sleep(0.05)  # a reset may overtake what was written
-                    link.abort()
+                    connection.abort()
                     return
                 await self._write(writer, data)
         except OSError:
-            link.abort()
+            connection.abort()
 
     async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         while data:
@@ -223,15 +228,15 @@ class Proxy:
             data = data[size:]
 
 
-class _Pipe(asyncio.Queue[tuple[float, bytes]]):
-    """What was received and is to be sent, each with the instant from which."""
+class _DataQueue(asyncio.Queue[tuple[float, bytes]]):
+    """Received data that waits to be sent, each with the instant from which."""
 
     def __init__(self) -> None:
         super().__init__(QUEUED_CHUNKS)
 
 
-class _Link:
-    """One connection through the proxy: the two it consists of."""
+class _ProxiedConnection:
+    """One connection through the proxy, with its two sockets."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writers = [writer]

@@ -1,7 +1,7 @@
 """`make release`: the zip that LNbits installs.
 
-It holds what a release's archive holds, in one folder: every tracked file that
-.gitattributes does not keep out. The same files always make the same zip.
+It contains the same files as a release's archive, in one folder: every tracked file
+that .gitattributes does not exclude. The same files always produce the same zip.
 """
 
 import argparse
@@ -28,11 +28,11 @@ NEEDED = {"version", "name", "short_description", "license", "tags", "tile"}
 
 
 class ReleaseError(Exception):
-    """Something that a release needs is missing or contradicts itself."""
+    """A file that a release needs is missing or inconsistent."""
 
 
 def main() -> int:
-    """Build the zip and say what LNbits' list of extensions says about it."""
+    """Build the zip and print its entry for LNbits' list of extensions."""
     parser = argparse.ArgumentParser(description="Build the zip that LNbits installs.")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     arguments = parser.parse_args()
@@ -49,9 +49,9 @@ def main() -> int:
 
 
 def build(folder: Path, version: str | None = None) -> Path:
-    """Build the zip of the checkout as it is now, and return where it is.
+    """Build the zip of the checkout as it is now and return its path.
 
-    With `version` it says it is that one. Raises `ReleaseError`.
+    `version` replaces the version in config.json. Raises `ReleaseError`.
     """
     files = packed()
     config: dict[str, Any] = json.loads(files["config.json"])
@@ -65,9 +65,9 @@ def build(folder: Path, version: str | None = None) -> Path:
 
 
 def packed() -> dict[str, bytes]:
-    """Give the files of a release, by their path in the checkout."""
+    """Return the files of a release, by their path in the checkout."""
     with tempfile.TemporaryDirectory() as scratch:
-        # An index of our own, with what is tracked as it is in the folder now.
+        # An index of our own, with the tracked files in their present state.
         index = _git("rev-parse", "--git-path", "index").decode().strip()
         own = {"GIT_INDEX_FILE": shutil.copy(CHECKOUT / index, scratch)}
         _git("add", "--update", **own)
@@ -93,7 +93,7 @@ def write(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def list_entry(archive: Path, url: str) -> dict[str, Any]:
-    """Give what a list of extensions (`LNBITS_EXTENSIONS_MANIFESTS`) says of a zip."""
+    """Return the zip's entry for a list of extensions (LNBITS_EXTENSIONS_MANIFESTS)."""
     with zipfile.ZipFile(archive) as opened:
         config = json.loads(opened.read(f"{archive.stem}/config.json"))
     return {
@@ -109,12 +109,12 @@ def list_entry(archive: Path, url: str) -> dict[str, Any]:
 
 def _check(config: dict[str, Any], files: dict[str, bytes]) -> None:
     if missing := sorted(NEEDED - {key for key, value in config.items() if value}):
-        raise ReleaseError(f"config.json says nothing about: {', '.join(missing)}")
+        raise ReleaseError(f"config.json lacks: {', '.join(missing)}")
     version = str(config["version"])
     if not VERSION.fullmatch(version):
-        raise ReleaseError(f"{version} is no version: three numbers, two dots")
+        raise ReleaseError(f"{version} is not a version of three numbers")
     if f"\n## [{version}]" not in files.get("CHANGELOG.md", b"").decode():
-        raise ReleaseError(f"CHANGELOG.md does not say what {version} brings")
+        raise ReleaseError(f"CHANGELOG.md has no section for {version}")
     for name in ("manifest.json", "description.md"):
         if name not in files:
             raise ReleaseError(f"{name} is missing")

@@ -1,4 +1,4 @@
-"""`make run`: LNbits with nostrclient in it, and relays for it to multiplex."""
+"""`make run`: LNbits with nostrclient and local relays."""
 
 import argparse
 import fcntl
@@ -19,7 +19,7 @@ LOCAL_RELAYS = 2
 
 
 def main() -> int:
-    """Start everything, say where it is, and end everything on Ctrl-C."""
+    """Start everything, print the URLs, and end everything on Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=5000)
     parser.add_argument(
@@ -30,7 +30,7 @@ def main() -> int:
         "--extension", type=Path, default=CHECKOUT, help="default: this checkout"
     )
     arguments = parser.parse_args()
-    # SIGINT, too: what is started in the background inherits that it is ignored.
+    # SIGINT, too: a program started in the background inherits that it is ignored.
     for stopping in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(stopping, _interrupt)
     try:
@@ -80,7 +80,7 @@ def _run(running: ExitStack, lnbits: LnbitsServer, relay_urls: list[str]) -> int
 
 
 def _local_relay(lnbits: LnbitsServer, number: int) -> LocalRelay:
-    """Describe a relay beside LNbits, on one of the next ports where they are free."""
+    """Return a local relay on one of the ports after LNbits' port, if one is free."""
     port = lnbits.port + number
     return LocalRelay(
         port=port if is_free(port) else free_port(),
@@ -92,7 +92,7 @@ def _local_relay(lnbits: LnbitsServer, number: int) -> LocalRelay:
 def _configure(
     lnbits: LnbitsServer, relay_urls: list[str], local: list[LocalRelay]
 ) -> None:
-    """Make nostrclient use these relays, and no local one of an earlier run."""
+    """Configure these relays and remove local ones of an earlier run."""
     remembered = lnbits.folder / "local-relays.json"
     earlier = set(json.loads(remembered.read_text())) if remembered.exists() else set()
     local_urls = [relay.url for relay in local]

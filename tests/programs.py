@@ -1,4 +1,4 @@
-"""Other people's clients, as programs that a test talks to in lines."""
+"""Run programs: client libraries in Node.js, which a test controls by lines."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from dev.paths import CHECKOUT
 
 CLIENTS = Path(__file__).parent / "dropin" / "clients"
 SECONDS = 40.0
+"""How long a test waits for a program's next message or end."""
 
 needs_node = pytest.mark.skipif(not shutil.which("node"), reason="there is no Node.js")
 
 
-def outcome(*command: str) -> Any:
-    """Run a program to its end; what it prints is one JSON text."""
+def run_json(*command: str) -> Any:
+    """Run a program to its end and return its output, which is one JSON text."""
     run = subprocess.run(
         command,
         cwd=CHECKOUT,
@@ -36,7 +37,7 @@ def outcome(*command: str) -> Any:
     return json.loads(run.stdout)
 
 
-class Program:
+class NodeProgram:
     """A Node.js program of the folder `dropin/clients`."""
 
     def __init__(self, name: str, *arguments: str) -> None:
@@ -48,12 +49,12 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._said: queue.Queue[list[Any]] = queue.Queue()
-        self._other: list[str] = []
+        self._messages: queue.Queue[list[Any]] = queue.Queue()
+        self._output: list[str] = []
         for work in (self._read, self._read_errors):
             threading.Thread(target=work, daemon=True).start()
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> NodeProgram:
         return self
 
     def __exit__(
@@ -68,35 +69,35 @@ class Program:
             if stream:
                 stream.close()
 
-    def hear(self, verb: str) -> Any:
-        """Wait for the next message, which must be this one; give what it says."""
+    def receive(self, verb: str) -> Any:
+        """Wait for the next message, check its verb, and return the rest of it."""
         try:
-            said = self._said.get(timeout=SECONDS)
+            message = self._messages.get(timeout=SECONDS)
         except queue.Empty:
-            said = ["nothing"]
-        assert said[0] == verb, f"{said}, not {verb}; {''.join(self._other)}"
-        return said[1] if len(said) == 2 else said[1:]
+            message = ["no message"]
+        assert message[0] == verb, f"{message}, not {verb}; {''.join(self._output)}"
+        return message[1] if len(message) == 2 else message[1:]
 
-    def say(self, line: object) -> None:
-        """Send a line, as JSON where it is no text."""
+    def send(self, line: object) -> None:
+        """Send a line: a text as it is, anything else as JSON."""
         assert self._process.stdin
         text = line if isinstance(line, str) else json.dumps(line)
         self._process.stdin.write(f"{text}\n")
         self._process.stdin.flush()
 
-    def ended(self) -> int:
-        """Wait for the end and give the exit status."""
+    def wait(self) -> int:
+        """Wait for the end and return the exit status."""
         return self._process.wait(SECONDS)
 
     def _read(self) -> None:
         assert self._process.stdout
         for line in self._process.stdout:
             if line.startswith("["):
-                self._said.put(json.loads(line))
+                self._messages.put(json.loads(line))
             else:
-                self._other.append(line)
-        self._said.put(["the end of its output"])
+                self._output.append(line)
+        self._messages.put(["end of output"])
 
     def _read_errors(self) -> None:
         assert self._process.stderr
-        self._other.extend(self._process.stderr)
+        self._output.extend(self._process.stderr)

@@ -180,9 +180,7 @@ NOT_YET_PLAIN = {
     "nostr/publication.py nostr/relay.py nostr/relay_manager.py",
     "nostr/relay_record.py nostr/relay_session.py nostr/relay_subscription.py",
     "nostr/session.py nostr/subscription.py",
-    "dev/bench.py dev/bench_clients.py dev/bench_frames.py dev/bench_relays.py",
-    "dev/bench_stage.py dev/lnbits_server.py dev/local_relay.py dev/matrix.py",
-    "dev/paths.py dev/ports.py dev/release.py dev/soak.py",
+    "dev/soak.py",
 }
 """Files that are still to be rewritten. This list only ever gets shorter."""
 

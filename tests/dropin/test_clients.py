@@ -16,7 +16,7 @@ from dev.local_relay import LocalRelay
 from dev.paths import CHECKOUT
 from tests.e2e.clients import Author, Client, wait_until
 from tests.e2e.conftest import connected_urls
-from tests.programs import Program, needs_node, outcome
+from tests.programs import NodeProgram, needs_node, run_json
 
 from .wallet import Wallet
 
@@ -42,12 +42,12 @@ def test_a_client_publishes_reads_listens_and_comes_back(
     lnbits: LnbitsServer, program: str
 ) -> None:
     other = Author()
-    with Program(f"{program}.mjs", lnbits.public_url) as client:
-        first, _ = client.hear("ok")
-        assert client.hear("get") == first
-        client.say(other.pubkey)
-        second, _ = client.hear("ok")
-        client.hear("ready to lose the connection")
+    with NodeProgram(f"{program}.mjs", lnbits.public_url) as client:
+        first, _ = client.receive("ok")
+        assert client.receive("get") == first
+        client.send(other.pubkey)
+        second, _ = client.receive("ok")
+        client.receive("ready to lose the connection")
 
         # Some ask afterwards for what is newer than the last event they have, in whole
         # seconds, and NDK never tries again where its first attempt is refused.
@@ -58,10 +58,10 @@ def test_a_client_publishes_reads_listens_and_comes_back(
         missed = [other.event(f"missed {number}") for number in range(3)]
         for event in missed:
             assert publisher.publish(event)[0] is True
-        client.say([event["id"] for event in missed])
-        third, _ = client.hear("ok")
-        end = client.hear("end")
-        assert client.ended() == 0
+        client.send([event["id"] for event in missed])
+        third, _ = client.receive("ok")
+        end = client.receive("end")
+        assert client.wait() == 0
         publisher.close()
 
     ours = [first, second, third]
@@ -80,23 +80,23 @@ def test_d4_a_wallet_carries_out_every_payment_once(lnbits: LnbitsServer) -> Non
         f"nostr+walletconnect://{wallet.pubkey}"
         f"?relay={lnbits.public_url}&secret={secrets.token_hex(32)}"
     )
-    with Program("alby.mjs", lnbits.public_url, connection) as client:
-        assert "pay_invoice" in client.hear("wallet")["capabilities"]
-        assert client.hear("info") == "wallet"
-        assert client.hear("balance") == 21_000
-        client.say("10")
-        assert len(client.hear("paid")) == 10
+    with NodeProgram("alby.mjs", lnbits.public_url, connection) as client:
+        assert "pay_invoice" in client.receive("wallet")["capabilities"]
+        assert client.receive("info") == "wallet"
+        assert client.receive("balance") == 21_000
+        client.send("10")
+        assert len(client.receive("paid")) == 10
 
         # The service comes back and looks through what it has not answered.
         wallet.drop_connection()
         wait_until(lambda: wallet.eoses == 4, "the wallet listens again")
-        client.say("10")
-        assert client.hear("paid") == [
+        client.send("10")
+        assert client.receive("paid") == [
             f"preimage of lnbc-{number}" for number in range(10, 20)
         ]
-        client.say("end")
-        assert client.hear("end") == 20
-        assert client.ended() == 0
+        client.send("end")
+        assert client.receive("end") == 20
+        assert client.wait() == 0
     wallet.stop()
     assert wallet.connections == 2
     assert set(wallet.paid) == {f"lnbc-{number}" for number in range(20)}
@@ -107,7 +107,7 @@ def test_d4_a_wallet_carries_out_every_payment_once(lnbits: LnbitsServer) -> Non
 @pytest.mark.parametrize("endpoint", ["public", "private"])
 def test_pynostr_publishes_and_reads(lnbits: LnbitsServer, endpoint: str) -> None:
     url = lnbits.public_url if endpoint == "public" else lnbits.private_url()
-    seen = outcome(sys.executable, "-m", "tests.dropin.clients.pynostr_client", url)
+    seen = run_json(sys.executable, "-m", "tests.dropin.clients.pynostr_client", url)
     assert seen["sessions"][1]["events"] == [seen["id"]]
     assert seen["sessions"][1]["eoses"] == 1
 

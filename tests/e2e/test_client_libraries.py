@@ -8,7 +8,7 @@ import nostr_sdk
 import pytest
 
 from dev.lnbits_server import LnbitsServer
-from tests.programs import needs_node, outcome
+from tests.programs import needs_node, run_json
 
 from .clients import SECONDS, Author, Client, wait_until
 from .conftest import Connect
@@ -129,7 +129,7 @@ async def test_nostr_sdk_publishes_fetches_and_listens(
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_nostr_tools_simple_pool(lnbits: LnbitsServer, endpoint: str) -> None:
     url = url_of(lnbits, endpoint)
-    result = outcome("node", "tests/e2e/nostr_tools.mjs", url)
+    result = run_json("node", "tests/e2e/nostr_tools.mjs", url)
     stored, live = result["stored"], result["live"]
     assert result["seen"] == [["EVENT", stored], ["EOSE"], ["EVENT", live]]
     assert sorted(result["found"]) == sorted([stored, live])

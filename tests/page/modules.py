@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from dev.paths import CHECKOUT
-from tests.programs import outcome
+from tests.programs import run_json
 
 STATIC = CHECKOUT / "static"
 
@@ -44,4 +44,4 @@ def evaluate(script: str, language: str = "en", **values: Any) -> Any:
     )
     ending = "\n})()\nprocess.stdout.write(JSON.stringify(answer ?? null))"
     program = constants + PRELUDE + script + ending
-    return outcome("node", "--input-type=module", "--eval", program)
+    return run_json("node", "--input-type=module", "--eval", program)

@@ -1,9 +1,9 @@
-"""Start programs that cannot outlive whoever started them.
+"""Start programs that end when the process that started them ends.
 
-`lnbits` is a supervisor with the server in a child process: end only the first and
-the second runs on. So a program is started by a small keeper, this module, which leads
-a process group of its own. When the owner lets go of the keeper's standard input, be it
-on purpose or by being killed, the keeper ends the whole group.
+`lnbits` is a supervisor with the server in a child process: if only the supervisor is
+killed, the server runs on. So each program is started by a small supervisor of our own,
+this module, in a process group of its own. When the owner closes the supervisor's
+standard input, or is killed, the supervisor ends the whole group.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ import psutil
 from .paths import CHECKOUT
 
 TERMINATE_SECONDS = 8.0
-"""How long a program may take over its own ending before it is killed."""
+"""Time a program has to end by itself before it is killed."""
 
 
-class Leashed:
-    """A running program, with everything it started."""
+class ChildProgram:
+    """A running program with its child processes."""
 
     def __init__(
         self,
@@ -35,12 +35,12 @@ class Leashed:
         folder: Path = CHECKOUT,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start `command` in `folder`; what it prints is added to the file `log`."""
+        """Start `command` in `folder` and append its output to the file `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
         self._log_start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
-            self._keeper = subprocess.Popen(
+            self._supervisor = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(folder), *command],
                 cwd=CHECKOUT,
                 env=environment,
@@ -52,42 +52,42 @@ class Leashed:
 
     @property
     def running(self) -> bool:
-        """Whether the program has not ended yet."""
-        return self._keeper.poll() is None
+        """Whether the program is still running."""
+        return self._supervisor.poll() is None
 
     def processes(self) -> list[psutil.Process]:
-        """All processes of the program, the keeper left out."""
+        """Return all processes of the program except our supervisor."""
         try:
-            return psutil.Process(self._keeper.pid).children(recursive=True)
+            return psutil.Process(self._supervisor.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
 
     def printed(self) -> str:
-        """What the program has printed since it was started."""
+        """Return the output of the program since its start."""
         with self.log.open("rb") as output:
             output.seek(self._log_start)
             return output.read().decode(errors="replace")
 
     def kill(self) -> None:
-        """End the program as a power cut does: nothing of it runs another step."""
+        """End the program like a power cut, with SIGKILL to all its processes."""
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.stop()
 
     def stop(self) -> None:
-        """End the program and wait until it is gone. May be called again."""
-        if self._keeper.stdin and not self._keeper.stdin.closed:
-            self._keeper.stdin.close()
-        self._keeper.wait()
+        """End the program and wait until it has ended. Harmless when called again."""
+        if self._supervisor.stdin and not self._supervisor.stdin.closed:
+            self._supervisor.stdin.close()
+        self._supervisor.wait()
 
 
 def main() -> None:
-    """Be the keeper: run the program given on the command line, then end its group."""
+    """Run as the supervisor: start the program in the arguments, then end its group."""
     folder, *command = sys.argv[1:]
     child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL)
-    # Signals to the group are for the program, which would inherit this if it came
-    # first. The keeper ends when its owner lets go.
+    # Signals to the group are for the program. It would inherit these handlers if they
+    # were set before its start. The supervisor ends when its owner does.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     with selectors.DefaultSelector() as owner:
@@ -100,9 +100,9 @@ def main() -> None:
 
 
 def _end_group(child: "subprocess.Popen[bytes]") -> None:
-    """Ask every process of this group to end; kill those that do not."""
+    """Ask every process of this group to end, and kill those that do not."""
     os.killpg(0, signal.SIGTERM)
-    os.killpg(0, signal.SIGCONT)  # a stopped process could not obey
+    os.killpg(0, signal.SIGCONT)  # a stopped process cannot handle SIGTERM
     deadline = time.monotonic() + TERMINATE_SECONDS
     while time.monotonic() < deadline:
         child.poll()  # reaps it
