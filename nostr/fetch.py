@@ -7,6 +7,7 @@ short.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 
@@ -81,22 +82,50 @@ class Fetch:
 class _End:
     """Where an answer ended.
 
-    Not its very oldest event tells: live events that were dated back may have come in
-    between, and what lies behind the true end would be taken for known. So the older
-    half of an answer is asked for again; live ones would have to be the majority.
+    Relays answer newest first. The oldest event is no reliable boundary: a live event
+    that is dated back may have arrived meanwhile, and everything between it and the
+    real end would be skipped. An event out of order is such a live event. One that
+    arrived last cannot be told, so the end lies some events before the last one; the
+    page fetches those few again.
     """
 
     def __init__(self, page_events: int) -> None:
-        self._fewest = max(1, page_events // 2)
+        self._margin = max(1, page_events // 2)
         self._instants: list[int] = []
 
     def note(self, created_at: int) -> None:
         self._instants.append(created_at)
 
     def next_until(self, until: int | None) -> int | None:
-        # The second in which it ended is asked for again, as the cut may have gone
+        # The second in which it ended is fetched again, as the cut may have gone
         # through it; but only once.
-        if len(self._instants) < self._fewest:
+        if len(self._instants) < self._margin:
             return until
-        end = sorted(self._instants)[len(self._instants) // 2]
+        in_order = _longest_descent(self._instants)
+        if 2 * len(in_order) < len(self._instants):  # it does not answer newest first
+            in_order = sorted(self._instants, reverse=True)
+            end = in_order[len(in_order) // 2]
+        else:
+            end = in_order[-min(self._margin, len(in_order))]
         return end if until is None or end < until else until - 1
+
+
+def _longest_descent(instants: Sequence[int]) -> list[int]:
+    """Return the longest part of a sequence that never ascends."""
+    ends: list[int] = []  # the smallest negated end of a descent of each length
+    numbers: list[int] = []
+    before: list[int] = []
+    for number, instant in enumerate(instants):
+        place = bisect_right(ends, -instant)
+        before.append(numbers[place - 1] if place else -1)
+        if place == len(ends):
+            ends.append(-instant)
+            numbers.append(number)
+        else:
+            ends[place], numbers[place] = -instant, number
+    found: list[int] = []
+    number = numbers[-1] if numbers else -1
+    while number >= 0:
+        found.append(instants[number])
+        number = before[number]
+    return found[::-1]

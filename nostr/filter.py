@@ -110,8 +110,12 @@ class Filter(NamedTuple):
         )
 
     def only_kind(self, kind: int) -> Filter:
-        """Return the filter, restricted to one kind."""
-        return self._replace(json=self.replaced(kinds=[kind]), kinds=frozenset((kind,)))
+        """Return the filter restricted to one kind."""
+        return self.only_kinds(frozenset((kind,)))
+
+    def only_kinds(self, kinds: frozenset[int]) -> Filter:
+        """Return the filter restricted to these kinds."""
+        return self._replace(json=self.replaced(kinds=sorted(kinds)), kinds=kinds)
 
     def halves(self) -> list[Filter]:
         """Return two filters that together match the same events, or an empty list.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from .limits import RelayLimits
 from .message import printable
-from .relay_session import RelayLimits
 from .settings import ClientLimits, Settings
 
 ABSURD = 2**31

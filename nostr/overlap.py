@@ -26,16 +26,41 @@ class Confirmation(NamedTuple):
     now: float
 
     def at(self, wall: float, now: float) -> float:
-        """Give the instant in Unix seconds; the earlier one if the clock stepped."""
+        """Return the instant in Unix seconds; the earlier one if the clock stepped."""
         return min(self.wall, wall - (now - self.now))
 
 
-def live_filters(filters: Sequence[Filter]) -> list[Filter]:
-    """Give the filters that keep the live stream open and fetch next to nothing."""
+def first_filters(filters: Sequence[Filter]) -> list[Filter]:
+    """Return the filters for a relay that has not answered them yet.
+
+    They are the client's own, but for `limit: 0`: some relays answer that with no EOSE,
+    others ignore the whole REQ. They are asked for one event, which is not delivered.
+    """
     return [
-        filter_.changed(limit=1 if filter_.limit is None else min(filter_.limit, 1))
+        filter_.changed(limit=1) if filter_.limit == 0 else filter_
         for filter_ in filters
     ]
+
+
+def late_filters(
+    filters: Sequence[Filter], arrived: float, settings: Settings, *, is_late: bool
+) -> list[Filter]:
+    """Return the filters that fetch what came between a REQ and its first sending.
+
+    A filter without `limit` fetches it by itself. One with `limit: 0` gets the window
+    always: its first answer says what the relay held when the REQ arrived.
+    """
+    limited = [
+        filter_
+        for filter_ in filters
+        if filter_.limit == 0 or (is_late and filter_.limit is not None)
+    ]
+    return gap_filters(limited, arrived, arrived, settings, unnamed_gift_wraps=True)
+
+
+def live_filters(filters: Sequence[Filter]) -> list[Filter]:
+    """Return the filters that keep the live stream open and fetch next to nothing."""
+    return [filter_.changed(limit=1) for filter_ in filters]
 
 
 def gap_filters(
@@ -46,7 +71,7 @@ def gap_filters(
     *,
     unnamed_gift_wraps: bool,
 ) -> list[Filter]:
-    """Give the filters that fetch what a relay may hold and we may not have.
+    """Return the filters that fetch what a relay may hold and we may not have.
 
     `confirmed` is when the relay last proved that it serves the subscription, `arrived`
     when the REQ came, both in Unix seconds. The wide window of gift wraps is asked for
@@ -57,7 +82,7 @@ def gap_filters(
     for filter_ in filters:
         earliest = filter_.since or 0
         if filter_.limit == 0:
-            earliest = max(earliest, int(arrived))
+            earliest = max(earliest, int(arrived - settings.overlap_seconds))
         start = max(earliest, int(confirmed - settings.overlap_seconds))
         wide_start = max(earliest, start - int(settings.gift_wrap_seconds))
         named = filter_.kinds is not None and GIFT_WRAP_KIND in filter_.kinds

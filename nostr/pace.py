@@ -35,6 +35,10 @@ class TokenBucket:
             return now
         return now + (wanted - self._tokens) / self._per_second
 
+    def put_back(self) -> None:
+        """Return one token, as far as the bound allows."""
+        self._tokens = min(self._burst, self._tokens + 1)
+
     def _fill(self, now: float) -> None:
         elapsed = max(0.0, now - self._filled_at)
         self._tokens = min(self._burst, self._tokens + elapsed * self._per_second)

@@ -1,38 +1,61 @@
-"""One relay's side of the conversation: what to ask it, when to ask again (NIP-01).
+"""One relay's side of the conversation: what to send it, when to send again (NIP-01).
 
-The relay's messages and `now` in, text for the relay out. It knows no socket, no thread
-and no clock.
+Theory of operation. The relay's messages and `now` go in, text for the relay comes out;
+no socket, thread or clock is known here.
+
+- `RelayRequest` is one REQ of a client. `chunking` cuts it into parts that fit this
+  relay, `sharing` chooses the `RelaySubscription` that serves each part.
+- `Egress` is the one queue to the wire for REQs and EVENTs; `RequestPace` says when the
+  next REQ may leave. Gaps and pages wait for a free place among the subscriptions that
+  the relay allows.
+- Every answer is booked to its wire (see `wire`), by `eose`, `closed` and
+  `find_subscription`. Silence and NOTICEs are booked by `Heartbeat`: each waiting state
+  has a due time, and `_judge` decides what a missing answer means.
+- A REQ is told as finished once every part was answered, or closed for whatever reason.
+  It is told as closed once every part was refused for good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from . import backoff, message
+from .chunking import chunk, encode_req, fits, split_restricted, split_to_fit
+from .complaints import Complaint, classify
+from .egress import Egress, QueuedEvent
 from .filter import Filter
+from .heartbeat import PROBE_FILTER, Heartbeat
+from .limits import Limits, RelayLimits
 from .pace import TokenBucket
+from .poison import PoisonWatch
 from .relay_subscription import (
+    Part,
     RelaySubscription,
     RelaySubscriptionState,
     Request,
-    RequestQueue,
+    upstream_ids,
 )
-from .settings import Settings
+from .request_pace import RequestPace
+from .settings import RESTRICTED_KINDS, Settings
+from .sharing import (
+    allowed_live_wires,
+    allowed_temporary_wires,
+    find_share,
+    takes_a_place,
+)
+from .wire import Wire, WirePurpose, WireState
 
-PROBE_FILTER = {"ids": ["0" * 64], "limit": 1}
-SPARE_SUBSCRIPTIONS = 2  # of those a relay allows: for a page and for a probe
-MAX_CLOSING = 100  # closed subscriptions, of one that is asked again and again
-SCANS = 15  # for silent subscriptions, in the time that makes one silent
+__all__ = ["ClosedForGood", "RelayLimits", "RelaySession"]
 
+MAX_CLOSING = 100  # closed wires of one subscription that is sent again and again
+MIN_LEARNED_SUBSCRIPTIONS = 5  # fewer unanswered REQs may have another reason
+MAX_PAGE_TRIES = 3
+BUSY_SECONDS = 0.5  # how often clients learn that the relay was not asked yet
+POISONOUS = "error: the relay ends the connection when it is sent this"
 
-class RelayLimits(NamedTuple):
-    """What a relay's NIP-11 document says it takes; None where it says nothing."""
-
-    max_message_length: int | None = None
-    max_subscriptions: int | None = None
-    max_filters: int | None = None
-    max_limit: int | None = None
+_S = RelaySubscriptionState
 
 
 class ClosedForGood(NamedTuple):
@@ -42,334 +65,800 @@ class ClosedForGood(NamedTuple):
     message: str
 
 
+class RelayRequest:
+    """One REQ on this relay: its parts, and whether its client was told of an end.
+
+    `passed` are parts that were closed for now before their first answer.
+    """
+
+    __slots__ = ("closed", "parts", "passed", "request", "told")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.parts: list[Part] = []
+        self.passed: set[Part] = set()
+        self.told = False
+        self.closed = False
+
+
 class RelaySession:
     """All upstream subscriptions of one relay, connected or not.
 
-    `output` collects the text to be sent; whoever sends it empties it. `suspect` tells
-    why the connection is to be replaced. Instants are those of `clock.now`.
+    `output` collects the text to be sent; whoever sends it empties it. `suspect` is why
+    the connection is to be replaced. `finished`, `refused`, `busy` and `given_up`
+    collect what clients are to be told. Instants are those of `clock.now`.
     """
 
-    def __init__(self, settings: Settings, new_id: Callable[[], str]) -> None:
-        self.limits = RelayLimits()
+    def __init__(
+        self,
+        settings: Settings,
+        new_id: Callable[[], str],
+        jitter: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.connected = False
         self.output: list[str] = []
+        self.finished: list[str] = []
+        self.refused: list[ClosedForGood] = []
+        self.busy: list[str] = []
+        self.given_up: list[str] = []
         self.suspect: str | None = None
         self.can_authenticate = False
+        self.authentication_pending = False
         self._settings = settings
         self._new_id = new_id
-        self._asks: dict[str, RelaySubscription] = {}
-        self._ask_of: dict[str, RelaySubscription] = {}
-        self._wires: dict[str, RelaySubscription] = {}
-        self._closing: dict[str, RelaySubscription] = {}
-        self._queue = RequestQueue()
-        self._refreshes = RequestQueue()
-        self._authenticated = False
-        self._refused_unauthenticated: dict[str, RelaySubscription] = {}
-        self._bucket = self._new_bucket(0)
+        self._jitter = jitter
+        self._limits = Limits()
+        self._splits_restricted = False
+        self._requests: dict[str, RelayRequest] = {}
+        self._subscriptions: dict[str, RelaySubscription] = {}
+        self._serving: dict[Part, RelaySubscription] = {}
+        self._wires: dict[str, tuple[RelaySubscription, Wire]] = {}
+        self._temporary_count = 0
+        self._gap_queue: deque[RelaySubscription] = deque()
+        self._untold: set[str] = set()
+        self._egress = Egress(settings.eose_max_seconds)
+        self._heartbeat = Heartbeat(settings)
+        self._pace = RequestPace(settings)
+        self._poison = PoisonWatch(settings)
+        self._held_events: dict[str, QueuedEvent] = {}
         self._count_bucket = TokenBucket(
             settings.counts_per_second, settings.burst_counts, 0
         )
-        self._refresh_bucket = TokenBucket(
-            settings.refreshes_per_second, settings.burst_refreshes, 0
-        )
-        self._scan_at = 0.0
-        self._probe_id: str | None = None
-        self._probe_due = 0.0
-        self._doubted: list[RelaySubscription] = []
+        self._authenticated = False
+        self._hold_until = 0.0
+        self._received_at = 0.0
+        self._now = 0.0
+        self._wall_offset = 0.0
+        self._hint: tuple[str, float] | None = None
+        self._number = 0
+        self._busy_at = 0.0
 
     @property
     def subscription_count(self) -> int:
-        """How many subscriptions are open on the relay."""
-        return len(self._asks)
+        """How many wires the relay's subscriptions take, or are about to."""
+        return sum(item.state is not _S.CLOSED for item in self._subscriptions.values())
+
+    @property
+    def limits(self) -> RelayLimits:
+        """The limits that count: the smaller of announced and learned ones."""
+        return self._limits.effective
+
+    @property
+    def learned_limits(self) -> RelayLimits:
+        """The limits that the relay did not announce, but has."""
+        return self._limits.learned
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """The learned pace for REQs; None while the relay has not complained."""
+        return self._pace.per_second if self._pace.factor < 1 else None
+
+    @property
+    def waiting_events(self) -> int:
+        """How many EVENTs wait to be sent."""
+        return self._egress.event_count + len(self._held_events)
 
     # Subscriptions come and go
 
     def subscribe(self, request: Request) -> None:
         """Open a subscription, or replace the one of the same id."""
         self.unsubscribe(request.upstream_id)
-        ask = self._ask_for(request.upstream_id)
-        ask.members[request.upstream_id] = request
-        self._ask_of[request.upstream_id] = ask
-        self._enqueue(ask)
+        known = self._requests[request.upstream_id] = RelayRequest(request)
+        self._untold.add(request.upstream_id)
+        for part in self._split(request):
+            known.parts.append(part)
+            self._place(part)
 
     def unsubscribe(self, upstream_id: str) -> None:
         """Close a subscription and forget everything about it."""
-        ask = self._ask_of.pop(upstream_id, None)
-        if ask is None:
+        known = self._requests.pop(upstream_id, None)
+        if known is None:
             return
-        ask.leave(upstream_id)
-        if not ask.members:
-            self._forget(ask)
-        elif ask.state in (RelaySubscriptionState.SENT, RelaySubscriptionState.LIVE):
-            self._enqueue(ask)  # what only the one that left wanted is to end
+        self._untold.discard(upstream_id)
+        for part in known.parts:
+            self._drop(part)
 
-    def _ask_for(self, upstream_id: str) -> RelaySubscription:
-        allowed = self._allowed_asks
-        if allowed is not None:
-            served = self._served()
-            if len(served) >= allowed:
-                return min(served, key=_filter_count)
-        ask = RelaySubscription(upstream_id, self._settings)
-        self._asks[upstream_id] = ask
-        return ask
-
-    def _served(self) -> list[RelaySubscription]:
-        """Give those that take a place on the relay."""
-        return [
-            ask
-            for ask in self._asks.values()
-            if ask.state is not RelaySubscriptionState.CLOSED
+    def _split(self, request: Request) -> list[Part]:
+        groups: list[tuple[Sequence[Filter], bool]] = [(request.filters, False)]
+        if self._splits_restricted:
+            open_, restricted = split_restricted(request.filters, RESTRICTED_KINDS)
+            groups = [(open_, False), (restricted, True)]
+        limits = self.limits
+        parts = [
+            Part(request, tuple(filters), restricted=restricted)
+            for group, restricted in groups
+            for filters in chunk(split_to_fit(group, limits), limits)
         ]
+        return parts or [Part(request, ())]
 
-    @property
-    def _allowed_asks(self) -> int | None:
-        most = self.limits.max_subscriptions
-        return None if most is None else max(1, most - SPARE_SUBSCRIPTIONS)
+    def _place(self, part: Part) -> None:
+        """Have a part served by a subscription of its own, or by a shared one."""
+        limits = self.limits
+        allowed = allowed_live_wires(limits)
+        is_polled = False
+        if allowed is not None:
+            taken = sum(map(takes_a_place, self._subscriptions.values()))
+            if taken >= allowed:
+                share = find_share(
+                    part, self._subscriptions.values(), limits, self._settings
+                )
+                if share is not None:
+                    share.add(part)
+                    self._serving[part] = share
+                    self._enqueue(share)
+                    return
+                is_polled = part.request.is_public or not self._make_room()
+        subscription = RelaySubscription(self._new_key(part), self._settings)
+        subscription.is_polled = is_polled
+        self._start(subscription, part)
+        self._enqueue(subscription)
 
-    def _forget(self, ask: RelaySubscription) -> None:
-        self._close_wires(ask)
-        self._forget_closing(ask)
-        self._asks.pop(ask.wire_id, None)
-        self._dequeue(ask)
-        self._refused_unauthenticated.pop(ask.wire_id, None)
+    def _start(self, subscription: RelaySubscription, part: Part) -> None:
+        subscription.add(part)
+        self._serving[part] = subscription
+        self._subscriptions[subscription.key] = subscription
 
-    def _close_wires(
-        self,
-        ask: RelaySubscription,
-        *,
-        keep: str | None = None,
-        only_parts: bool = False,
-    ) -> None:
-        for wire_id, is_part in list(ask.wires.items()):
-            if wire_id != keep and (is_part or not only_parts):
-                self._close_wire(ask, wire_id)
-        ask.awaiting.intersection_update(ask.wires if only_parts else ())
+    def _new_key(self, part: Part) -> str:
+        key = part.request.upstream_id
+        if key not in self._subscriptions:
+            return key
+        self._number += 1
+        return f"{key}-p{self._number}"
 
-    def _close_wire(self, ask: RelaySubscription, wire_id: str) -> None:
-        ask.wires.pop(wire_id, None)
-        ask.awaiting.discard(wire_id)
-        if self._wires.pop(wire_id, None) is not None and self.connected:
-            self.output.append(message.encode("CLOSE", wire_id))
+    def _place_again(self, subscription: RelaySubscription) -> None:
+        parts = list(subscription.parts)
+        self._forget(subscription)
+        for part in parts:
+            self._place(part)
 
-    def _leave_wires(self, ask: RelaySubscription, *, keep: str) -> None:
-        """Close all but one, and listen to them until what is asked next is answered.
+    def _make_room(self) -> bool:
+        """Free a place that public clients have, for a private one."""
+        public = [
+            item
+            for item in self._subscriptions.values()
+            if item.is_public and takes_a_place(item)
+        ]
+        if not public:
+            return False
+        subscription = public[-1]
+        parts = list(subscription.parts)
+        self._forget(subscription)
+        for part in parts:
+            share = find_share(
+                part, self._subscriptions.values(), self.limits, self._settings
+            )
+            if share is not None:
+                share.add(part)
+                self._serving[part] = share
+                self._enqueue(share)
+                continue
+            polled = RelaySubscription(self._new_key(part), self._settings)
+            polled.is_polled = True
+            self._start(polled, part)
+            self._enqueue(polled)
+        return True
 
-        Events are on their way there, and ephemeral ones will not come again.
-        """
-        live = [wire_id for wire_id, is_part in ask.wires.items() if not is_part]
-        self._close_wires(ask, keep=keep)
-        for wire_id in live:
-            if wire_id != keep:
-                ask.closing.append(wire_id)
-                self._closing[wire_id] = ask
-        while len(ask.closing) > MAX_CLOSING:
-            del self._closing[ask.closing.popleft()]
+    def _drop(self, part: Part) -> None:
+        subscription = self._serving.pop(part, None)
+        if subscription is None:
+            return
+        subscription.remove(part)
+        if not subscription.parts:
+            self._forget(subscription)
+        elif subscription.state in (_S.SENT, _S.LIVE):
+            self._enqueue(subscription)  # its filters are to end on the relay, too
 
-    def _forget_closing(self, ask: RelaySubscription) -> None:
-        while ask.closing:
-            del self._closing[ask.closing.popleft()]
+    def _forget(self, subscription: RelaySubscription) -> None:
+        for part in list(subscription.parts):
+            self._serving.pop(part, None)
+            subscription.remove(part)
+        self._close_wires(subscription)
+        self._forget_closing(subscription)
+        self._subscriptions.pop(subscription.key, None)
+        self._dequeue(subscription)
+        self._poison.forget(subscription.key)
 
-    def _enqueue(self, ask: RelaySubscription) -> None:
-        ask.state = RelaySubscriptionState.QUEUED
-        self._refreshes.discard(ask)
-        self._queue.add(ask)
+    def _enqueue(self, subscription: RelaySubscription) -> None:
+        if subscription.state is not _S.QUEUED:
+            subscription.move(_S.QUEUED)
+        self._heartbeat.refreshes.discard(subscription)
+        self._egress.add_request(subscription)
 
-    def _dequeue(self, ask: RelaySubscription) -> None:
-        self._queue.discard(ask)
-        self._refreshes.discard(ask)
+    def _dequeue(self, subscription: RelaySubscription) -> None:
+        self._egress.discard(subscription.key)
+        self._heartbeat.refreshes.discard(subscription)
+
+    # Limits
 
     def set_limits(self, limits: RelayLimits) -> None:
-        """Go by what the relay's NIP-11 document says."""
-        self.limits = limits
-        allowed = self._allowed_asks
+        """Apply what the relay's NIP-11 document says."""
+        self._limits = self._limits.announce(limits)
+        self._apply_limits()
+
+    def forget_learned_limits(self) -> None:
+        """Apply the announced limits alone from now on: relays change."""
+        self._limits = self._limits.forget_learned()
+
+    def learn_message_length(self, length: int) -> None:
+        """Apply a limit of messages, in bytes, that the relay did not announce."""
+        self._limits = self._limits.learn(message_length=length)
+        self._apply_limits()
+
+    def split_restricted_kinds(self) -> None:
+        """Send restricted kinds apart from now on, so that the relay has to refuse.
+
+        Relays leave them out of a mixed answer without a word (NIP-42, NIP-17).
+        """
+        if self._splits_restricted:
+            return
+        self._splits_restricted = True
+        for known in list(self._requests.values()):
+            parts = self._split(known.request)
+            if len(parts) > len(known.parts) or parts[0].restricted:
+                self._replace_parts(known, parts)
+
+    def _replace_parts(self, known: RelayRequest, parts: list[Part]) -> None:
+        confirmed = [
+            subscription.confirmed(part) if subscription is not None else None
+            for part in known.parts
+            for subscription in (self._serving.get(part),)
+        ]
+        earliest = None
+        if all(item is not None for item in confirmed):
+            earliest = min((item for item in confirmed if item), default=None)
+        authenticated = all(part.authenticated for part in known.parts)
+        for part in known.parts:
+            self._drop(part)
+        known.parts = parts
+        known.passed.clear()
+        for part in parts:
+            # An answer without AUTH may have left out the restricted kinds.
+            if earliest is not None and (authenticated or not part.restricted):
+                part.answered, part.confirmation = True, earliest
+                part.authenticated = authenticated
+            self._place(part)
+
+    def _apply_limits(self) -> None:
+        limits = self.limits
+        for known in list(self._requests.values()):
+            if not all(
+                not part.filters or fits(part.filters, limits) for part in known.parts
+            ):
+                self._replace_parts(known, self._split(known.request))
+        for subscription in list(self._subscriptions.values()):
+            together = [item for part in subscription.parts for item in part.filters]
+            if subscription.is_shared and not fits(together, limits):
+                self._place_again(subscription)
+        allowed = allowed_live_wires(limits)
         if allowed is None:
             return
-        while len(served := self._served()) > allowed:
-            ask = served[-1]
-            members = list(ask.members.values())
-            self._forget(ask)
-            for request in members:
-                shared = self._ask_for(request.upstream_id)
-                shared.members[request.upstream_id] = request
-                self._ask_of[request.upstream_id] = shared
-                self._enqueue(shared)
+        placed = [item for item in self._subscriptions.values() if takes_a_place(item)]
+        # Those that were served stay, the others share.
+        placed.sort(key=lambda item: not item.answered_here)
+        for subscription in placed[allowed:]:
+            self._place_again(subscription)
 
     # The connection comes and goes
 
     def open(self, now: float, wall: float) -> None:
-        """The connection is open: every subscription is asked (again), at a pace."""
+        """Handle a new connection: every subscription is sent (again), at its pace.
+
+        Where the relay is known to want AUTH, they wait for it a moment.
+        """
         self.connected = True
         self.suspect = None
         self._authenticated = False
-        self._bucket = self._new_bucket(now)
-        self._scan_at = now
+        self.authentication_pending = False
+        self._hint = None
+        self._received_at = now
+        self._busy_at = now
+        self._pace.open(now)
+        self._heartbeat.open(now)
         self.tick(now, wall)
 
-    def lose(self) -> None:
-        """The connection is gone, and with it everything the relay was asked."""
+    def hold_requests(self, until: float) -> None:
+        """Send no REQ before this instant, or before AUTH was accepted."""
+        self._hold_until = until
+
+    def lose(self, now: float = 0.0, *, ended_by_relay: bool = False) -> None:
+        """Handle the end of the connection, and of everything the relay was asked."""
         self.connected = False
         self.output.clear()
         self._wires.clear()
-        self._closing.clear()
-        self._refreshes.clear()
-        self._doubted.clear()
-        self._refused_unauthenticated.clear()
-        self._probe_id = None
-        for ask in self._asks.values():
-            ask.asked_authenticated = False
-            ask.excluded.clear()
-            ask.accepted_members.clear()
-            ask.wires.clear()
-            ask.closing.clear()
-            ask.awaiting.clear()
-            ask.fetch = None
-            ask.refreshing = False
-            ask.answer_due = None
-            if ask.state is not RelaySubscriptionState.CLOSED:
-                self._enqueue(ask)
+        self._egress.clear()
+        self._held_events.clear()
+        self._gap_queue.clear()
+        self._temporary_count = 0
+        self._heartbeat.lose()
+        self._hold_until = 0.0
+        self.authentication_pending = False
+        if ended_by_relay and self._poison.was_burst(now):
+            self._pace.complain(now, ended=True)
+        convicted = self._poison.lose(now, ended_by_relay=ended_by_relay)
+        for subscription in list(self._subscriptions.values()):
+            waited_for_auth = subscription.state is _S.UNAUTHENTICATED
+            subscription.interrupt()
+            if subscription.state is not _S.CLOSED or waited_for_auth:
+                self._enqueue(subscription)
+            else:
+                self._reopen(subscription)
+        if convicted is not None:
+            self._give_up(convicted)
+
+    def _give_up(self, key: str) -> None:
+        subscription = self._subscriptions.get(key)
+        if subscription is None:
+            self.given_up.append(key)
+        elif subscription.is_shared:
+            self._try_alone(subscription)
+        else:
+            self._close(subscription, POISONOUS)
+
+    def _reopen(self, subscription: RelaySubscription) -> None:
+        """Send again what was closed for want of an AUTH."""
+        if not any(_is_passing(part.refusal) for part in subscription.parts):
+            return
+        for part in subscription.parts:
+            part.refusal = None
+            known = self._requests.get(part.request.upstream_id)
+            if known is not None:
+                known.closed = False
+        self._enqueue(subscription)
+
+    def _try_alone(self, subscription: RelaySubscription) -> None:
+        """Send each part of a shared REQ alone until the relay answers it."""
+        parts = list(subscription.parts)
+        self._forget(subscription)
+        for part in parts:
+            alone = RelaySubscription(self._new_id(), self._settings)
+            alone.outcast = True
+            self._start(alone, part)
+            self._enqueue(alone)
+
+    # AUTH (NIP-42)
 
     def authenticated(self, now: float, wall: float) -> None:
-        """The relay accepted our AUTH: ask again what it refused for want of it."""
+        """Handle that the relay accepted our AUTH: ask anew what it may have withheld.
+
+        The wire ids are new, as some relays ignore an identical REQ of the same id.
+        """
         self._authenticated = True
-        for ask in self._refused_unauthenticated.values():
-            self._enqueue(ask)
-        self._refused_unauthenticated.clear()
+        self.authentication_pending = False
+        self._hold_until = 0.0
+        for subscription in self._subscriptions.values():
+            if subscription.state is _S.UNAUTHENTICATED:
+                self._enqueue(subscription)
+            elif subscription.state is _S.CLOSED:
+                self._reopen(subscription)
+            elif subscription.state in (_S.SENT, _S.LIVE):
+                for part in subscription.parts:
+                    if not part.authenticated:
+                        part.answered, part.confirmation = False, None
+                subscription.needs_new_wire = True
+                self._enqueue(subscription)
+        self._tell_held()
         self.tick(now, wall)
 
     def cannot_authenticate(self) -> ClosedForGood | None:
-        """The relay refused our AUTH: what needs it is closed for good."""
+        """Handle that the relay refused our AUTH: what needs it is closed here.
+
+        It is asked for again on the next connection.
+        """
         self.can_authenticate = False
-        upstream_ids: list[str] = []
-        for ask in self._refused_unauthenticated.values():
-            ask.state = RelaySubscriptionState.CLOSED
-            upstream_ids += ask.members
-        self._refused_unauthenticated.clear()
-        if not upstream_ids:
+        self.authentication_pending = False
+        self._hold_until = 0.0
+        for subscription in list(self._subscriptions.values()):
+            if subscription.state is _S.UNAUTHENTICATED:
+                self._close(subscription, "auth-required: AUTH was refused")
+        self._tell_held()
+        return self._take_refused()
+
+    def forget_authentication(self) -> None:
+        """Handle that another key, or none, is used from now on."""
+        for known in self._requests.values():
+            for part in known.parts:
+                part.authenticated = False
+                if _is_passing(part.refusal):
+                    part.refusal = None
+
+    # What clients are told
+
+    def _settle(self, parts: Iterable[Part]) -> None:
+        for upstream_id in upstream_ids(parts):
+            known = self._requests.get(upstream_id)
+            if known is None:
+                continue
+            if all(part.refusal is not None for part in known.parts):
+                self._untold.discard(upstream_id)
+                if not known.closed:
+                    known.closed = True
+                    refusals = [part.refusal or "" for part in known.parts]
+                    text = message.most_telling(refusals)
+                    self.refused.append(ClosedForGood((upstream_id,), text))
+            elif (
+                not known.told
+                and not self.authentication_pending
+                and all(
+                    part.answered or part.refusal is not None or part in known.passed
+                    for part in known.parts
+                )
+            ):
+                known.told = True
+                self._untold.discard(upstream_id)
+                self.finished.append(upstream_id)
+
+    def _tell_held(self) -> None:
+        """Tell what was held back while an AUTH was under way."""
+        for upstream_id in list(self._untold):
+            self._settle(self._requests[upstream_id].parts)
+
+    def _take_finished(self) -> list[str]:
+        finished, self.finished = self.finished, []
+        return finished
+
+    def _take_refused(self) -> ClosedForGood | None:
+        """Return what was refused since; several with the same words together."""
+        if not self.refused:
             return None
-        return ClosedForGood(tuple(upstream_ids), "auth-required: AUTH was refused")
+        refused, self.refused = self.refused, []
+        text = refused[0].message
+        ids = [name for item in refused if item.message == text for name in item[0]]
+        self.refused = [item for item in refused if item.message != text]
+        return ClosedForGood(tuple(ids), text)
+
+    def _report_busy(self, now: float) -> None:
+        """Tell clients that the relay was not asked yet: it is busy, not silent."""
+        if not self._untold or now - self._busy_at < BUSY_SECONDS:
+            return
+        self._busy_at = now
+        for upstream_id in self._untold:
+            if self._is_busy(self._requests[upstream_id]):
+                self.busy.append(upstream_id)
+
+    def _is_busy(self, known: RelayRequest) -> bool:
+        if self.authentication_pending:
+            return True
+        for part in known.parts:
+            subscription = self._serving.get(part)
+            if subscription is not None and (
+                subscription.state in (_S.QUEUED, _S.UNAUTHENTICATED)
+                or part in subscription.excluded
+            ):
+                return True
+        return False
 
     # The relay speaks
 
+    def received(self, now: float) -> None:
+        """Handle that the relay said anything: it is alive."""
+        self._received_at = now
+
     def find_subscription(self, wire_id: str) -> RelaySubscription | None:
-        """Give what an EVENT with this subscription id answers; None if unasked for.
+        """Return what an EVENT with this subscription id answers; None if unasked for.
 
         The next event passed to the `RelaySubscription` is taken for that EVENT.
         """
-        ask = self._wires.get(wire_id) or self._closing.get(wire_id)
-        if ask is not None:
-            ask.heard_on = wire_id
-        return ask
+        found = self._wires.get(wire_id)
+        if found is None:
+            return None
+        subscription = found[0]
+        subscription.received_on = wire_id
+        return subscription
 
-    def eose(self, wire_id: str, now: float, wall: float) -> Iterable[str]:
-        """Take an EOSE; gives the subscriptions for which it is the first one here."""
+    def eose(
+        self, wire_id: str, now: float, wall: float, *, is_complete: bool = False
+    ) -> list[str]:
+        """Handle EOSE; return the subscriptions for which it is the first one here.
+
+        `is_complete`: the relay said that nothing was cut (NIP-67).
+        """
+        self._received_at = now
         if self._answers_probe(wire_id, now):
-            return ()
-        ask = self._wires.get(wire_id)
-        if ask is None:
-            return ()
-        ask.awaiting.discard(wire_id)
-        if ask.wires.get(wire_id):
-            self._close_wire(ask, wire_id)
-        if ask.awaiting:
-            ask.heard_at = now
-            return ()
-        if ask.state is RelaySubscriptionState.LIVE:
-            ask.heard_at = now
-            return ()
-        if ask.state is not RelaySubscriptionState.SENT:
-            return ()
-        page = ask.fetch.next_page() if ask.fetch is not None else None
+            return self._take_finished()
+        found = self._wires.get(wire_id)
+        if found is None or found[1].state is WireState.CLOSING:
+            return []
+        subscription, wire = found
+        if wire.state is not WireState.SENT:
+            return []
+        self._count_answer(subscription)
+        if wire.is_temporary:
+            self._close_wire(subscription, wire)
+        else:
+            wire.move(WireState.OPEN)
+        subscription.received_at = now
+        if subscription.is_awaiting:
+            return self._take_finished()
+        if subscription.state is _S.RETRYING:  # late, but it is served
+            subscription.move(_S.SENT)
+        if subscription.state is not _S.SENT:
+            return self._take_finished()
+        self._continue(subscription, now, wall, is_complete=is_complete)
+        return self._take_finished()
+
+    def _count_answer(self, subscription: RelaySubscription) -> None:
+        self._pace.answer()
+        self._poison.answered(subscription.key)
+
+    def _continue(
+        self,
+        subscription: RelaySubscription,
+        now: float,
+        wall: float,
+        *,
+        is_complete: bool = False,
+    ) -> None:
+        """Fetch the next page of an answer that looks cut, or complete it."""
+        page = None
+        if subscription.fetch is not None and not is_complete:
+            page = subscription.fetch.next_page()
         if page is None:
-            return self._complete(ask, now, wall)
-        ask.heard_at = now
-        if ask.answer_due is not None:
-            ask.answer_due = now + self._settings.refresh_answer_seconds
-        ask.page_wire = ask.extra_wire_id()
-        self._send_part(ask, ask.page_wire, [page], temporary=True)
-        return ()
+            self._complete(subscription, now, wall)
+            return
+        self._send_page(subscription, page, now)
 
-    def closed(self, wire_id: str, reason: str, now: float) -> ClosedForGood | None:
-        """Take a CLOSED; tells which subscriptions the relay will never serve."""
-        if self._answers_probe(wire_id, now):
-            return None
-        ask = self._wires.pop(wire_id, None)
-        if ask is None:
-            return None
-        is_part = ask.wires.pop(wire_id, False)
-        self._close_wires(ask, only_parts=is_part)
-        self._dequeue(ask)
-        ask.fetch = None
-        ask.answer_due = None
-        needs_key = message.prefix(reason) == "auth-required"
-        if needs_key and self.can_authenticate and not ask.asked_authenticated:
-            ask.asked_authenticated = True
-            if self._authenticated:  # once more: it may have been asked before that
-                self._enqueue(ask)
-                return None
-            ask.state = RelaySubscriptionState.RETRYING
-            ask.retry_at = float("inf")
-            self._refused_unauthenticated[ask.wire_id] = ask
-            return None
-        # A relay that refuses a page does not refuse the subscription: that stays open.
-        if message.is_final(reason) and not is_part:
-            return self._refused(ask, reason)
-        self._back_off(ask, now)
-        return None
+    def _send_page(
+        self, subscription: RelaySubscription, page: Filter, now: float
+    ) -> None:
+        self._set_due(subscription, now + self._settings.refresh_answer_seconds)
+        subscription.page = page
+        subscription.page_wire = subscription.extra_wire_id()
+        self._send_temporary(subscription, [page])
+
+    def _set_due(self, subscription: RelaySubscription, due: float) -> None:
+        subscription.due = due
+        self._heartbeat.watch(due)
 
     def _complete(
-        self, ask: RelaySubscription, now: float, wall: float
-    ) -> Iterable[str]:
-        finished = ask.complete(now, wall)
-        self._forget_closing(ask)
-        if ask.release():
-            self._enqueue(ask)
-        return finished
+        self, subscription: RelaySubscription, now: float, wall: float
+    ) -> None:
+        authenticated = self._authenticated
+        subscription.complete(now, wall, authenticated=authenticated)
+        included = subscription.included
+        for part in included:
+            part.tries = 0
+        self._forget_closing(subscription)
+        if subscription.release():
+            self._enqueue(subscription)
+        elif subscription.outcast:  # the relay takes it after all
+            self._place_again(subscription)
+        if subscription.is_polled:
+            self._heartbeat.watch(now + self._settings.poll_seconds)
+        self._settle(included)
 
-    def _refused(self, ask: RelaySubscription, reason: str) -> ClosedForGood | None:
-        # Of those who share a subscription one is not to have the others closed.
-        if len(ask.members) > 1:
-            candidates = ask.candidates()
-            if len(candidates) > 1:
-                self._enqueue(ask)
-                return None
-            if candidates:
-                self._set_apart(ask, candidates[0])
-                self._enqueue(ask)
-                return ClosedForGood(tuple(candidates), reason)
-        ask.state = RelaySubscriptionState.CLOSED
-        return ClosedForGood(tuple(ask.members), reason)
+    def closed(self, wire_id: str, text: str, now: float) -> ClosedForGood | None:
+        """Handle CLOSED; return which subscriptions the relay will never serve."""
+        self._received_at = now
+        if self._answers_probe(wire_id, now):
+            return None
+        found = self._wires.get(wire_id)
+        if found is None:
+            return None
+        subscription, wire = found
+        was_closing = wire.state is WireState.CLOSING
+        self._end_wire(subscription, wire)
+        if was_closing:
+            return None
+        self._poison.answered(subscription.key)
+        if wire.purpose is WirePurpose.PAGE:
+            self._page_refused(subscription, text, now)
+            return self._take_refused()
+        self._dequeue(subscription)
+        self._close_wires(subscription)
+        subscription.waiting_gaps.clear()
+        subscription.fetch = None
+        self._forget_good_service(subscription, now)
+        self._refuse(subscription, text, now)
+        return self._take_refused()
 
-    def _set_apart(self, ask: RelaySubscription, upstream_id: str) -> None:
-        """Move a refused member into a subscription of its own, which is never sent."""
+    def _page_refused(
+        self, subscription: RelaySubscription, text: str, now: float
+    ) -> None:
+        """Fetch a page again that the relay refused for now, some times.
+
+        The subscription stays open. Refused for good, what came is its answer.
+        """
+        if subscription.state is not _S.SENT:
+            return
+        complaint = classify(text)
+        if complaint is Complaint.RATE:
+            self._pace.complain(now)
+        for_now = complaint in (Complaint.RATE, Complaint.SUBSCRIPTIONS)
+        subscription.page_tries += 1
+        if subscription.page_tries <= MAX_PAGE_TRIES and (
+            for_now or not message.is_final(text)
+        ):
+            subscription.retries_page = True
+            pause = self._settings.subscription_retry_seconds
+            self._set_due(subscription, now + pause * subscription.page_tries)
+            self._pass(subscription)
+            return
+        subscription.fetch = None
+        self._complete(subscription, now, now + self._wall_offset)
+
+    def _pass(self, subscription: RelaySubscription) -> None:
+        """Have nobody wait for the first answer any longer: it takes its time."""
+        for part in subscription.parts:
+            known = self._requests.get(part.request.upstream_id)
+            if known is not None and not part.answered:
+                known.passed.add(part)
+        self._settle(subscription.parts)
+
+    def _forget_good_service(self, subscription: RelaySubscription, now: float) -> None:
+        since, subscription.served_since = subscription.served_since, None
+        forget = self._settings.reconnect_forget_seconds
+        if since is not None and now - since >= forget:
+            subscription.tries = 0
+
+    def _refuse(self, subscription: RelaySubscription, text: str, now: float) -> None:
+        prefix = message.prefix(text)
+        if prefix == "auth-required" and self._wait_for_auth(subscription, now):
+            return
+        if message.is_final(text):
+            self._refuse_for_good(subscription, text, now)
+            return
+        self._handle_complaint(subscription, text, classify(text), now)
+
+    def _handle_complaint(
+        self,
+        subscription: RelaySubscription,
+        text: str,
+        complaint: Complaint,
+        now: float,
+    ) -> None:
+        if complaint is Complaint.RATE:
+            self._pace.complain(now)
+            self._back_off(subscription, now)
+        elif (
+            complaint is Complaint.SUBSCRIPTIONS
+            and self._learn_subscriptions(subscription, minimum=1)
+        ) or (complaint is Complaint.FILTERS and self._learn_filters(subscription)):
+            pass
+        elif complaint in (Complaint.FILTER, Complaint.FILTERS):
+            self._refuse_for_good(subscription, text, now)
+        elif subscription.is_shared:
+            self._narrow(subscription, text, is_final=False, now=now)
+        elif subscription.tries > 0 and self._learn_subscriptions(
+            subscription, minimum=MIN_LEARNED_SUBSCRIPTIONS
+        ):
+            pass
+        else:
+            self._back_off(subscription, now)
+
+    def _wait_for_auth(self, subscription: RelaySubscription, now: float) -> bool:
+        if not self.can_authenticate or subscription.sent_authenticated:
+            return False
+        if self._authenticated:  # it was sent before that
+            subscription.needs_new_wire = True
+            self._enqueue(subscription)
+            return True
+        due = now + self._settings.auth_seconds
+        subscription.move(_S.UNAUTHENTICATED, due)
+        self._heartbeat.watch(due)
+        return True
+
+    def _refuse_for_good(
+        self, subscription: RelaySubscription, text: str, now: float
+    ) -> None:
+        if subscription.is_shared:
+            self._narrow(subscription, text, is_final=True, now=now)
+        else:
+            self._close(subscription, text)
+
+    def _close(self, subscription: RelaySubscription, text: str) -> None:
+        self._dequeue(subscription)
+        subscription.move(_S.CLOSED)
+        for part in subscription.parts:
+            part.refusal = text
+        self._settle(list(subscription.parts))
+
+    def _narrow(
+        self, subscription: RelaySubscription, text: str, *, is_final: bool, now: float
+    ) -> None:
+        """Look for the part of a shared REQ that the relay refuses, half by half."""
+        candidates = subscription.narrow()
+        if not candidates:  # it refuses what it served a moment ago
+            subscription.accepted.clear()
+            self._back_off(subscription, now)
+            return
+        if len(candidates) == 1:
+            self._set_apart(subscription, candidates[0], text, is_final, now)
+        self._enqueue(subscription)
+
+    def _set_apart(
+        self,
+        subscription: RelaySubscription,
+        part: Part,
+        text: str,
+        is_final: bool,
+        now: float,
+    ) -> None:
+        """Move a refused part into a subscription of its own, and try it alone later.
+
+        For good it is refused only by words that are final; everybody else goes on.
+        """
+        subscription.remove(part)
+        del self._serving[part]
         alone = RelaySubscription(self._new_id(), self._settings)
-        alone.state = RelaySubscriptionState.CLOSED
-        alone.members[upstream_id] = ask.members[upstream_id]
-        ask.leave(upstream_id)
-        self._asks[alone.wire_id] = self._ask_of[upstream_id] = alone
+        alone.outcast = True
+        self._start(alone, part)
+        if is_final:
+            self._close(alone, text)
+            return
+        part.tries += 1
+        alone.tries = part.tries - 1
+        self._back_off(alone, now)
 
-    def _back_off(self, ask: RelaySubscription, now: float) -> None:
-        self._dequeue(ask)
-        ask.tries += 1
-        ask.state = RelaySubscriptionState.RETRYING
-        ask.retry_at = now + backoff.ceiling(
-            ask.tries,
+    def _back_off(self, subscription: RelaySubscription, now: float) -> None:
+        self._dequeue(subscription)
+        subscription.tries += 1
+        pause = backoff.ceiling(
+            subscription.tries,
             self._settings.subscription_retry_seconds,
             self._settings.subscription_retry_max_seconds,
         )
-        self._scan_at = min(self._scan_at, ask.retry_at)
-        ask.answer_due = None
+        due = now + pause * (1 + self._jitter())
+        subscription.move(_S.RETRYING, due)
+        self._heartbeat.watch(due)
+        self._pass(subscription)
 
     def back_off(self, wire_id: str, now: float) -> None:
         """Ask for less for a while: what came for this subscription was too large."""
-        ask = self._wires.get(wire_id)
-        if ask is not None:
-            self._close_wires(ask)
-            self._back_off(ask, now)
+        found = self._wires.get(wire_id)
+        if found is not None and found[1].state is not WireState.CLOSING:
+            subscription = found[0]
+            self._close_wires(subscription)
+            subscription.waiting_gaps.clear()
+            if subscription.is_shared:
+                self._narrow(subscription, "error: too large", is_final=False, now=now)
+            else:
+                self._back_off(subscription, now)
+
+    def notice(self, text: str, now: float) -> Complaint:
+        """Handle NOTICE; return what it complains about.
+
+        Some relays answer with nothing else. REQs that are still unanswered soon after
+        are taken for the ones it speaks of.
+        """
+        self._received_at = now
+        complaint = classify(text)
+        if complaint is Complaint.OTHER:
+            return complaint
+        if complaint is Complaint.RATE:
+            self._pace.complain(now)
+        self._hint = (text, now)
+        due = now + self._settings.notice_patience_seconds
+        for subscription in self._subscriptions.values():
+            if subscription.state is _S.SENT and (
+                subscription.due is None or subscription.due > due
+            ):
+                self._set_due(subscription, due)
+        return complaint
 
     def count(
         self, upstream_id: str, filters: Sequence[dict[str, Any]], now: float
     ) -> bool:
-        """Ask to count (NIP-45); False where that is more, or faster, than it takes.
+        """Send COUNT (NIP-45); return whether the relay takes it, and as fast as that.
 
         Sent all the same, it would cost every client the connection.
         """
@@ -384,189 +873,351 @@ class RelaySession:
         self.output.append(text)
         return True
 
+    # Publishing
+
+    def publish(
+        self,
+        event_id: str,
+        text: str,
+        client: Hashable,
+        now: float,
+        *,
+        is_public: bool = False,
+    ) -> None:
+        """Send an EVENT after the REQs that its client sent before it."""
+        event = QueuedEvent(event_id, text, now)
+        if self._poison.is_suspected(event_id):
+            self._held_events[event_id] = event
+            self._poison.wait(event_id, now)
+            return
+        self._egress.add_event(client, event, is_public=is_public)
+
+    def event_answered(self, event_id: str) -> None:
+        """Handle the relay's OK."""
+        self._poison.answered(event_id)
+
     # Time
 
     def tick(self, now: float, wall: float) -> None:
-        """Send what is due: queued, retried, refreshed; doubt what does not answer."""
+        """Send what is due: queued, retried, refreshed; judge what does not answer."""
+        self._now, self._wall_offset = now, wall - now
         if not self.connected:
             return
-        if now >= self._scan_at:
-            self._scan(now)
-        while self._queue and self._bucket.take(now):
-            ask = self._queue.pop()
-            ask.refreshing = False
-            self._send(ask, now, wall)
-        batch = self._refresh_batch
-        if batch and self._refresh_bucket.take(now, batch):
-            for _ in range(batch):
-                self._refresh(self._refreshes.pop(), now, wall)
-        if self._probe_id is not None and now >= self._probe_due:
+        for subscription in self._heartbeat.overdue(self._subscriptions.values(), now):
+            if self._subscriptions.get(subscription.key) is subscription:
+                self._overdue(subscription, now)
+        self._send_queued(now, wall)
+        for subscription in self._heartbeat.take_refreshes(now):
+            self._refresh(subscription, now, wall)
+        self._report_busy(now)
+        if self._heartbeat.is_unanswered(now):
             self.suspect = "it answers neither a subscription nor a probe"
 
-    @property
-    def _refresh_batch(self) -> int:
-        # Some at a time: a wake-up of the relay's thread costs more than they do.
-        return min(len(self._refreshes), self._settings.burst_refreshes)
+    def _send_queued(self, now: float, wall: float) -> None:
+        while self._poison.may_send(now):
+            item = self._egress.take(now, lambda: self._may_request(now))
+            if item is None:
+                if not self._egress:
+                    self._poison.caught_up()
+                break
+            if isinstance(item, QueuedEvent):
+                self._poison.sent(item.event_id, now)
+                self.output.append(item.text)
+            elif self._poison.is_suspected(item.key):
+                self._poison.wait(item.key, now)
+            else:
+                self._send(item, now, wall)
+        key = self._poison.next(now) if self._hold_until <= now else None
+        if key is None:
+            return
+        event = self._held_events.pop(key, None)
+        subscription = self._subscriptions.get(key)
+        if event is not None:
+            self._poison.sent(key, now)
+            self.output.append(event.text)
+        elif subscription is not None and subscription.state is _S.QUEUED:
+            self._send(subscription, now, wall)
+        else:
+            self._poison.forget(key)
 
-    def _refresh(self, ask: RelaySubscription, now: float, wall: float) -> None:
-        ask.refreshing = ask.confirmation is not None
-        self._send(ask, now, wall)
-        if ask.awaiting:
-            ask.answer_due = now + self._settings.refresh_answer_seconds
-            self._scan_at = min(self._scan_at, ask.answer_due)
+    def _may_request(self, now: float) -> bool:
+        return self._hold_until <= now and self._pace.take(now)
+
+    def _refresh(
+        self, subscription: RelaySubscription, now: float, wall: float
+    ) -> None:
+        subscription.refreshing = subscription.confirmation is not None
+        self._send(subscription, now, wall)
 
     def deadline(self, now: float) -> float | None:
-        """Give the instant of the next `tick`; None while nothing waits for time."""
+        """Return the instant of the next `tick`; None while nothing waits for time."""
         if not self.connected:
             return None
-        due = [self._scan_at] if self._asks else []
-        if self._queue:
-            due.append(self._bucket.next_at(now))
-        if self._refreshes:
-            due.append(self._refresh_bucket.next_at(now, self._refresh_batch))
-        if self._probe_id is not None:
-            due.append(self._probe_due)
-        return min(due, default=None)
+        due: list[float | None] = [
+            self._heartbeat.deadline(now, any_open=bool(self._subscriptions)),
+            self._poison.next_at(now),
+        ]
+        if self._egress.request_count:
+            due.append(max(self._hold_until, self._pace.next_at(now)))
+        if self._egress.event_count:
+            due.append(self._egress.next_late())
+        if self._untold and any(
+            self._is_busy(self._requests[name]) for name in self._untold
+        ):
+            due.append(self._busy_at + BUSY_SECONDS)
+        return min((at for at in due if at is not None), default=None)
 
-    def _scan(self, now: float) -> None:
-        # Thousands are looked at here, for each relay: seldom, and for next to nothing.
-        self._scan_at = now + self._settings.refresh_seconds / SCANS
-        quiet = now - self._settings.refresh_seconds
-        for ask in self._asks.values():
-            state = ask.state
-            if state is RelaySubscriptionState.RETRYING:
-                if ask.retry_at <= now:
-                    self._enqueue(ask)
-                elif ask.retry_at < self._scan_at:
-                    self._scan_at = ask.retry_at
-            elif ask.answer_due is not None:
-                if ask.answer_due <= now:
-                    self._doubt(ask, now)
-                elif ask.answer_due < self._scan_at:
-                    self._scan_at = ask.answer_due
-            elif (
-                ask.heard_at <= quiet
-                and ask.sent_at <= quiet
-                and (
-                    state is RelaySubscriptionState.LIVE
-                    or state is RelaySubscriptionState.SENT
-                )
-                and ask not in self._refreshes
-            ):
-                self._refreshes.add(ask)
+    def _overdue(self, subscription: RelaySubscription, now: float) -> None:
+        subscription.due = None
+        if subscription.state is _S.RETRYING:
+            self._enqueue(subscription)
+        elif subscription.state is _S.UNAUTHENTICATED:
+            self._close(subscription, "auth-required: no answer to AUTH")
+        elif subscription.retries_page and subscription.page is not None:
+            subscription.retries_page = False
+            self._send_page(subscription, subscription.page, now)
+        elif subscription.state is _S.SENT:
+            self._doubt(subscription, now)
 
-    def _doubt(self, ask: RelaySubscription, now: float) -> None:
-        ask.answer_due = None
-        self._doubted.append(ask)
-        if self._probe_id is None:
-            self._probe_id = self._new_id()
-            self._probe_due = now + self._settings.probe_seconds
-            self.output.append(message.encode("REQ", self._probe_id, PROBE_FILTER))
+    def _doubt(self, subscription: RelaySubscription, now: float) -> None:
+        if self._speaks_of(subscription) or self._spoke_lately(subscription, now):
+            self._judge(subscription, now)
+            return
+        self._heartbeat.doubted.append(subscription)
+        if self._heartbeat.probe_id is None:
+            wire_id = self._new_id()
+            self._heartbeat.probe(wire_id, now)
+            self.output.append(message.encode("REQ", wire_id, PROBE_FILTER))
+
+    def _speaks_of(self, subscription: RelaySubscription) -> bool:
+        """Return whether a NOTICE came that may be the answer to this REQ."""
+        return self._hint is not None and self._hint[1] >= subscription.sent_at
+
+    def _spoke_lately(self, subscription: RelaySubscription, now: float) -> bool:
+        lately = max(now - self._settings.probe_seconds, subscription.sent_at)
+        return self._received_at > lately
+
+    def _judge(self, subscription: RelaySubscription, now: float) -> None:
+        """Decide what it means that a living relay has not answered this REQ."""
+        hint, complaint = "error: no answer", Complaint.OTHER
+        if self._hint is not None and self._speaks_of(subscription):
+            hint = self._hint[0]
+            complaint = classify(hint)
+        for wire in list(subscription.wires.values()):
+            if wire.is_temporary:  # the live one is listened to: it may be late
+                self._close_wire(subscription, wire)
+        subscription.waiting_gaps.clear()
+        subscription.fetch = None
+        self._forget_good_service(subscription, now)
+        if complaint is Complaint.OTHER and self._learn_subscriptions(
+            subscription, minimum=MIN_LEARNED_SUBSCRIPTIONS
+        ):
+            return
+        if complaint is Complaint.RATE or (
+            complaint is Complaint.FILTER and not subscription.is_shared
+        ):
+            # Several REQs may have been unanswered: the words need not be this one's.
+            self._back_off(subscription, now)
+            return
+        self._handle_complaint(subscription, hint, complaint, now)
 
     def _answers_probe(self, wire_id: str, now: float) -> bool:
-        if wire_id != self._probe_id:
+        if wire_id != self._heartbeat.probe_id:
             return False
-        self._probe_id = None
+        self._heartbeat.probe_id = None
         self.output.append(message.encode("CLOSE", wire_id))
-        for ask in self._doubted:
+        doubted, self._heartbeat.doubted = self._heartbeat.doubted, []
+        for subscription in doubted:
             if (
-                ask.state is RelaySubscriptionState.SENT
-                and self._asks.get(ask.wire_id) is ask
+                subscription.state is _S.SENT
+                and self._subscriptions.get(subscription.key) is subscription
             ):
-                self._back_off(ask, now)
-        self._doubted.clear()
+                self._judge(subscription, now)
+        return True
+
+    def _learn_subscriptions(
+        self, subscription: RelaySubscription, *, minimum: int
+    ) -> bool:
+        """Learn how many subscriptions the relay allows, where this one was too many.
+
+        It was where others are served, all of them opened before it.
+        """
+        if subscription.answered_here or subscription.is_polled or subscription.outcast:
+            return False
+        served = [
+            item
+            for item, wire in self._wires.values()
+            if wire.state is WireState.OPEN and item.answered_here
+        ]
+        if len(served) < minimum or any(
+            item.sent_number > subscription.sent_number for item in served
+        ):
+            return False
+        known = self.limits.max_subscriptions
+        if known is not None and known <= len(served):
+            return False
+        self._limits = self._limits.learn(subscriptions=len(served))
+        self._apply_limits()
+        if self._subscriptions.get(subscription.key) is subscription:
+            self._enqueue(subscription)
+        return True
+
+    def _learn_filters(self, subscription: RelaySubscription) -> bool:
+        filters = max((len(part.filters) for part in subscription.parts), default=0)
+        if subscription.is_shared or filters < 2:
+            return False
+        self._limits = self._limits.learn(filters=filters // 2)
+        self._apply_limits()
         return True
 
     # Sending
 
-    def _send(self, ask: RelaySubscription, now: float, wall: float) -> None:
-        live, gap = map(self._sendable, ask.filters(now, wall))
-        ask.fetch = ask.to_complete(live, gap, self._page_events)
-        ask.page_wire = None
-        ask.answer_due = None
-        ask.sent_at = now
-        ask.state = RelaySubscriptionState.SENT
-        # An EOSE that is still to come must not pass for the answer to the new REQ.
-        wire_id = ask.wire_id
-        if wire_id in ask.awaiting or ask.closing:
-            wire_id = ask.extra_wire_id()
-        self._leave_wires(ask, keep=wire_id)
-        if not live and not gap:  # nothing new can match: not asked again
-            self._complete(ask, now, wall)
+    def _send(self, subscription: RelaySubscription, now: float, wall: float) -> None:
+        limits = self.limits
+        filters = subscription.filters(now, wall)
+        live, gap = (split_to_fit(group, limits) for group in filters)
+        subscription.fetch = subscription.to_complete(live, gap, self._page_events)
+        subscription.page_wire = None
+        subscription.waiting_gaps.clear()
+        subscription.sent_at = now
+        subscription.sent_authenticated = self._authenticated
+        subscription.move(_S.SENT)
+        self._poison.sent(subscription.key, now)
+        if subscription.is_polled or subscription.outcast:
+            self._close_wires(subscription)
+            live, gap = [], [*live, *gap]
+        wire_id = self._live_wire_id(subscription, [*live, *gap])
+        self._leave_wires(subscription, keep=wire_id)
+        if not live and not gap:  # nothing new can match: it is not sent again
+            self._poison.answered(subscription.key)
+            self._complete(subscription, now, wall)
             return
-        chunks = self._chunks([*live, *gap])
-        if len(chunks) == 1:
-            self._send_part(ask, wire_id, chunks[0], temporary=False)
+        self._set_due(subscription, now + self._settings.refresh_answer_seconds)
+        if live and len(chunk([*live, *gap], limits)) == 1:
+            self._send_live(subscription, wire_id, [*live, *gap])
             return
-        for chunk in self._chunks(live):
-            self._send_part(ask, wire_id, chunk, temporary=False)
-            wire_id = ask.extra_wire_id()
-        for chunk in self._chunks(gap):
-            self._send_part(ask, ask.extra_wire_id(), chunk, temporary=True)
+        if live:
+            self._send_live(subscription, wire_id, live)
+        for filters_ in chunk(gap, limits):
+            self._send_temporary(subscription, filters_)
+
+    def _live_wire_id(
+        self, subscription: RelaySubscription, filters: Sequence[Filter]
+    ) -> str:
+        """Return the id to send under: the present one where nothing speaks against it.
+
+        An EOSE that is still to come must not pass for the answer to the new REQ, and
+        some relays ignore a REQ that is identical to the last one of its id.
+        """
+        live = [wire for wire in subscription.wires.values() if not wire.is_temporary]
+        if subscription.closing or subscription.needs_new_wire or not live:
+            subscription.needs_new_wire = False
+            if subscription.closing or live or subscription.key in self._wires:
+                return subscription.extra_wire_id()
+            return subscription.key
+        wire = live[0]
+        body = encode_req(wire.wire_id, filters, self.limits)
+        if wire.state is WireState.SENT or body == wire.body:
+            return subscription.extra_wire_id()
+        return wire.wire_id
 
     @property
     def _page_events(self) -> int:
         most = self.limits.max_limit
         return min(self._settings.page_events, most or self._settings.page_events)
 
-    def _send_part(
+    def _send_live(
         self,
-        ask: RelaySubscription,
+        subscription: RelaySubscription,
         wire_id: str,
         filters: Sequence[Filter],
-        *,
-        temporary: bool,
     ) -> None:
-        ask.wires[wire_id] = temporary
-        ask.awaiting.add(wire_id)
-        self._wires[wire_id] = ask
-        self.output.append(self._encode(wire_id, filters))
+        text = encode_req(wire_id, filters, self.limits)
+        wire = subscription.wires.get(wire_id)
+        if wire is None:
+            self._number += 1
+            subscription.sent_number = self._number
+            wire = Wire(wire_id, WirePurpose.LIVE, text)
+            subscription.wires[wire_id] = wire
+            self._wires[wire_id] = subscription, wire
+        else:
+            wire.body = text
+            wire.move(WireState.SENT)
+        self.output.append(text)
 
-    def _sendable(self, filters: Sequence[Filter]) -> list[Filter]:
-        """Split what is longer than the relay takes; leave out what has no parts."""
-        longest = self.limits.max_message_length
-        if longest is None:
-            return list(filters)
-        found: list[Filter] = []
-        left = list(reversed(filters))
-        while left:
-            filter_ = left.pop()
-            if len(self._encode("x" * 64, [filter_])) <= longest:
-                found.append(filter_)
-            else:
-                left += reversed(filter_.halves())
-        return found
+    def _send_temporary(
+        self,
+        subscription: RelaySubscription,
+        filters: list[Filter],
+    ) -> None:
+        """Send a gap or a page as soon as the relay has a place for it."""
+        subscription.waiting_gaps.append(filters)
+        self._gap_queue.append(subscription)
+        self._send_gaps()
 
-    def _chunks(self, filters: Sequence[Filter]) -> list[list[Filter]]:
-        most = self.limits.max_filters or len(filters)
-        longest = self.limits.max_message_length
-        chunks: list[list[Filter]] = []
-        for filter_ in filters:
-            if chunks and len(chunks[-1]) < most:
-                larger = [*chunks[-1], filter_]
-                if longest is None or len(self._encode("x" * 64, larger)) <= longest:
-                    chunks[-1] = larger
-                    continue
-            chunks.append([filter_])
-        return chunks
+    def _send_gaps(self) -> None:
+        allowed = allowed_temporary_wires(self.limits)
+        while self._gap_queue and (allowed is None or self._temporary_count < allowed):
+            subscription = self._gap_queue.popleft()
+            if not subscription.waiting_gaps:
+                continue
+            filters = subscription.waiting_gaps.popleft()
+            wire_id, purpose = subscription.page_wire, WirePurpose.PAGE
+            if wire_id is None:
+                wire_id, purpose = subscription.extra_wire_id(), WirePurpose.GAP
+            text = encode_req(wire_id, filters, self.limits)
+            wire = Wire(wire_id, purpose, text)
+            subscription.wires[wire_id] = wire
+            self._wires[wire_id] = subscription, wire
+            self._temporary_count += 1
+            self.output.append(text)
 
-    def _encode(self, wire_id: str, filters: Sequence[Filter]) -> str:
-        most = self.limits.max_limit
-        bodies = [
-            (
-                filter_.json
-                if most is None or filter_.limit is None or filter_.limit <= most
-                else filter_.replaced(limit=most)
-            )
-            for filter_ in filters
-        ]
-        return message.encode("REQ", wire_id, *bodies)
+    def _close_wires(
+        self, subscription: RelaySubscription, *, keep: str | None = None
+    ) -> None:
+        for wire_id, wire in list(subscription.wires.items()):
+            if wire_id != keep:
+                self._close_wire(subscription, wire)
 
-    def _new_bucket(self, now: float) -> TokenBucket:
-        return TokenBucket(
-            self._settings.requests_per_second, self._settings.burst_requests, now
-        )
+    def _close_wire(self, subscription: RelaySubscription, wire: Wire) -> None:
+        if self._end_wire(subscription, wire) and self.connected:
+            self.output.append(message.encode("CLOSE", wire.wire_id))
+            self._pace.spend(self._now)
+
+    def _end_wire(self, subscription: RelaySubscription, wire: Wire) -> bool:
+        subscription.wires.pop(wire.wire_id, None)
+        if self._wires.pop(wire.wire_id, None) is None:
+            return False
+        wire.move(WireState.ENDED)
+        if wire.is_temporary:
+            self._temporary_count -= 1
+            self._send_gaps()
+        return True
+
+    def _leave_wires(self, subscription: RelaySubscription, *, keep: str) -> None:
+        """Close all but one, and listen to them until what is sent next is answered.
+
+        Events are on their way there, and ephemeral ones will not come again.
+        """
+        for wire_id, wire in list(subscription.wires.items()):
+            if wire_id == keep:
+                continue
+            if wire.is_temporary:
+                self._close_wire(subscription, wire)
+                continue
+            del subscription.wires[wire_id]
+            wire.move(WireState.CLOSING)
+            if self.connected:
+                self.output.append(message.encode("CLOSE", wire_id))
+            subscription.closing.append(wire_id)
+        while len(subscription.closing) > MAX_CLOSING:
+            self._wires.pop(subscription.closing.popleft(), None)
+
+    def _forget_closing(self, subscription: RelaySubscription) -> None:
+        while subscription.closing:
+            self._wires.pop(subscription.closing.popleft(), None)
 
 
-def _filter_count(ask: RelaySubscription) -> int:
-    return sum(len(request.filters) for request in ask.members.values())
+def _is_passing(refusal: str | None) -> bool:
+    """Return whether a refusal holds for one connection only."""
+    return refusal is not None and message.prefix(refusal) == "auth-required"

@@ -1,13 +1,25 @@
-"""One upstream subscription on one relay: what was asked, what is still to come.
+"""One upstream subscription on one relay: its parts, its wires and its state.
 
-Usually it serves one REQ of one client. Where a relay allows few subscriptions, several
-REQs share one; each is then a *member*.
+Theory of operation. A client's REQ reaches a relay as one or several *parts*: filters
+that fit into one REQ of this relay. A `RelaySubscription` serves the parts that travel
+together on one live wire, usually a single one; where the relay allows few
+subscriptions, parts of several REQs share it. It outlives connections.
+
+    QUEUED           waits for the connection and the relay's pace
+    SENT             waits for EOSE on each of its wires, until `due`
+    LIVE             complete; asked again when nothing confirmed it for a while
+    RETRYING         closed or ignored by the relay for now; asked again at `due`
+    UNAUTHENTICATED  refused for want of an AUTH that is under way, until `due`
+    CLOSED           refused for good
+
+A live event or a complete answer confirms the subscription, and only its own wires
+count. A replay after an interruption starts at the last confirmation (see `overlap`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -15,15 +27,26 @@ from .event import SignedEvent
 from .fetch import Fetch
 from .figures import Recovery
 from .filter import Filter
-from .overlap import Confirmation, can_bring_news, gap_filters, live_filters
+from .overlap import (
+    Confirmation,
+    can_bring_news,
+    first_filters,
+    gap_filters,
+    late_filters,
+    live_filters,
+)
 from .settings import Settings
+from .wire import Wire, WirePurpose, WireState
+
+LATE_SECONDS = 1.0  # a REQ sent later than that may have missed events
 
 
 class Request(NamedTuple):
     """A REQ as relays are to serve it.
 
-    `arrived` is when it came, in Unix seconds; `delivered` tells whether an event id
+    `arrived` is when it came, in Unix seconds; `delivered` returns whether an event id
     was delivered to it; `is_public` whether its client came by the public endpoint.
+    `client` is the same for all requests of one client.
     """
 
     upstream_id: str
@@ -31,60 +54,175 @@ class Request(NamedTuple):
     arrived: float
     delivered: Callable[[str], bool]
     is_public: bool = False
+    client: Hashable = None
+
+
+class Part:
+    """Filters of one REQ that are sent together.
+
+    `answered`: the relay completed an answer to them once. `confirmation` is when they
+    were last known to be served, where that was on another subscription than the
+    present one. `authenticated`: that answer came after our AUTH.
+    """
+
+    __slots__ = (
+        "answered",
+        "authenticated",
+        "confirmation",
+        "filters",
+        "refusal",
+        "request",
+        "restricted",
+        "tries",
+    )
+
+    def __init__(
+        self, request: Request, filters: tuple[Filter, ...], *, restricted: bool = False
+    ) -> None:
+        self.request = request
+        self.filters = filters
+        self.restricted = restricted
+        self.answered = False
+        self.authenticated = False
+        self.confirmation: Confirmation | None = None
+        self.refusal: str | None = None
+        self.tries = 0
 
 
 class RelaySubscriptionState(Enum):
     """Where an upstream subscription stands on its relay."""
 
-    QUEUED = auto()  # to be sent as soon as connection and pace allow
-    SENT = auto()  # sent; stored events are coming; EOSE is still to come
-    LIVE = auto()  # EOSE came; new events are coming
-    RETRYING = auto()  # the relay closed it for now
-    CLOSED = auto()  # the relay closed it for good
+    QUEUED = auto()
+    SENT = auto()
+    LIVE = auto()
+    RETRYING = auto()
+    UNAUTHENTICATED = auto()
+    CLOSED = auto()
+
+
+_S = RelaySubscriptionState
+_MOVES: dict[RelaySubscriptionState, frozenset[RelaySubscriptionState]] = {
+    _S.QUEUED: frozenset((_S.QUEUED, _S.SENT, _S.LIVE, _S.RETRYING, _S.CLOSED)),
+    _S.SENT: frozenset(
+        (_S.QUEUED, _S.SENT, _S.LIVE, _S.RETRYING, _S.UNAUTHENTICATED, _S.CLOSED)
+    ),
+    _S.LIVE: frozenset(
+        (_S.QUEUED, _S.SENT, _S.LIVE, _S.RETRYING, _S.UNAUTHENTICATED, _S.CLOSED)
+    ),
+    _S.RETRYING: frozenset((_S.QUEUED, _S.SENT, _S.RETRYING, _S.CLOSED)),
+    _S.UNAUTHENTICATED: frozenset((_S.QUEUED, _S.RETRYING, _S.CLOSED)),
+    _S.CLOSED: frozenset((_S.QUEUED,)),
+}
 
 
 class RelaySubscription:
-    """The state of one upstream subscription on one relay.
+    """What one live wire of a relay serves. Instants are those of `clock.now`.
 
-    `wires` are the subscription ids in use for it on the connection, its own and others
-    for what does not fit one REQ; True marks those that are closed after their EOSE.
-    `closing` are those that were closed for others, with events perhaps on their way.
-    Where a relay refuses a shared one, members are `excluded`, half by half, until the
-    refused one is known; `accepted_members` are those that the relay serves.
-    `awaiting` are those whose EOSE is still to come. `heard_on` is the one the relay
-    speaks of at the moment, `page_wire` the one a page is fetched on. Instants are
-    those of `clock.now`.
+    `excluded` are parts held back while it is looked for the one that the relay
+    refuses; `accepted` are those it turned out to serve. `is_polled`: there is no room
+    for a live wire, so it is asked from time to time. `outcast`: the relay refused it
+    among others, and it is tried alone.
     """
 
-    def __init__(self, wire_id: str, settings: Settings) -> None:
-        self.wire_id = wire_id
+    def __init__(self, key: str, settings: Settings) -> None:
+        self.key = key
         self.state = RelaySubscriptionState.QUEUED
-        self.members: dict[str, Request] = {}
-        self.answered: set[str] = set()
-        self.excluded: set[str] = set()
-        self.accepted_members: set[str] = set()
-        self.awaiting: set[str] = set()
-        self.wires: dict[str, bool] = {}
+        self.parts: list[Part] = []
+        self.excluded: set[Part] = set()
+        self.accepted: set[Part] = set()
+        self.wires: dict[str, Wire] = {}
         self.closing: deque[str] = deque()
-        self.heard_on: str | None = None
+        self.waiting_gaps: deque[list[Filter]] = deque()
+        self.received_on: str | None = None
+        self.page: Filter | None = None
         self.page_wire: str | None = None
+        self.page_tries = 0
+        self.retries_page = False
         self.tries = 0
-        self.asked_authenticated = False
-        self.retry_at = 0.0
+        self.sent_authenticated = False
+        self.due: float | None = None
         self.sent_at = 0.0
-        self.heard_at = 0.0
+        self.sent_number = 0
+        self.received_at = 0.0
+        self.served_since: float | None = None
         self.progress_at = 0.0
-        self.answer_due: float | None = None
+        self.answered_here = False
         self.refreshing = False
+        self.needs_new_wire = False
+        self.is_polled = False
+        self.outcast = False
         self.fetch: Fetch | None = None
         self.confirmation: Confirmation | None = None
         self._settings = settings
         self._extra = 0
+        self._upstream_ids: tuple[str, ...] | None = None
+
+    def move(self, state: RelaySubscriptionState, due: float | None = None) -> None:
+        """Enter a state, until `due`. Raises `AssertionError` for an illegal move."""
+        if state not in _MOVES[self.state]:
+            raise AssertionError(f"{self.state} does not become {state}")
+        self.state = state
+        self.due = due
+
+    # Who is served
+
+    @property
+    def upstream_ids(self) -> tuple[str, ...]:
+        """The REQs that an event on a wire of this subscription may answer."""
+        if self._upstream_ids is None:
+            self._upstream_ids = tuple(
+                dict.fromkeys(part.request.upstream_id for part in self.parts)
+            )
+        return self._upstream_ids
 
     @property
     def is_public(self) -> bool:
-        """Whether it serves nobody but public clients."""
-        return all(request.is_public for request in self.members.values())
+        """Whether it serves public clients; they never share with private ones."""
+        return bool(self.parts) and self.parts[0].request.is_public
+
+    @property
+    def client(self) -> Hashable:
+        """The client whose turn it takes; a shared one has turns of its own."""
+        clients = {part.request.client for part in self.parts}
+        return clients.pop() if len(clients) == 1 else ("shared", self.key)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether parts of several REQs travel together."""
+        return len(self.parts) > 1
+
+    @property
+    def filter_count(self) -> int:
+        """How many filters its REQ holds."""
+        return sum(len(part.filters) for part in self.parts)
+
+    @property
+    def included(self) -> list[Part]:
+        """The parts that are sent."""
+        return [part for part in self.parts if part not in self.excluded]
+
+    def add(self, part: Part) -> None:
+        """Serve a part as well."""
+        self.parts.append(part)
+        self._upstream_ids = None
+
+    def remove(self, part: Part) -> None:
+        """Serve a part no longer; it keeps what is known of its confirmation."""
+        part.confirmation = self.confirmed(part)
+        self.parts.remove(part)
+        self._upstream_ids = None
+        self.excluded.discard(part)
+        self.accepted.discard(part)
+        if self.excluded and len(self.excluded) == len(self.parts):
+            self.excluded.clear()
+
+    def confirmed(self, part: Part) -> Confirmation | None:
+        """Return when a part was last known to be served; None: never completely."""
+        if not part.answered:
+            return None
+        return part.confirmation or self.confirmation
+
+    # What is sent
 
     @property
     def recovery(self) -> Recovery | None:
@@ -98,24 +236,28 @@ class RelaySubscription:
         return Recovery.REFRESH if self.refreshing else Recovery.RECONNECT
 
     def filters(self, now: float, wall: float) -> tuple[list[Filter], list[Filter]]:
-        """Give the filters to send: those that stay open, and those that fetch a gap.
+        """Return the filters to send: those that stay open, and those of a gap.
 
-        Until a member had its first EOSE here, it is asked as its client asked.
+        Until a part was answered here, it is sent as its client asked. Where it is
+        late, a filter with `limit` gets the window since the REQ as well.
         """
         live: list[Filter] = []
         gap: list[Filter] = []
-        for upstream_id, request in self.members.items():
-            if upstream_id in self.excluded:
+        for part in self.included:
+            request, confirmed_by = part.request, self.confirmed(part)
+            if confirmed_by is None:
+                live += first_filters(part.filters)
+                late = wall - request.arrived > LATE_SECONDS
+                gap += late_filters(
+                    part.filters, request.arrived, self._settings, is_late=late
+                )
                 continue
-            if upstream_id not in self.answered or self.confirmation is None:
-                live += request.filters
+            confirmed = confirmed_by.at(wall, now)
+            if not can_bring_news(part.filters, confirmed, request.delivered):
                 continue
-            confirmed = self.confirmation.at(wall, now)
-            if not can_bring_news(request.filters, confirmed, request.delivered):
-                continue
-            live += live_filters(request.filters)
+            live += live_filters(part.filters)
             gap += gap_filters(
-                request.filters,
+                part.filters,
                 confirmed,
                 request.arrived,
                 self._settings,
@@ -126,10 +268,10 @@ class RelaySubscription:
     def to_complete(
         self, live: Sequence[Filter], gap: Sequence[Filter], page_events: int
     ) -> Fetch | None:
-        """Give the fetch that completes the answer should the relay cut it.
+        """Return the fetch that completes the answer where the relay cuts it.
 
-        Beside the gap these are a client's own filters with `since` and no `limit`: who
-        asks so wants everything from then on. Without `since`, cutting is expected.
+        Beside the gap these are a client's own filters with `since` and no `limit`:
+        such a client wants everything from then on. Without `since`, cutting is expected.
         """
         wanted = list(gap)
         others: list[Filter] = []
@@ -143,65 +285,93 @@ class RelaySubscription:
         return Fetch(wanted, others, page_events, self._settings.pages)
 
     def extra_wire_id(self) -> str:
-        """Give another subscription id for a part of this one."""
+        """Return another subscription id for a wire of this subscription."""
         self._extra += 1
-        return f"{self.wire_id}-{self._extra}"
+        return f"{self.key}-{self._extra}"
+
+    # What the relay says
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether an EOSE, or the turn of a gap, is still to come."""
+        return bool(self.waiting_gaps) or any(
+            wire.state is WireState.SENT for wire in self.wires.values()
+        )
 
     def event(self, event: SignedEvent, now: float, wall: float) -> None:
-        """An event came for this subscription."""
-        self.heard_at = now
+        """Handle an event that came on one of the wires."""
+        self.received_at = now
         if self.state is RelaySubscriptionState.LIVE:
-            self.confirmation = Confirmation(wall, now)
-        elif self.fetch is not None and self.page_wire in (None, self.heard_on):
+            wire = self.wires.get(self.received_on or "")
+            if wire is None or wire.purpose is WirePurpose.LIVE:
+                self.confirmation = Confirmation(wall, now)
+        elif self.fetch is not None and self.page_wire in (None, self.received_on):
             self.fetch.event(event)
 
-    def complete(self, now: float, wall: float) -> Iterable[str]:
-        """The answer is complete; gives the members that had none before."""
-        self.state = RelaySubscriptionState.LIVE
-        self.heard_at = now
-        self.tries = 0
-        self.asked_authenticated = False
-        self.answer_due = None
+    def complete(
+        self, now: float, wall: float, *, authenticated: bool = False
+    ) -> list[Part]:
+        """Handle the end of an answer; return the parts that had none before.
+
+        An answer without AUTH does not confirm a part that was answered with it.
+        """
+        self.move(RelaySubscriptionState.LIVE)
+        self.received_at = now
+        self.answered_here = True
+        if self.served_since is None:
+            self.served_since = now
         self.refreshing = False
         self.fetch = None
-        self.page_wire = None
+        self.page = self.page_wire = None
+        self.page_tries = 0
+        self.retries_page = False
+        new: list[Part] = []
+        for part in self.included:
+            if part.authenticated and not authenticated:
+                part.confirmation = self.confirmed(part)
+                continue
+            if not part.answered:
+                new.append(part)
+            part.answered = True
+            part.authenticated = authenticated
+            part.confirmation = None
+            part.refusal = None
         self.confirmation = Confirmation(wall, now)
-        new = [
-            upstream_id
-            for upstream_id in self.members
-            if upstream_id not in self.answered and upstream_id not in self.excluded
-        ]
-        self.answered.update(new)
         return new
 
-    def leave(self, upstream_id: str) -> None:
-        """Forget a member."""
-        self.members.pop(upstream_id, None)
-        for known in (self.answered, self.excluded, self.accepted_members):
-            known.discard(upstream_id)
-        if self.excluded and self.excluded >= self.members.keys():
-            self.excluded.clear()
+    def interrupt(self) -> None:
+        """Forget everything that lived on the connection."""
+        self.excluded.clear()
+        self.accepted.clear()
+        self.wires.clear()
+        self.closing.clear()
+        self.waiting_gaps.clear()
+        self.fetch = None
+        self.page = self.page_wire = None
+        self.page_tries = 0
+        self.retries_page = False
+        self.refreshing = False
+        self.needs_new_wire = False
+        self.answered_here = False
+        self.served_since = None
+
+    # Looking for the part that a relay refuses
 
     def release(self) -> bool:
-        """The relay served what was asked; tells whether more was held back."""
+        """Handle an answer to what was sent; return whether parts were held back."""
         if not self.excluded:
-            self.accepted_members.clear()
+            self.accepted.clear()
             return False
-        self.accepted_members.update(self.members.keys() - self.excluded)
+        self.accepted.update(self.included)
         self.excluded.clear()
         return True
 
-    def candidates(self) -> list[str]:
-        """The relay refused what was asked: give the members it may have meant.
+    def narrow(self) -> list[Part]:
+        """Handle a refusal; return the parts that the relay may have meant.
 
         Where they are several, half of them are held back from now on.
         """
-        candidates = [
-            upstream_id
-            for upstream_id in self.members
-            if upstream_id not in self.excluded
-            and upstream_id not in self.accepted_members
-        ]
+        candidates = [part for part in self.included if part not in self.accepted]
         if len(candidates) > 1:
             self.excluded.update(candidates[len(candidates) // 2 :])
         else:
@@ -210,11 +380,7 @@ class RelaySubscription:
 
 
 class RequestQueue:
-    """What is to be sent at a relay's pace, in order, private clients' before public.
-
-    Otherwise the thousands that public clients may open would keep a private one from
-    its stored events for minutes.
-    """
+    """Subscriptions to be sent again, in order, private clients' before public ones."""
 
     def __init__(self) -> None:
         self._private: dict[str, RelaySubscription] = {}
@@ -223,29 +389,34 @@ class RequestQueue:
     def __len__(self) -> int:
         return len(self._private) + len(self._public)
 
-    def __contains__(self, ask: RelaySubscription) -> bool:
-        return ask.wire_id in self._private or ask.wire_id in self._public
+    def __contains__(self, subscription: RelaySubscription) -> bool:
+        return subscription.key in self._private or subscription.key in self._public
 
-    def add(self, ask: RelaySubscription) -> None:
-        """Add at the end; what is in the queue already keeps its place."""
-        if ask.is_public:
-            self._private.pop(ask.wire_id, None)
-            self._public[ask.wire_id] = ask
+    def add(self, subscription: RelaySubscription) -> None:
+        """Add at the end; a subscription in the queue keeps its place."""
+        if subscription.is_public:
+            self._private.pop(subscription.key, None)
+            self._public[subscription.key] = subscription
         else:
-            self._public.pop(ask.wire_id, None)
-            self._private[ask.wire_id] = ask
+            self._public.pop(subscription.key, None)
+            self._private[subscription.key] = subscription
 
-    def discard(self, ask: RelaySubscription) -> None:
-        """Take out what need not be sent any more."""
-        self._private.pop(ask.wire_id, None)
-        self._public.pop(ask.wire_id, None)
+    def discard(self, subscription: RelaySubscription) -> None:
+        """Remove a subscription that need not be sent any more."""
+        self._private.pop(subscription.key, None)
+        self._public.pop(subscription.key, None)
 
     def pop(self) -> RelaySubscription:
-        """Take the next one. Raises `StopIteration` where there is none."""
+        """Remove and return the next one. Raises `StopIteration` if there is none."""
         queue = self._private or self._public
         return queue.pop(next(iter(queue)))
 
     def clear(self) -> None:
-        """Take out all of them."""
+        """Remove all of them."""
         self._private.clear()
         self._public.clear()
+
+
+def upstream_ids(parts: Iterable[Part]) -> list[str]:
+    """Return the ids of the REQs that these parts belong to, each once."""
+    return list(dict.fromkeys(part.request.upstream_id for part in parts))

@@ -25,6 +25,9 @@ KIB = 1024
 MIB = 1024 * KIB
 DAY_SECONDS = 24 * 60 * 60
 
+# Kinds that relays give to their author or recipient only (NIP-04, NIP-17, NIP-42).
+RESTRICTED_KINDS = frozenset((4, 1059))
+
 # Zero is allowed for these. For any other it would stop the work or lift the limit.
 _MAY_BE_ZERO = frozenset(
     (
@@ -268,6 +271,21 @@ class Settings:
     """COUNTs sent to one relay per second; relays find them expensive."""
     burst_counts: int = 20
     """COUNTs sent to one relay at once."""
+    notice_patience_seconds: float = 2
+    """How long after a complaint by NOTICE an unanswered REQ is taken for the refused
+    one; a larger value finds the refused one later."""
+    auth_seconds: float = 10
+    """How long a relay may take to answer AUTH (NIP-42) before what needs it is closed
+    on this connection; a larger value keeps clients waiting longer."""
+    poison_seconds: float = 5
+    """How soon after an unanswered message the relay has to end the connection for the
+    message to be suspected; a larger value suspects more innocent ones."""
+    max_shared_filters: int = 50
+    """Filters in a REQ that several subscriptions share; larger REQs are refused by
+    more relays."""
+    poll_seconds: float = 10
+    """How often subscriptions are polled on a relay that has no room for them; a larger
+    value delays their events there."""
     subscription_retry_seconds: float = 5
     """Delay before a subscription that a relay closed is opened there again; it doubles
     each time."""

@@ -88,7 +88,7 @@ class Link:
         if ask is None:
             return
         ask.event(event, self.now, self.wall)
-        for upstream_id in ask.members:
+        for upstream_id in ask.upstream_ids:
             given = self.delivered[upstream_id]
             wanted = self.requests[upstream_id].filters
             if event.id not in given and matches_any(wanted, event):

@@ -1,0 +1,57 @@
+"""What a relay complains about, in a NOTICE or a CLOSED, told by its words.
+
+NIP-01 has prefixes for this, but relays use their own words, and some answer a REQ with
+nothing but a NOTICE.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+
+_RATE = re.compile(
+    r"rate.?limit|limit.?rate|too fast|slow down|too quick"
+    r"|too (?:many|much) (?:messages|requests|events|noting)|noting too much"
+    r"|per (?:second|minute|hour)|throttl|flood",
+    re.IGNORECASE,
+)
+_SUBSCRIPTIONS = re.compile(
+    r"(?:too many|max\w*|limit\w*|exceed\w*|reached)\b.*\b(?:subs?|subscriptions?|reqs?"
+    r"|queries|subids?)\b"
+    r"|\b(?:subs?|subscriptions?|reqs?|queries)\b.*"
+    r"(?:limit|too many|max|exceed|reached)",
+    re.IGNORECASE,
+)
+_FILTERS = re.compile(
+    r"(?:too many|max\w*|limit\w*|exceed\w*)\b.*\bfilters?\b"
+    r"|\bfilters?\b.*(?:limit|too many|max|exceed)|arr too big",
+    re.IGNORECASE,
+)
+_FILTER = re.compile(
+    r"bad req|bad msg|unrecogni[sz]ed|unsupported|not supported|unknown filter"
+    r"|invalid|malformed|could not parse|failed to parse|not allowed",
+    re.IGNORECASE,
+)
+
+
+class Complaint(Enum):
+    """What a relay complains about."""
+
+    RATE = auto()  # too many messages, requests or events in a time
+    SUBSCRIPTIONS = auto()  # too many subscriptions at once
+    FILTERS = auto()  # too many filters in one REQ
+    FILTER = auto()  # a filter that this relay will never serve
+    OTHER = auto()
+
+
+def classify(text: str) -> Complaint:
+    """Return what a relay's words are about."""
+    if _RATE.search(text):
+        return Complaint.RATE
+    if _FILTERS.search(text):
+        return Complaint.FILTERS
+    if _SUBSCRIPTIONS.search(text):
+        return Complaint.SUBSCRIPTIONS
+    if _FILTER.search(text):
+        return Complaint.FILTER
+    return Complaint.OTHER

@@ -1,0 +1,137 @@
+"""Messages after which a relay ends the connection: poison for all who share it.
+
+Theory of operation. Whatever was sent shortly before a relay ended the connection, and
+was not answered, is *suspected*. On the next connection suspected messages leave last,
+one at a time, each after a silence. One that is answered, or survives for a while, is
+cleared. One that is alone on its way when the relay ends the connection again is
+*convicted*: it is never sent to this relay again. Where very many messages were on
+their way, the next connection first sends a few at a time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+from .settings import Settings
+
+ALONE_SECONDS = 2.0  # others wait for the answer to a suspected message so long
+SILENCE_SECONDS = 0.5  # before a suspected message, so that no rate is to blame
+MAX_WAIT_SECONDS = 30.0  # for that silence
+MAX_SUSPECTED = 10  # more are not told apart: fewer are sent at a time first
+BURST_MESSAGES = 10  # in the last second: the pace may be to blame
+
+
+class PoisonWatch:
+    """What is on its way to one relay, and what is suspected, over all connections.
+
+    Messages are known by a key: the subscription's, or the event's id. Instants are
+    those of `clock.now`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._seconds = settings.poison_seconds
+        self._sent: OrderedDict[str, float] = OrderedDict()
+        self._recent: deque[float] = deque(maxlen=BURST_MESSAGES + 1)
+        self._suspected: dict[str, None] = {}
+        self._alone: str | None = None
+        self._alone_at = 0.0
+        self._waiting: OrderedDict[str, float] = OrderedDict()
+        self._last_at = 0.0
+        self._cautious = False
+
+    def sent(self, key: str, now: float) -> None:
+        """Handle that a message left."""
+        self._sent[key] = now
+        self._sent.move_to_end(key)
+        self._recent.append(now)
+        self._last_at = now
+
+    def answered(self, key: str) -> None:
+        """Handle the relay's answer to a message: it is no poison."""
+        self._sent.pop(key, None)
+        self.forget(key)
+
+    def forget(self, key: str) -> None:
+        """Forget a message that is not wanted any more."""
+        self._suspected.pop(key, None)
+        self._waiting.pop(key, None)
+        if key == self._alone:
+            self._alone = None
+
+    def is_suspected(self, key: str) -> bool:
+        """Return whether a message has to leave alone and last."""
+        return key in self._suspected
+
+    def may_send(self, now: float) -> bool:
+        """Return whether messages that nobody suspects may leave now."""
+        self._expire(now)
+        if self._alone is not None and now - self._alone_at < ALONE_SECONDS:
+            return False
+        return not self._cautious or len(self._sent) < MAX_SUSPECTED
+
+    def caught_up(self) -> None:
+        """Handle that nothing waits any more: the next burst may be a large one."""
+        self._cautious = self._cautious and bool(self._sent)
+
+    def wait(self, key: str, now: float) -> None:
+        """Have a suspected message wait for its turn."""
+        self._waiting.setdefault(key, now)
+
+    def next(self, now: float) -> str | None:
+        """Return the suspected message that may leave now, alone; None: none may."""
+        self._expire(now)
+        if not self._waiting or self._alone is not None:
+            return None
+        key, since = next(iter(self._waiting.items()))
+        silent = not self._sent and now - self._last_at >= SILENCE_SECONDS
+        if not silent and now - since < MAX_WAIT_SECONDS:
+            return None
+        del self._waiting[key]
+        self._alone, self._alone_at = key, now
+        return key
+
+    def next_at(self, now: float) -> float | None:
+        """Return when to look again; None while nothing is suspected."""
+        due: list[float] = []
+        if self._alone is not None:
+            due.append(self._alone_at + ALONE_SECONDS)
+        elif self._waiting:
+            due.append(max(self._last_at + SILENCE_SECONDS, now + 0.05))
+        elif self._cautious and self._sent:
+            due.append(next(iter(self._sent.values())) + self._seconds)
+        return min(due, default=None)
+
+    def _expire(self, now: float) -> None:
+        while self._sent:
+            key, at = next(iter(self._sent.items()))
+            if now - at < self._seconds:
+                return
+            del self._sent[key]
+            if key == self._alone:
+                self._suspected.pop(key, None)
+                self._alone = None
+
+    def was_burst(self, now: float) -> bool:
+        """Return whether many messages left within the last second."""
+        return len(self._recent) > BURST_MESSAGES and now - self._recent[0] < 1.0
+
+    def lose(self, now: float, *, ended_by_relay: bool) -> str | None:
+        """Handle the end of the connection; return a message that is convicted."""
+        self._expire(now)
+        convicted: str | None = None
+        if ended_by_relay and self._sent:
+            unanswered = list(self._sent)
+            if unanswered == [self._alone]:
+                convicted = self._alone
+            elif len(unanswered) > MAX_SUSPECTED:
+                self._cautious = True
+            else:
+                for key in unanswered:
+                    self._suspected[key] = None
+        self._sent.clear()
+        self._recent.clear()
+        self._waiting.clear()
+        self._alone = None
+        if convicted is not None:
+            self._suspected.pop(convicted, None)
+        return convicted
