@@ -1,21 +1,26 @@
 """A conversation with a relay: one connection, from its opening to its end.
 
-It belongs to the relay's thread. What is asked of the relay is `RelaySession`'s to say;
-here it is carried to the connection, and what comes back is checked and passed on.
+It belongs to the relay's thread. `RelaySession` says what the relay is sent; here that
+is carried to the connection, and what comes back is checked and passed on.
+
+Each turn, events are taken from the outbox before the inbox is emptied: a REQ that a
+client sent before an EVENT is in the inbox by then, and leaves first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from loguru import logger
+from typing_extensions import assert_never
 
 from . import clock, message
+from .complaints import Complaint
 from .connection import Connection, ConnectionLostError
 from .errors import InvalidEvent, InvalidMessage
-from .event import AUTH_KIND, Event
+from .event import AUTH_KIND, Event, SignedEvent, is_signed
 from .garbage import GarbageMeter
 from .information import RelayInformation
 from .key import PrivateKey
@@ -27,11 +32,15 @@ from .pace import TokenBucket
 from .relay_counters import AuthState
 from .relay_record import RelayRecord, RelayStatus
 from .relay_session import ClosedForGood, RelaySession
+from .relay_subscription import RelaySubscription, Request
 from .settings import Settings
 
 PROGRESS_SECONDS = 0.25
 EVENTS_AT_ONCE = 100
 MESSAGES_A_TURN = 32
+AUTH_OK_SECONDS = 1.0  # a relay that sends no OK for AUTH so long sends none
+AUTH_HEAD_START_SECONDS = 1.0  # for AUTH before REQs, where a challenge is certain
+NEEDS_AUTH = frozenset(("auth-required", "restricted"))
 MAX_REFUSED = 1000  # events whose refusal may turn out otherwise after AUTH
 
 
@@ -76,6 +85,15 @@ class RelayOwner(Protocol):
         complete: bool | None = None,
     ) -> None:
         """The relay sent its first EOSE for these subscriptions; see `Eose`."""
+
+    def relay_wants_key(self, relay: RelayRecord, requests: Iterable[Request]) -> None:
+        """The relay gives what these ask for only to certain keys (NIP-42)."""
+
+    def relay_wants_author(
+        self, relay: RelayRecord, event_id: str, refusal: str
+    ) -> bool:
+        """The relay takes this event only from its author; return whether we can."""
+        ...
 
     def relay_progress(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
         """The relay is sending known stored events for these subscriptions."""
@@ -129,23 +147,28 @@ class Conversation:
         self._connection = connection
         self._garbage = GarbageMeter(settings)
         self._latest = message.EventHead("")
-        self._auth_id: str | None = None
+        # Several AUTHs may be on their way: any of them may be the accepted one.
+        self._auth_ids: dict[str, float] = {}
+        self._challenge: str | None = None
         self._auths = TokenBucket(
             settings.relay_auths_per_second, settings.relay_burst_auths, clock.now()
         )
         self._authenticated = False
         self._refused_unauthenticated: dict[str, str] = {}
+        self._sent_unauthenticated: set[str] = set()
         session.can_authenticate = owner.identity is not None
 
     def run(self, take_orders: Callable[[], None]) -> None:
         """Converse until the connection ends.
 
-        `take_orders` is called whenever there may be something new to ask. Raises
+        `take_orders` is called whenever there may be something new to send. Raises
         `ConnectionLostError` or `TooMuchGarbageError`; there is no other end.
         """
         settings, session, connection = self._settings, self._session, self._connection
         counters = self._relay.counters
         counters.opened(clock.now())
+        if self._owner.identity is not None and self._relay.challenges_at_once:
+            session.hold_requests(clock.now() + AUTH_HEAD_START_SECONDS)
         session.open(clock.now(), clock.wall())
         self._relay.move(RelayStatus.CONNECTED)
         self._owner.relay_connected(self._relay)
@@ -155,13 +178,15 @@ class Conversation:
             if readable:
                 self._read()
             connection.check_open()
+            again = self._take_events()
             take_orders()
             now = clock.now()
             counters.tick(now)
+            self._authenticate(now)
             session.tick(now, clock.wall())
+            self._report()
             if session.suspect is not None:
                 raise ConnectionLostError(session.suspect)
-            again = self._publish()
             for text in session.output:
                 connection.send(text)
                 counters.sent(text, now)
@@ -176,51 +201,135 @@ class Conversation:
                     raise ConnectionLostError("no answer to a ping")
             connection.flush()
             self._relay.measured(connection.round_trip_seconds)
-            due += [at for at in (session.deadline(now), again) if at is not None]
+            due += [
+                at
+                for at in (session.deadline(now), again, self._auth_deadline(now))
+                if at is not None
+            ]
             readable = connection.wait(min(due) - clock.now())
+
+    def _report(self) -> None:
+        """Pass on what the session found out by itself, or by the time."""
+        session, owner, relay = self._session, self._owner, self._relay
+        if session.wants_key:
+            wanted, session.wants_key = session.wants_key, []
+            owner.relay_wants_key(relay, wanted)
+        if session.finished:
+            finished, session.finished = session.finished, []
+            owner.relay_finished(relay, finished)
+        if session.busy:
+            busy, session.busy = session.busy, []
+            owner.relay_progress(relay, busy)
+        if session.refused:
+            refused, session.refused = session.refused, []
+            for closed in refused:
+                owner.relay_closed(relay, closed)
 
     # What it is sent
 
-    def _publish(self) -> float | None:
-        """Send events that are due; gives the instant at which to look again."""
-        relay, connection = self._relay, self._connection
+    def _take_events(self) -> float | None:
+        """Take events that are due; return the instant at which to look again."""
+        relay, session, connection = self._relay, self._session, self._connection
         if (
             not relay.write
             or connection.unsent_bytes > self._settings.relay_buffer_bytes
+            or session.waiting_events >= EVENTS_AT_ONCE
         ):
             return None
         events, again = self._owner.take_events(relay, EVENTS_AT_ONCE)
-        longest = self._session.limits.max_message_length
-        for event, _client in events:
-            text = message.encode_event(event.text)
-            if longest is not None and len(text.encode()) > longest:
-                reason = f"invalid: the relay takes up to {longest} bytes"
-                self._owner.relay_answered(relay, event.id, False, reason)
-                continue
-            connection.send(text)
-            relay.num_sent_events += 1
-            relay.counters.event_sent(event.id, clock.now())
+        if not events:
+            return again
+        now = clock.now()
+        for event, client in events:
+            self.publish(event, client, now)
         if len(events) == EVENTS_AT_ONCE:
-            return clock.now()
+            return now
         return again
 
-    def _authenticate(self, challenge: str) -> None:
-        self._relay.asks_who_we_are = True
+    def publish(
+        self, event: SignedEvent, client: Hashable, now: float, *, public: bool = False
+    ) -> None:
+        """Send an event after the REQs that its client sent before it."""
+        relay, longest = self._relay, self._session.limits.max_message_length
+        text = message.encode_event(event.text)
+        if longest is not None and len(text.encode()) > longest:
+            reason = f"invalid: the relay takes up to {longest} bytes"
+            self._owner.relay_answered(relay, event.id, False, reason)
+            return
+        self._session.publish(event.id, text, client, now, is_public=public)
+        if not self._authenticated and len(self._sent_unauthenticated) < MAX_REFUSED:
+            self._sent_unauthenticated.add(event.id)
+        relay.num_sent_events += 1
+        relay.counters.event_sent(event.id, now)
+
+    # AUTH (NIP-42)
+
+    def _challenged(self, challenge: str) -> None:
+        relay, session = self._relay, self._session
+        relay.asks_who_we_are = True
+        if not session.has_answer:
+            relay.challenges_at_once = True
+        session.split_restricted_kinds()
+        session.want_keys()
+        if self._owner.identity is None:
+            relay.counters.authenticating(AuthState.NO_KEY)
+            return
+        self._challenge = challenge
+        session.authentication_pending = not self._authenticated
+        self._authenticate(clock.now())
+
+    def _authenticate(self, now: float) -> None:
+        """Answer the newest challenge as soon as the limit allows; watch for silence."""
         identity = self._owner.identity
-        if identity is None:
-            self._relay.counters.authenticating(AuthState.NO_KEY)
+        challenge = self._challenge
+        if challenge is not None and identity is not None and self._auths.take(now):
+            self._challenge = None
+            self._relay.counters.authenticating(AuthState.SENT)
+            event = Event(
+                content="",
+                kind=AUTH_KIND,
+                tags=[["relay", self._relay.url], ["challenge", challenge]],
+            )
+            identity.sign_event(event)
+            self._auth_ids[event.id] = now
+            self._session.output.append(message.encode("AUTH", event.to_dict()))
+        if not self._auth_ids or self._authenticated:
             return
-        if not self._auths.take(clock.now()):
+        sent_at = max(self._auth_ids.values())
+        if now - sent_at >= AUTH_OK_SECONDS and self._session.authentication_pending:
+            # Some relays send no OK: what they withheld is asked for all the same.
+            self._session.authenticated(now, clock.wall())
+
+    def _auth_deadline(self, now: float) -> float | None:
+        if self._challenge is not None:
+            return self._auths.next_at(now)
+        if self._session.authentication_pending and self._auth_ids:
+            return max(self._auth_ids.values()) + AUTH_OK_SECONDS
+        return None
+
+    def _auth_answered(
+        self, received: message.RelayOk, text: str, now: float, wall: float
+    ) -> None:
+        relay, session, owner = self._relay, self._session, self._owner
+        del self._auth_ids[received.event_id]
+        if received.accepted:
+            was_authenticated, self._authenticated = self._authenticated, True
+            relay.counters.authenticating(AuthState.ACCEPTED)
+            self._refused_unauthenticated.clear()
+            if not was_authenticated:
+                session.authenticated(now, wall)
+                owner.relay_authenticated(relay)
             return
-        self._relay.counters.authenticating(AuthState.SENT)
-        event = Event(
-            content="",
-            kind=AUTH_KIND,
-            tags=[["relay", self._relay.url], ["challenge", challenge]],
-        )
-        identity.sign_event(event)
-        self._auth_id = event.id
-        self._session.output.append(message.encode("AUTH", event.to_dict()))
+        if self._authenticated or self._auth_ids or self._challenge is not None:
+            return  # another one was accepted, or may still be
+        relay.counters.authenticating(AuthState.REFUSED, text)
+        relay.failed(f"AUTH refused: {text}")
+        closed = session.cannot_authenticate()
+        if closed is not None:
+            owner.relay_closed(relay, closed)
+        refused, self._refused_unauthenticated = self._refused_unauthenticated, {}
+        for event_id, refusal in refused.items():
+            self._refuse_event(event_id, refusal)
 
     # What it says
 
@@ -288,8 +397,8 @@ class Conversation:
     def _event(self, wire_id: str, text: str, burst: Burst) -> None:
         relay = self._relay
         relay.num_received_events += 1
-        ask = self._session.find_subscription(wire_id)
-        if ask is None:
+        subscription = self._session.find_subscription(wire_id)
+        if subscription is None:
             relay.num_unasked_events += 1
             self._garbage.good()
             return
@@ -299,89 +408,141 @@ class Conversation:
         try:
             event = pool.verified.verify(text)
         except InvalidEvent as error:
-            self._bad(error, burst)
+            if is_signed(text):
+                # Its shape is the author's doing, and a client may ask for it on
+                # purpose: the relay is not to blame.
+                self._garbage.good()
+                relay.num_odd_events += 1
+            else:
+                self._bad(error, burst)
             return
         self._garbage.good()
-        ask.event(event, burst.now, burst.wall)
+        self._session.received(burst.now)
+        subscription.event(event, burst.now, burst.wall)
+        if event.kind == AUTH_KIND:  # it is nobody's but the relay's (NIP-42)
+            return
         if event.expiration is not None and event.is_expired(burst.wall):
             return
-        if pool.deliver(ask.members, event, relay.url, burst.touched):
-            recovery = ask.recovery
-            asked_at = burst.wall - (burst.now - ask.sent_at)
-            if event.created_at >= int(asked_at):
-                recovery = None  # a new event that came before the answer was complete
-            arrivals = (request.arrived for request in ask.members.values())
-            opened = min(arrivals, default=burst.wall)
-            pool.figures.delivered(event.created_at, burst.wall, opened, recovery)
-            return
-        relay.num_duplicate_events += 1
-        if ask.awaiting and burst.now - ask.progress_at >= PROGRESS_SECONDS:
-            # Who waits for this relay's EOSE learns that it is busy, not silent.
-            ask.progress_at = burst.now
-            self._owner.relay_progress(relay, tuple(ask.members))
+        wanted: tuple[str, ...] = subscription.upstream_ids
+        if subscription.live_only:
+            wanted = self._without_history(subscription, event)
+        if pool.deliver(wanted, event, relay.url, burst.touched):
+            self._count_delivery(subscription, event, burst)
+            if not subscription.is_shared:
+                return
+        else:
+            relay.num_duplicate_events += 1
+        if (
+            burst.now - subscription.progress_at >= PROGRESS_SECONDS
+            and subscription.is_awaiting
+        ):
+            # A client that waits for this relay's EOSE learns that it is not silent.
+            subscription.progress_at = burst.now
+            self._owner.relay_progress(relay, subscription.unanswered_ids)
+
+    def _without_history(
+        self, subscription: RelaySubscription, event: SignedEvent
+    ) -> tuple[str, ...]:
+        """Return the REQs but those that a `limit: 0` keeps from this stored event."""
+        old = subscription.history_of(event, self._settings.overlap_seconds)
+        for upstream_id in old:
+            self._owner.message_pool.mark_seen(upstream_id, event)
+        return tuple(name for name in subscription.upstream_ids if name not in old)
+
+    def _count_delivery(
+        self, subscription: RelaySubscription, event: SignedEvent, burst: Burst
+    ) -> None:
+        recovery = subscription.recovery
+        sent_at = burst.wall - (burst.now - subscription.sent_at)
+        if event.created_at >= int(sent_at):
+            recovery = None  # a new event that came before the answer was complete
+        arrivals = (part.request.arrived for part in subscription.parts)
+        opened = min(arrivals, default=burst.wall)
+        figures = self._owner.message_pool.figures
+        figures.delivered(event.created_at, burst.wall, opened, recovery)
 
     def _handle(self, received: message.RelayMessage, now: float, wall: float) -> None:
         relay, session, owner = self._relay, self._session, self._owner
-        if isinstance(received, message.RelayEose):
-            relay.counters.request_finished(received.wire_id, now)
-            # The hint is about one wire: it holds for a subscription that has no other.
-            ask = session.find_subscription(received.wire_id)
-            alone = ask is not None and len(ask.wires) == 1 and ask.fetch is None
-            finished = session.eose(received.wire_id, now, wall)
-            complete = received.complete if alone else None
-            owner.relay_finished(relay, finished, complete)
-        elif isinstance(received, message.RelayOk):
-            self._ok(received, now, wall)
-        elif isinstance(received, message.RelayAuth):
-            self._authenticate(received.challenge)
-        elif isinstance(received, message.RelayClosed):
-            reason = printable(received.message)
-            relay.counters.request_closed(received.wire_id, reason, wall)
-            closed = session.closed(received.wire_id, reason, now)
-            if closed is not None:
-                owner.relay_closed(relay, closed)
-            else:
+        match received:
+            case message.RelayEose():
+                self._eose(received, now, wall)
+            case message.RelayOk():
+                self._ok(received, now, wall)
+            case message.RelayAuth():
+                self._challenged(received.challenge)
+            case message.RelayClosed():
+                self._closed(received, now, wall)
+            case message.RelayCount():
+                session.received(now)
                 owner.relay_counted(relay, received.wire_id, received)
-        elif isinstance(received, message.RelayCount):
+            case message.RelayNotice():
+                relay.add_notice(received.message)
+                text = printable(received.message)
+                if session.notice(text, now) is Complaint.RATE:
+                    owner.relay_rate_limited(relay)
+                owner.relay_noticed(relay, text)
+            case message.RelayEvent():
+                raise AssertionError("an EVENT is handled apart")
+            case _:
+                assert_never(received)
+
+    def _eose(self, received: message.RelayEose, now: float, wall: float) -> None:
+        relay, session, owner = self._relay, self._session, self._owner
+        relay.counters.request_finished(received.wire_id, now)
+        # The hint is about one wire: it holds for a REQ that has no other.
+        subscription = session.find_subscription(received.wire_id)
+        alone = subscription is not None and session.is_whole_req(subscription)
+        hint = received.complete if alone else None
+        is_complete = received.complete is True
+        finished = session.eose(
+            received.wire_id, now, wall, is_complete=is_complete
+        )
+        owner.relay_finished(relay, finished, hint)
+
+    def _closed(self, received: message.RelayClosed, now: float, wall: float) -> None:
+        relay, session, owner = self._relay, self._session, self._owner
+        text = printable(received.message)
+        relay.counters.request_closed(received.wire_id, text, wall)
+        if session.find_subscription(received.wire_id) is None:
             owner.relay_counted(relay, received.wire_id, received)
-        elif isinstance(received, message.RelayNotice):
-            relay.add_notice(received.message)
-            owner.relay_noticed(relay, printable(received.message))
+        closed = session.closed(received.wire_id, text, now)
+        self._report()
+        if closed is not None:
+            owner.relay_closed(relay, closed)
 
     def _ok(self, received: message.RelayOk, now: float, wall: float) -> None:
-        relay, session, owner = self._relay, self._session, self._owner
-        reason = printable(received.message)
-        if received.event_id == self._auth_id:
-            self._auth_id = None
-            refused, self._refused_unauthenticated = self._refused_unauthenticated, {}
-            if received.accepted:
-                self._authenticated = True
-                relay.counters.authenticating(AuthState.ACCEPTED)
-                session.authenticated(now, wall)
-                owner.relay_authenticated(relay)
-                return
-            relay.counters.authenticating(AuthState.REFUSED, reason)
-            relay.failed(f"AUTH refused: {reason}")
-            closed = session.cannot_authenticate()
-            if closed is not None:
-                owner.relay_closed(relay, closed)
-            for event_id, refusal in refused.items():
-                owner.relay_answered(relay, event_id, False, refusal)
+        relay, session = self._relay, self._session
+        text = printable(received.message)
+        event_id, accepted = received.event_id, received.accepted
+        session.received(now)
+        if event_id in self._auth_ids:
+            self._auth_answered(received, text, now, wall)
             return
-        relay.counters.event_answered(
-            received.event_id, received.accepted, reason, now, wall
-        )
-        if (
-            not received.accepted
-            and session.can_authenticate
-            and not self._authenticated
-            and message.prefix(reason) == "auth-required"
-            and received.event_id not in self._refused_unauthenticated
-            and len(self._refused_unauthenticated) < MAX_REFUSED
-        ):
-            self._refused_unauthenticated[received.event_id] = reason
-        else:
-            owner.relay_answered(relay, received.event_id, received.accepted, reason)
+        session.event_answered(event_id)
+        relay.counters.event_answered(event_id, accepted, text, now, wall)
+        was_unauthenticated = event_id in self._sent_unauthenticated
+        self._sent_unauthenticated.discard(event_id)
+        if not accepted and message.prefix(text) in NEEDS_AUTH:
+            if session.can_authenticate and not self._authenticated:
+                if len(self._refused_unauthenticated) < MAX_REFUSED:
+                    self._refused_unauthenticated[event_id] = text
+                    if not self._auth_ids and self._challenge is None:
+                        # No challenge came with it: nothing will change.
+                        del self._refused_unauthenticated[event_id]
+                        self._refuse_event(event_id, text)
+                    return
+            elif was_unauthenticated and self._authenticated:
+                # It crossed our AUTH: the relay is asked once more.
+                self._owner.relay_authenticated(relay)
+                return
+            self._refuse_event(event_id, text)
+            return
+        self._owner.relay_answered(relay, event_id, accepted, text)
+
+    def _refuse_event(self, event_id: str, text: str) -> None:
+        """Offer an event over its author's link, or report its refusal."""
+        if not self._owner.relay_wants_author(self._relay, event_id, text):
+            self._owner.relay_answered(self._relay, event_id, False, text)
 
 
 def _flush(burst: Burst) -> None:

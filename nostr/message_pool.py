@@ -278,6 +278,14 @@ class MessagePool:
             feed.answered.add(relay_url)
             feed.consumer.put(Eose(upstream_id, relay_url, complete, max_limit))
 
+    def mark_seen(self, upstream_id: str, event: SignedEvent) -> None:
+        """Handle an event that a subscription is never to receive as delivered."""
+        with self._lock:
+            feed = self._feeds.get(upstream_id)
+            if feed is not None and feed.seen.add(SeenIds.key(event.id)):
+                self._count_seen(feed, 1)
+                self._bound_seen(feed)
+
     def _count_seen(self, feed: Feed, change: int) -> None:
         self._seen_total += change
         if feed.is_public:

@@ -86,7 +86,8 @@ class RelaySession:
 
     `output` collects the text to be sent; whoever sends it empties it. `suspect` is why
     the connection is to be replaced. `finished`, `refused`, `busy` and `given_up`
-    collect what clients are to be told. Instants are those of `clock.now`.
+    collect what clients are to be told, `wants_key` the REQs that the relay serves to
+    certain keys only. Instants are those of `clock.now`.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class RelaySession:
         self.refused: list[ClosedForGood] = []
         self.busy: list[str] = []
         self.given_up: list[str] = []
+        self.wants_key: list[Request] = []
         self.suspect: str | None = None
         self.can_authenticate = False
         self.authentication_pending = False
@@ -109,6 +111,7 @@ class RelaySession:
         self._jitter = jitter
         self._limits = Limits()
         self._splits_restricted = False
+        self._wants_keys = False
         self._requests: dict[str, RelayRequest] = {}
         self._subscriptions: dict[str, RelaySubscription] = {}
         self._serving: dict[Part, RelaySubscription] = {}
@@ -130,6 +133,7 @@ class RelaySession:
         self._now = 0.0
         self._wall_offset = 0.0
         self._hint: tuple[str, float] | None = None
+        self._has_answer = False
         self._number = 0
         self._busy_at = 0.0
 
@@ -154,6 +158,11 @@ class RelaySession:
         return self._pace.per_second if self._pace.factor < 1 else None
 
     @property
+    def has_answer(self) -> bool:
+        """Whether the relay answered or refused any REQ on this connection."""
+        return self._has_answer
+
+    @property
     def waiting_events(self) -> int:
         """How many EVENTs wait to be sent."""
         return self._egress.event_count + len(self._held_events)
@@ -168,6 +177,8 @@ class RelaySession:
         for part in self._split(request):
             known.parts.append(part)
             self._place(part)
+            if self._wants_keys:
+                self._want_key(part)
 
     def unsubscribe(self, upstream_id: str) -> None:
         """Close a subscription and forget everything about it."""
@@ -177,6 +188,17 @@ class RelaySession:
         self._untold.discard(upstream_id)
         for part in known.parts:
             self._drop(part)
+
+    def keep_only(self, requests: Iterable[Request]) -> None:
+        """Serve exactly these REQs; known ones go on from where they were."""
+        wanted = {request.upstream_id: request for request in requests}
+        for upstream_id in list(self._requests):
+            if upstream_id not in wanted:
+                self.unsubscribe(upstream_id)
+        for upstream_id, request in wanted.items():
+            known = self._requests.get(upstream_id)
+            if known is None or known.request.filters != request.filters:
+                self.subscribe(request)
 
     def _split(self, request: Request) -> list[Part]:
         groups: list[tuple[Sequence[Filter], bool]] = [(request.filters, False)]
@@ -368,6 +390,7 @@ class RelaySession:
         self.connected = True
         self.suspect = None
         self._authenticated = False
+        self._has_answer = False
         self.authentication_pending = False
         self._hint = None
         self._received_at = now
@@ -481,6 +504,27 @@ class RelaySession:
                 if _is_passing(part.refusal):
                     part.refusal = None
 
+    def want_keys(self) -> None:
+        """Ask for the keys that the restricted parts of all REQs are about (NIP-42).
+
+        The relay sent AUTH once: it may withhold them without a word.
+        """
+        self._wants_keys = True
+        for known in self._requests.values():
+            for part in known.parts:
+                self._want_key(part)
+
+    def want_refused_keys(self) -> None:
+        """Ask again for the keys of what the relay refused: there are new ones."""
+        for known in self._requests.values():
+            for part in known.parts:
+                if part.refusal is not None or self._wants_keys:
+                    self._want_key(part)
+
+    def _want_key(self, part: Part) -> None:
+        if part.restricted:
+            self.wants_key.append(part.request._replace(filters=part.filters))
+
     # What clients are told
 
     def _settle(self, parts: Iterable[Part]) -> None:
@@ -565,6 +609,13 @@ class RelaySession:
         subscription.received_on = wire_id
         return subscription
 
+    def is_whole_req(self, subscription: RelaySubscription) -> bool:
+        """Return whether the present answer is that to one whole REQ of a client."""
+        if subscription.is_shared or len(subscription.wires) != 1:
+            return False
+        known = self._requests.get(subscription.upstream_ids[0])
+        return known is not None and len(known.parts) == 1
+
     def eose(
         self, wire_id: str, now: float, wall: float, *, is_complete: bool = False
     ) -> list[str]:
@@ -597,6 +648,7 @@ class RelaySession:
         return self._take_finished()
 
     def _count_answer(self, subscription: RelaySubscription) -> None:
+        self._has_answer = True
         self._pace.answer()
         self._poison.answered(subscription.key)
 
@@ -654,6 +706,7 @@ class RelaySession:
         found = self._wires.get(wire_id)
         if found is None:
             return None
+        self._has_answer = True
         subscription, wire = found
         was_closing = wire.state is WireState.CLOSING
         self._end_wire(subscription, wire)
@@ -770,6 +823,8 @@ class RelaySession:
         subscription.move(_S.CLOSED)
         for part in subscription.parts:
             part.refusal = text
+            if message.prefix(text) in ("auth-required", "restricted"):
+                self._want_key(part)
         self._settle(list(subscription.parts))
 
     def _narrow(

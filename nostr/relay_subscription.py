@@ -70,6 +70,7 @@ class Part:
         "authenticated",
         "confirmation",
         "filters",
+        "live_only",
         "refusal",
         "request",
         "restricted",
@@ -82,6 +83,7 @@ class Part:
         self.request = request
         self.filters = filters
         self.restricted = restricted
+        self.live_only = any(filter_.limit == 0 for filter_ in filters)
         self.answered = False
         self.authenticated = False
         self.confirmation: Confirmation | None = None
@@ -156,6 +158,7 @@ class RelaySubscription:
         self._settings = settings
         self._extra = 0
         self._upstream_ids: tuple[str, ...] | None = None
+        self.live_only = False
 
     def move(self, state: RelaySubscriptionState, due: float | None = None) -> None:
         """Enter a state, until `due`. Raises `AssertionError` for an illegal move."""
@@ -174,6 +177,36 @@ class RelaySubscription:
                 dict.fromkeys(part.request.upstream_id for part in self.parts)
             )
         return self._upstream_ids
+
+    @property
+    def unanswered_ids(self) -> list[str]:
+        """The REQs that had no complete answer yet."""
+        return upstream_ids(part for part in self.parts if not part.answered)
+
+    def history_of(self, event: SignedEvent, overlap_seconds: float) -> set[str]:
+        """Return the REQs to which a stored event is history they did not ask for.
+
+        `limit: 0` means live events only (NIP-01). A stored event from before the REQ
+        is none, but for one that came late: dated within the overlap, and not among
+        what the relay held at first.
+        """
+        if self.state is RelaySubscriptionState.LIVE:
+            return set()
+        found: set[str] = set()
+        for part in self.parts:
+            since = part.request.arrived
+            if part.answered:
+                since -= overlap_seconds
+            if (
+                part.live_only
+                and event.created_at < int(since)
+                and not any(
+                    filter_.limit != 0 and filter_.matches(event)
+                    for filter_ in part.request.filters
+                )
+            ):
+                found.add(part.request.upstream_id)
+        return found
 
     @property
     def is_public(self) -> bool:
@@ -204,12 +237,14 @@ class RelaySubscription:
     def add(self, part: Part) -> None:
         """Serve a part as well."""
         self.parts.append(part)
+        self.live_only = self.live_only or part.live_only
         self._upstream_ids = None
 
     def remove(self, part: Part) -> None:
         """Serve a part no longer; it keeps what is known of its confirmation."""
         part.confirmation = self.confirmed(part)
         self.parts.remove(part)
+        self.live_only = any(other.live_only for other in self.parts)
         self._upstream_ids = None
         self.excluded.discard(part)
         self.accepted.discard(part)
@@ -229,9 +264,9 @@ class RelaySubscription:
         """How an event that comes now was found; None: live, or asked for first."""
         if self.state is RelaySubscriptionState.LIVE:
             return None
-        if self.page_wire is not None and self.heard_on == self.page_wire:
+        if self.page_wire is not None and self.received_on == self.page_wire:
             return Recovery.PAGE
-        if not self.answered:
+        if not any(part.answered for part in self.parts):
             return None
         return Recovery.REFRESH if self.refreshing else Recovery.RECONNECT
 
