@@ -75,6 +75,7 @@ class Connection:
         self._fragments: bytearray | None = None
         self._ping: tuple[bytes, float] | None = None
         self._pings = 0
+        self._broken = False
         self._unsent_bytes = settings.relay_unsent_bytes
         self.longest_sent = 0
         self.round_trip_seconds: float | None = None
@@ -191,6 +192,7 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             pass
         except OSError as error:
+            self._broken = True
             raise ConnectionLostError(reason(error)) from error
         if len(self._buffer) > self._unsent_bytes:
             raise ConnectionLostError("it does not read what it is sent")
@@ -205,6 +207,7 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
         except OSError as error:
+            self._broken = True
             raise ConnectionLostError(reason(error)) from error
         if data:
             self.received_at = clock.now()
@@ -229,6 +232,11 @@ class Connection:
         if protocol.close_rcvd is not None:
             return f"closed by the relay: {protocol.close_rcvd}"
         return "connection ended without a closing handshake"
+
+    @property
+    def ended_by_relay(self) -> bool:
+        """Whether the other side, not we, ended it, with a closing frame or without."""
+        return self._broken or self._protocol.state is not State.OPEN
 
     @property
     def was_too_long(self) -> bool:

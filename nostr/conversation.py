@@ -9,9 +9,9 @@ client sent before an EVENT is in the inbox by then, and leaves first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from loguru import logger
 from typing_extensions import assert_never
@@ -42,6 +42,13 @@ AUTH_OK_SECONDS = 1.0  # a relay that sends no OK for AUTH so long sends none
 AUTH_HEAD_START_SECONDS = 1.0  # for AUTH before REQs, where a challenge is certain
 NEEDS_AUTH = frozenset(("auth-required", "restricted"))
 MAX_REFUSED = 1000  # events whose refusal may turn out otherwise after AUTH
+
+
+class Refused(NamedTuple):
+    """A refusal for want of AUTH, which may end otherwise until AUTH was answered."""
+
+    message: str
+    at: float
 
 
 @dataclass
@@ -154,7 +161,7 @@ class Conversation:
             settings.relay_auths_per_second, settings.relay_burst_auths, clock.now()
         )
         self._authenticated = False
-        self._refused_unauthenticated: dict[str, str] = {}
+        self._refused_unauthenticated: dict[str, Refused] = {}
         self._sent_unauthenticated: set[str] = set()
         session.can_authenticate = owner.identity is not None
 
@@ -247,7 +254,12 @@ class Conversation:
         return again
 
     def publish(
-        self, event: SignedEvent, client: Hashable, now: float, *, public: bool = False
+        self,
+        event: SignedEvent,
+        client: object,
+        now: float,
+        *,
+        public: bool = False,
     ) -> None:
         """Send an event after the REQs that its client sent before it."""
         relay, longest = self._relay, self._session.limits.max_message_length
@@ -279,7 +291,7 @@ class Conversation:
         self._authenticate(clock.now())
 
     def _authenticate(self, now: float) -> None:
-        """Answer the newest challenge as soon as the limit allows; watch for silence."""
+        """Answer the newest challenge when the limit allows; watch for silence."""
         identity = self._owner.identity
         challenge = self._challenge
         if challenge is not None and identity is not None and self._auths.take(now):
@@ -293,6 +305,7 @@ class Conversation:
             identity.sign_event(event)
             self._auth_ids[event.id] = now
             self._session.output.append(message.encode("AUTH", event.to_dict()))
+        self._refuse_unanswered(now)
         if not self._auth_ids or self._authenticated:
             return
         sent_at = max(self._auth_ids.values())
@@ -300,11 +313,22 @@ class Conversation:
             # Some relays send no OK: what they withheld is asked for all the same.
             self._session.authenticated(now, clock.wall())
 
+    def _refuse_unanswered(self, now: float) -> None:
+        """Pass on refusals for want of AUTH after which no AUTH was accepted."""
+        while self._refused_unauthenticated:
+            event_id, refusal = next(iter(self._refused_unauthenticated.items()))
+            if now - refusal.at < self._settings.auth_seconds:
+                return
+            del self._refused_unauthenticated[event_id]
+            self._refuse_event(event_id, refusal.message)
+
     def _auth_deadline(self, now: float) -> float | None:
         if self._challenge is not None:
             return self._auths.next_at(now)
         if self._session.authentication_pending and self._auth_ids:
             return max(self._auth_ids.values()) + AUTH_OK_SECONDS
+        for refusal in self._refused_unauthenticated.values():
+            return refusal.at + self._settings.auth_seconds
         return None
 
     def _auth_answered(
@@ -329,7 +353,7 @@ class Conversation:
             owner.relay_closed(relay, closed)
         refused, self._refused_unauthenticated = self._refused_unauthenticated, {}
         for event_id, refusal in refused.items():
-            self._refuse_event(event_id, refusal)
+            self._refuse_event(event_id, refusal.message)
 
     # What it says
 
@@ -525,11 +549,7 @@ class Conversation:
         if not accepted and message.prefix(text) in NEEDS_AUTH:
             if session.can_authenticate and not self._authenticated:
                 if len(self._refused_unauthenticated) < MAX_REFUSED:
-                    self._refused_unauthenticated[event_id] = text
-                    if not self._auth_ids and self._challenge is None:
-                        # No challenge came with it: nothing will change.
-                        del self._refused_unauthenticated[event_id]
-                        self._refuse_event(event_id, text)
+                    self._refused_unauthenticated[event_id] = Refused(text, now)
                     return
             elif was_unauthenticated and self._authenticated:
                 # It crossed our AUTH: the relay is asked once more.

@@ -8,7 +8,7 @@ before public ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .relay_subscription import RelaySubscription
@@ -31,9 +31,9 @@ class Egress:
 
     def __init__(self, max_event_wait_seconds: float) -> None:
         self._max_event_wait = max_event_wait_seconds
-        self._private: dict[Hashable, Lane] = {}
-        self._public: dict[Hashable, Lane] = {}
-        self._where: dict[str, tuple[dict[Hashable, Lane], Hashable]] = {}
+        self._private: dict[object, Lane] = {}
+        self._public: dict[object, Lane] = {}
+        self._where: dict[str, tuple[dict[object, Lane], object]] = {}
         self._events: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class Egress:
         self._add(lanes, subscription.client, subscription.key, subscription)
 
     def add_event(
-        self, client: Hashable, event: QueuedEvent, *, is_public: bool = False
+        self, client: object, event: QueuedEvent, *, is_public: bool = False
     ) -> None:
         """Add an EVENT at the end of its client's lane."""
         lanes = self._public if is_public else self._private
@@ -73,7 +73,7 @@ class Egress:
         self._add(lanes, client, event.event_id, event)
 
     def _add(
-        self, lanes: dict[Hashable, Lane], client: Hashable, key: str, item: Item
+        self, lanes: dict[object, Lane], client: object, key: str, item: Item
     ) -> None:
         lanes.setdefault(client, {})[key] = item
         self._where[key] = (lanes, client)
@@ -129,7 +129,7 @@ class Egress:
                 return key if is_late else None
         return None
 
-    def _remove(self, lanes: dict[Hashable, Lane], client: Hashable, key: str) -> Item:
+    def _remove(self, lanes: dict[object, Lane], client: object, key: str) -> Item:
         lane = lanes.pop(client)
         item = lane.pop(key)
         if lane:
@@ -144,7 +144,7 @@ class Egress:
         return None if oldest is None else oldest + self._max_event_wait
 
 
-def _first(lanes: dict[Hashable, Lane]) -> Iterator[Hashable]:
+def _first(lanes: dict[object, Lane]) -> Iterator[object]:
     for client in lanes:
         yield client
         return

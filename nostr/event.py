@@ -336,9 +336,10 @@ def is_signed(text: str) -> bool:
         body = [0, *fields, event["content"]]
         serialized = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
         digest = sha256(serialized.encode())
+        is_its_id = digest.hexdigest() == event["id"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
-    if public_key is None or signature is None or digest.hexdigest() != event["id"]:
+    if public_key is None or signature is None or not is_its_id:
         return False
     return verify_signature(public_key, digest.digest(), signature)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from loguru import logger
@@ -54,7 +54,7 @@ class Publish(NamedTuple):
     """Order: send an event that is not the outbox's business on this link."""
 
     event: SignedEvent
-    client: Hashable
+    client: object
 
 
 class Inform(NamedTuple):
@@ -214,7 +214,6 @@ class RelayLink:
         opened_at: float | None = None
         connection: Connection | None = None
         try:
-            self._waker.open()
             connection = Connection(
                 record.url, self._settings, self._waker, self._check, record.route
             )
@@ -233,8 +232,6 @@ class RelayLink:
             penalised = True
         except StopRequestedError:
             raise
-        except OSError as error:  # no descriptor is left
-            record.failed(error.strerror or str(error))
         except Exception as error:  # noqa: BLE001  # the thread must survive a bug
             logger.exception(f"relay {record.url}: connection given up for a bug")
             record.failed(f"internal error: {type(error).__name__}")
@@ -311,27 +308,33 @@ class RelayLink:
             case Unsubscribe():
                 session.unsubscribe(order.upstream_id)
             case Count():
-                now = clock.now()
-                if session.connected and not session.count(
-                    order.upstream_id, order.filters, now
-                ):
-                    self._owner.relay_counted(self._record, order.upstream_id, None)
+                self._count(order)
             case Publish():
                 if self._conversation is not None:
                     self._conversation.publish(order.event, order.client, clock.now())
             case Inform():
                 self._inform(order.information)
             case Reconnect():
-                if order.forget_authentication:
-                    session.forget_authentication()
-                if session.connected:
-                    raise _Reconnect
+                self._reconnect(order)
             case WantKeys():
                 session.want_refused_keys()
             case WakePublisher():
                 pass  # the conversation looks whenever the thread is awake
             case _:
                 assert_never(order)
+
+    def _count(self, order: Count) -> None:
+        session = self._session
+        if session.connected and not session.count(
+            order.upstream_id, order.filters, clock.now()
+        ):
+            self._owner.relay_counted(self._record, order.upstream_id, None)
+
+    def _reconnect(self, order: Reconnect) -> None:
+        if order.forget_authentication:
+            self._session.forget_authentication()
+        if self._session.connected:
+            raise _Reconnect
 
     def _inform(self, information: RelayInformation) -> None:
         self._record.information = information

@@ -221,9 +221,7 @@ class RelayManager:
             self.identity = identity
             for relay in self._active_relays():
                 if relay.asks_who_we_are:
-                    use = relay.use
-                    self._deactivate(relay)
-                    self._set_use(relay, use)
+                    relay.reconnect(forget_authentication=True)
         self._log_reports()
 
     # Consumers
@@ -262,7 +260,7 @@ class RelayManager:
             feed = Feed(upstream_id, filters, consumer, seen, is_public=is_public)
             self.message_pool.open(feed)
             request = Request(
-                upstream_id, filters, clock.wall(), feed.delivered, is_public
+                upstream_id, filters, clock.wall(), feed.delivered, is_public, consumer
             )
             self._requests[upstream_id] = request
             readers = self._readers()
@@ -676,6 +674,15 @@ class RelayManager:
             feed = self.message_pool.feed(upstream_id)
             if feed is not None:
                 feed.consumer.put(Closed(upstream_id, relay.url, closed.message))
+
+    def relay_wants_key(self, relay: RelayRecord, requests: Iterable[Request]) -> None:
+        """Handle that a relay serves these only to certain keys (NIP-42)."""
+
+    def relay_wants_author(
+        self, relay: RelayRecord, event_id: str, refusal: str
+    ) -> bool:
+        """Return whether an event goes out over the link of its author's key."""
+        return False
 
     def relay_counted(
         self,

@@ -99,6 +99,7 @@ class RelayRecord:
         self.num_odd_events = 0
         self.asks_who_we_are = False
         self.challenges_at_once = False
+        self.retry_after = 0.0
         self.counters = RelayCounters(patience=settings.eose_max_seconds)
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS_KEPT)
         self._errors: deque[LogEntry] = deque(maxlen=settings.errors_per_relay)

@@ -18,7 +18,7 @@ no socket, thread or clock is known here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from . import backoff, message
@@ -934,7 +934,7 @@ class RelaySession:
         self,
         event_id: str,
         text: str,
-        client: Hashable,
+        client: object,
         now: float,
         *,
         is_public: bool = False,

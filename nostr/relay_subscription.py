@@ -19,7 +19,7 @@ count. A replay after an interruption starts at the last confirmation (see `over
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -54,7 +54,7 @@ class Request(NamedTuple):
     arrived: float
     delivered: Callable[[str], bool]
     is_public: bool = False
-    client: Hashable = None
+    client: object = None
 
 
 class Part:
@@ -214,7 +214,7 @@ class RelaySubscription:
         return bool(self.parts) and self.parts[0].request.is_public
 
     @property
-    def client(self) -> Hashable:
+    def client(self) -> object:
         """The client whose turn it takes; a shared one has turns of its own."""
         clients = {part.request.client for part in self.parts}
         return clients.pop() if len(clients) == 1 else ("shared", self.key)
@@ -306,7 +306,7 @@ class RelaySubscription:
         """Return the fetch that completes the answer where the relay cuts it.
 
         Beside the gap these are a client's own filters with `since` and no `limit`:
-        such a client wants everything from then on. Without `since`, cutting is expected.
+        such a client wants all from then on. Without `since`, cutting is expected.
         """
         wanted = list(gap)
         others: list[Filter] = []

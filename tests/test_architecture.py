@@ -12,6 +12,15 @@ import pytest
 from dev.paths import CHECKOUT
 
 PURE = {
+    "nostr.wire",
+    "nostr.sharing",
+    "nostr.request_pace",
+    "nostr.poison",
+    "nostr.limits",
+    "nostr.heartbeat",
+    "nostr.egress",
+    "nostr.complaints",
+    "nostr.chunking",
     "nostr.relay_subscription",
     "nostr.backoff",
     "nostr.counts",
@@ -55,7 +64,7 @@ HOST = {"lnbits", "fastapi", "starlette", "pydantic", "sqlalchemy", "uvicorn"}
 
 TESTED_ELSEWHERE = {
     # What needs sockets is tested with real ones.
-    "nostr.relay": "tests/faults",
+    "nostr.relay_link": "tests/faults",
     "nostr.relay_manager": "tests/e2e",
     "nostr.client.client": "tests/interface",
 }

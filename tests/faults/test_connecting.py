@@ -12,7 +12,7 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from dev.ports import HOST
-from nostrclient.nostr import clock, relay
+from nostrclient.nostr import clock, relay_link
 from nostrclient.nostr.connection import Connection, ConnectionLostError, Waker
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.settings import DEFAULTS
@@ -100,10 +100,10 @@ def test_e9_a_relay_is_asked_for_its_limits_anew_after_an_hour(
     def request_information(url: str, *_: Any) -> None:
         asked.append(url)
 
-    monkeypatch.setattr(relay, "request_information", request_information)
+    monkeypatch.setattr(relay_link, "request_information", request_information)
     monkeypatch.setattr(clock, "now", lambda: now)
     known = RelayManager().add_relay("wss://relay.example")
     for seconds, times in ((0, 1), (3599, 1), (1, 2), (10, 2)):
         now += seconds
-        known._request_information()  # as on each connection
+        known._link._request_information()  # as on each connection
         assert asked == times * ["wss://relay.example"]

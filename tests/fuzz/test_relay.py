@@ -141,9 +141,10 @@ def test_f3_whatever_a_relay_says(
     assert world.manager.message_pool.seen_total == 0
     session = world.upstream
     assert session.subscription_count == 0
-    for kept in (session._wires, session._queue, session._refreshes, session._ask_of):
-        assert not kept
-    assert not session._refused_unauthenticated
+    kept = (session._wires, session._egress, session._requests, session._serving)
+    assert not any(kept)
+    assert not session._heartbeat.refreshes
+    assert not session._untold
 
 
 @pytest.mark.parametrize("data", NOISES, ids=range(len(NOISES)))

@@ -473,8 +473,8 @@ def test_c2_what_is_published_is_sent_and_said_to_be_sent(
     limits = RelayLimits(max_message_length=len(event.text) + 100)
     held(manager, relay, connection, monkeypatch, limits)
     assert [json.loads(text)[:2] for text in connection.sent] == [
-        ["EVENT", json.loads(event.text)],
         ["REQ", "up"],
+        ["EVENT", json.loads(event.text)],
     ]
     assert relay.num_sent_events == 1
     (verdict,) = inbox.items

@@ -43,7 +43,7 @@ def test_e4_the_live_stream_stays_as_wide_as_the_client_asked() -> None:
     assert [filter_.json for filter_ in live_filters(wanted)] == [
         {"kinds": [1], "since": 5, "limit": 1},
         {"limit": 1, "search": "x"},
-        {"limit": 0},
+        {"limit": 1},
         {"until": NOW + 9, "limit": 1},
     ]
 
@@ -65,12 +65,12 @@ def test_e4_it_never_starts_before_the_client_s_own_since() -> None:
     ]
 
 
-def test_e4_a_limit_of_0_means_nothing_from_before_the_req() -> None:
+def test_e4_limit_of_0_reaches_back_to_the_req_less_the_overlap() -> None:
     wanted = {"kinds": [1], "limit": 0}
-    assert gap(wanted, arrived=NOW - 100) == [{"kinds": [1], "since": NOW - 100}]
+    assert gap(wanted, arrived=NOW + 200) == [{"kinds": [1], "since": NOW - 100}]
     assert gap(wanted, arrived=NOW - 1000) == [{"kinds": [1], "since": START}]
     wrapped = {"kinds": [1059], "limit": 0}
-    assert gap(wrapped, arrived=NOW - 1000) == [{"kinds": [1059], "since": NOW - 1000}]
+    assert gap(wrapped, arrived=NOW - 1000) == [{"kinds": [1059], "since": NOW - 1300}]
 
 
 def test_e4_gift_wraps_get_a_filter_of_their_own_two_days_back() -> None:

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from nostrclient.nostr import clock
-from nostrclient.nostr import relay as relay_module
-from nostrclient.nostr.connection import ConnectionLostError, Waker
+from nostrclient.nostr import clock, relay_link
+from nostrclient.nostr.connection import ConnectionLostError
 from nostrclient.nostr.relay import Relay
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.relay_record import RelayStatus
@@ -29,17 +28,21 @@ def test_e2_after_a_minute_of_good_connection_the_delay_begins_anew(
         raise ConnectionLostError("gone")
 
     def connect(*_: object) -> Any:
-        return SimpleNamespace(close=lambda politely: None, was_too_long=False)
+        return SimpleNamespace(
+            close=lambda politely: None, was_too_long=False, ended_by_relay=True
+        )
 
     relay = Relay("ws://127.0.0.1:1", RelayManager())
     relay.attempts = 5
     waits: list[float] = []
     monkeypatch.setattr(clock, "now", lambda: now[0])
-    monkeypatch.setattr(relay_module, "Connection", connect)
+    monkeypatch.setattr(relay_link, "Connection", connect)
     monkeypatch.setattr(random, "random", lambda: 1.0)
-    monkeypatch.setattr(relay, "_converse", converse)
-    monkeypatch.setattr(relay, "_pause", lambda _, until: waits.append(until - now[0]))
-    relay._attempt(SimpleNamespace())  # type: ignore[arg-type]
+    monkeypatch.setattr(relay._link, "_converse", converse)
+    monkeypatch.setattr(
+        relay._link, "_pause", lambda until: waits.append(until - now[0])
+    )
+    relay._link._attempt()
     assert relay.attempts == attempts
     assert waits == [DEFAULTS.reconnect_seconds * 2 ** (attempts - 1)]
 
@@ -97,11 +100,9 @@ def test_e2_outage_begins_with_its_first_failure_and_not_with_each(
     def pause(*_: object) -> None:
         instants.append(relay.down_since)
 
-    monkeypatch.setattr(relay, "_pause", pause)
-    waker = Waker()
-    relay._attempt(waker)
-    relay._attempt(waker)
-    waker.close()
+    monkeypatch.setattr(relay._link, "_pause", pause)
+    relay._link._attempt()
+    relay._link._attempt()
     assert instants[0] == instants[1] is not None
 
 
@@ -119,9 +120,9 @@ def test_e2_relay_is_left_alone_for_as_long_as_it_asks_within_bounds(
     relay = Relay("ws://127.0.0.1:1", RelayManager())
     waits: list[float] = []
     monkeypatch.setattr(clock, "now", lambda: 1000.0)
-    monkeypatch.setattr(relay_module, "Connection", connect)
+    monkeypatch.setattr(relay_link, "Connection", connect)
     monkeypatch.setattr(random, "random", lambda: 1.0)
-    monkeypatch.setattr(relay, "_pause", lambda _, until: waits.append(until - 1000))
-    relay._attempt(Waker())
+    monkeypatch.setattr(relay._link, "_pause", lambda until: waits.append(until - 1000))
+    relay._link._attempt()
     assert waits == [seconds]
     assert DEFAULTS.retry_after_max_seconds == 600

@@ -253,9 +253,9 @@ def test_d5_each_is_retried_in_its_own_time() -> None:
     for name in waits:
         link.session.closed(name, "error: busy", link.now)
         link.wait(1)
-    for seconds, name in ((20 - 1, "c"), (40 - 21, "b"), (80 - 41, "a")):
-        sent = [(after, json.loads(text)[1]) for after, text in link.sleep(seconds)]
-        assert sent == [(seconds, name)]
+    for after, name in ((20 - 1, "c"), (40 - 21, "b"), (80 - 41, "a")):
+        sent = [(at, json.loads(text)[1]) for at, text in link.sleep(after)]
+        assert sent == [(after, name)]
         link.eose(name)
 
 

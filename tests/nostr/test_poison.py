@@ -1,0 +1,106 @@
+"""Messages after which a relay ends the connection."""
+
+from dataclasses import replace
+
+from nostrclient.nostr.poison import MAX_SUSPECTED, MAX_WAIT_SECONDS, PoisonWatch
+from nostrclient.nostr.settings import DEFAULTS
+
+START = 1000.0
+
+
+def watch() -> PoisonWatch:
+    return PoisonWatch(replace(DEFAULTS, poison_seconds=5))
+
+
+def suspecting(*keys: str) -> PoisonWatch:
+    """Return a watch on the connection after one that ended on these messages."""
+    found = watch()
+    for key in keys:
+        found.sent(key, START)
+    assert found.lose(START + 1, ended_by_relay=True) is None
+    for key in keys:
+        assert found.is_suspected(key)
+        found.wait(key, START + 2)
+    return found
+
+
+def test_e10_message_that_ends_two_connections_is_convicted() -> None:
+    found = suspecting("a", "poison", "b")
+    now = START + 3
+    while (key := found.next(now)) != "poison":
+        assert key is not None
+        found.sent(key, now)
+        assert not found.may_send(now), "it is alone"
+        found.answered(key)
+        now += 1
+    found.sent("poison", now)
+    assert found.lose(now, ended_by_relay=True) == "poison"
+    assert [found.is_suspected(key) for key in ("a", "poison", "b")] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_e10_message_that_was_answered_or_survived_is_not_suspected() -> None:
+    found = watch()
+    for key in ("answered", "old", "new"):
+        found.sent(key, START if key == "old" else START + 6)
+    found.answered("answered")
+    found.lose(START + 7, ended_by_relay=True)
+    assert [found.is_suspected(key) for key in ("answered", "old", "new")] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_e10_connection_that_we_end_suspects_nothing() -> None:
+    found = watch()
+    found.sent("a", START)
+    assert found.lose(START, ended_by_relay=False) is None
+    assert not found.is_suspected("a")
+
+
+def test_e10_suspected_message_is_not_convicted_among_others() -> None:
+    found = suspecting("a")
+    assert found.next(START + 3) == "a"
+    found.sent("a", START + 3)
+    found.sent("b", START + 6)
+    assert found.lose(START + 7, ended_by_relay=True) is None
+    assert found.is_suspected("b")
+
+
+def test_e10_suspected_message_waits_for_silence_but_not_for_ever() -> None:
+    found = suspecting("a")
+    now = START + 2
+    while now < START + 2 + MAX_WAIT_SECONDS - 1:
+        found.sent("other", now)
+        found.answered("other")
+        assert found.next(now + 0.1) is None
+        now += 0.3
+    found.sent("other", START + 2 + MAX_WAIT_SECONDS)
+    assert found.next(START + 2 + MAX_WAIT_SECONDS) == "a"
+
+
+def test_e10_many_messages_on_their_way_make_the_next_connection_cautious() -> None:
+    found = watch()
+    for number in range(MAX_SUSPECTED + 1):
+        found.sent(f"s{number}", START)
+    assert found.was_burst(START + 0.5)
+    found.lose(START + 0.5, ended_by_relay=True)
+    assert not found.is_suspected("s0")
+    for number in range(MAX_SUSPECTED):
+        assert found.may_send(START + 2)
+        found.sent(f"s{number}", START + 2)
+    assert not found.may_send(START + 2)
+    found.answered("s0")
+    assert found.may_send(START + 2)
+
+
+def test_e10_forgotten_message_leaves_nothing_behind() -> None:
+    found = suspecting("a")
+    found.forget("a")
+    assert not found.is_suspected("a")
+    assert found.next(START + 60) is None
+    assert found.next_at(START + 60) is None
