@@ -200,6 +200,7 @@ class RelayLink:
                 pending, self._pending = self._pending, None
                 if pending is None:
                     self._inbox.clear()
+                    self._session = self._new_session()
                 else:
                     self._begin(pending)
 

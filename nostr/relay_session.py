@@ -336,8 +336,13 @@ class RelaySession:
         self._splits_restricted = True
         for known in list(self._requests.values()):
             parts = self._split(known.request)
-            if len(parts) > len(known.parts) or parts[0].restricted:
+            if [part.filters for part in parts] != [
+                part.filters for part in known.parts
+            ]:
                 self._replace_parts(known, parts)
+                continue
+            for part, split in zip(known.parts, parts, strict=True):
+                part.restricted = split.restricted
 
     def _replace_parts(self, known: RelayRequest, parts: list[Part]) -> None:
         confirmed = [
@@ -1032,7 +1037,11 @@ class RelaySession:
             subscription.retries_page = False
             self._send_page(subscription, subscription.page, now)
         elif subscription.state is _S.SENT:
-            self._doubt(subscription, now)
+            patience = self._settings.refresh_answer_seconds
+            if subscription.received_at > max(subscription.sent_at, now - patience):
+                self._set_due(subscription, subscription.received_at + patience)
+            else:
+                self._doubt(subscription, now)
 
     def _doubt(self, subscription: RelaySubscription, now: float) -> None:
         if self._speaks_of(subscription) or self._spoke_lately(subscription, now):

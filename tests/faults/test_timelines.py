@@ -24,7 +24,8 @@ EXPIRY_SECONDS = 4.0
 
 NUMBERS = itertools.count()
 
-SHORT_LIVED = replace(FAST, outbox_expiry_seconds=EXPIRY_SECONDS)
+# Each event is followed by the end of the connection, but is not its reason.
+SHORT_LIVED = replace(FAST, outbox_expiry_seconds=EXPIRY_SECONDS, poison_seconds=0.01)
 
 
 def events(number: int, author: Author | None = None) -> list[NostrEvent]:

@@ -66,7 +66,7 @@ def test_d1c_pace_that_failed_is_not_tried_again_for_an_hour() -> None:
     assert pace.factor == 1 / 16
     pace.take(now + CEILING_SECONDS - 1)
     assert pace.factor == 1 / 16
-    factors = []
+    factors: list[float] = []
     for _ in range(5):
         now += CEILING_SECONDS if not factors else RECOVERY_SECONDS
         pace.take(now)
