@@ -235,7 +235,7 @@ class Conversation:
     # What it is sent
 
     def _take_events(self) -> float | None:
-        """Take events that are due; return the instant at which to look again."""
+        """Queue events that are due; return the instant at which to look again."""
         relay, session, connection = self._relay, self._session, self._connection
         if (
             not relay.write
@@ -358,7 +358,7 @@ class Conversation:
     # What it says
 
     def _read(self) -> None:
-        """Take what has arrived."""
+        """Handle what has arrived."""
         burst = Burst(clock.now(), clock.wall(), set())
         started, pause = burst.now, self._settings.wake_seconds
         burst.arrived_at = burst.now
@@ -379,7 +379,7 @@ class Conversation:
             _flush(burst)
 
     def handle_message(self, data: bytes, burst: Burst) -> None:
-        """Take one message. Raises `TooMuchGarbageError`."""
+        """Handle one message. Raises `TooMuchGarbageError`."""
         if len(data) > self._settings.relay_message_bytes:
             self._too_large(data, burst.now)
             return
@@ -505,6 +505,8 @@ class Conversation:
                 if session.notice(text, now) is Complaint.RATE:
                     owner.relay_rate_limited(relay)
                 owner.relay_noticed(relay, text)
+            case message.RelayNegotiation() | message.RelayNegotiationError():
+                session.received(now)  # nostrclient has opened none
             case message.RelayEvent():
                 raise AssertionError("an EVENT is handled apart")
             case _:
@@ -518,9 +520,7 @@ class Conversation:
         alone = subscription is not None and session.is_whole_req(subscription)
         hint = received.complete if alone else None
         is_complete = received.complete is True
-        finished = session.eose(
-            received.wire_id, now, wall, is_complete=is_complete
-        )
+        finished = session.eose(received.wire_id, now, wall, is_complete=is_complete)
         owner.relay_finished(relay, finished, hint)
 
     def _closed(self, received: message.RelayClosed, now: float, wall: float) -> None:

@@ -74,7 +74,7 @@ class PoisonWatch:
         self._cautious = self._cautious and bool(self._sent)
 
     def wait(self, key: str, now: float) -> None:
-        """Have a suspected message wait for its turn."""
+        """Queue a suspected message until it may leave alone."""
         self._waiting.setdefault(key, now)
 
     def next(self, now: float) -> str | None:

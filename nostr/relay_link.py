@@ -160,7 +160,7 @@ class RelayLink:
             return self._thread
 
     def put(self, order: Order) -> None:
-        """Give the thread an order; without a thread nothing happens."""
+        """Queue an order for the thread; without a thread nothing happens."""
         with self._lock:
             if self._thread is None:
                 return

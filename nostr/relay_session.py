@@ -214,7 +214,7 @@ class RelaySession:
         return parts or [Part(request, ())]
 
     def _place(self, part: Part) -> None:
-        """Have a part served by a subscription of its own, or by a shared one."""
+        """Assign a part to a subscription of its own, or to a shared one."""
         limits = self.limits
         allowed = allowed_live_wires(limits)
         is_polled = False
@@ -557,7 +557,7 @@ class RelaySession:
                 self.finished.append(upstream_id)
 
     def _tell_held(self) -> None:
-        """Tell what was held back while an AUTH was under way."""
+        """Report what was held back while an AUTH was under way."""
         for upstream_id in list(self._untold):
             self._settle(self._requests[upstream_id].parts)
 
@@ -576,7 +576,7 @@ class RelaySession:
         return ClosedForGood(tuple(ids), text)
 
     def _report_busy(self, now: float) -> None:
-        """Tell clients that the relay was not asked yet: it is busy, not silent."""
+        """Report that the relay was not asked yet: it is busy, not silent."""
         if not self._untold or now - self._busy_at < BUSY_SECONDS:
             return
         self._busy_at = now
@@ -755,7 +755,7 @@ class RelaySession:
         self._complete(subscription, now, now + self._wall_offset)
 
     def _pass(self, subscription: RelaySubscription) -> None:
-        """Have nobody wait for the first answer any longer: it takes its time."""
+        """End the wait for the first answer: it takes its time."""
         for part in subscription.parts:
             known = self._requests.get(part.request.upstream_id)
             if known is not None and not part.answered:
