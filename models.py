@@ -532,6 +532,90 @@ class Endpoints(ApiModel):
     )
 
 
+# HTTP requests in place of a WebSocket
+
+
+class PublishRequest(ApiModel):
+    """An event to publish."""
+
+    event: dict[str, Any] = Field(
+        description="The signed event (NIP-01)",
+        example={
+            "id": EVENT_ID,
+            "pubkey": PUBLIC_KEY,
+            "created_at": 1_790_000_000,
+            "kind": 1,
+            "tags": [],
+            "content": "hello",
+            "sig": 128 * "0",
+        },
+    )
+    wait: float | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="Seconds to wait for the answers of all relays; without it, the"
+        " answer comes with the first acceptance",
+        example=5,
+    )
+
+
+class RelayAnswer(ApiModel):
+    """How a relay answered a published event."""
+
+    accepted: bool | None = Field(
+        default=None, description="Null while it has not answered"
+    )
+    message: str = Field(description="Its own words; may be empty")
+    pending: bool = Field(description="Whether it is still to be sent the event")
+
+
+class PublishAnswer(ApiModel):
+    """What became of a published event."""
+
+    id: str = Field(description="The event's, 64 hex digits", example=EVENT_ID)
+    accepted: bool = Field(
+        description="Whether a relay has it, or the outbox keeps it until one does"
+    )
+    state: Literal["accepted", "queued", "refused", "undeliverable"]
+    message: str = Field(description="The reason, as in an OK message; may be empty")
+    relays: dict[str, RelayAnswer] = Field(
+        description="By relay URL",
+        example={RELAY_URL: {"accepted": True, "message": "", "pending": False}},
+    )
+
+
+class QueryRequest(ApiModel):
+    """Which stored events are wanted."""
+
+    filters: list[dict[str, Any]] = Field(
+        description="Filters (NIP-01); `limit` in a filter counts for each page",
+        example=[{"kinds": [1], "authors": [PUBLIC_KEY]}],
+    )
+    limit: int = Field(
+        default=100, ge=1, le=500, description="Events in one answer, at most"
+    )
+    cursor: str | None = Field(
+        default=None, description="Of the previous answer, for the next page"
+    )
+
+
+class QueryAnswer(ApiModel):
+    """Stored events, newest first."""
+
+    events: list[dict[str, Any]] = Field(description="At most 256 KiB together")
+    cursor: str | None = Field(
+        default=None, description="For the next page; null where this one is empty"
+    )
+    complete: bool = Field(description="Whether every relay has answered")
+    message: str = Field(
+        description="Why the relays closed the query; empty if they did not"
+    )
+    omitted: list[str] = Field(
+        description="Ids of events that are too large for an answer"
+    )
+
+
 # Error responses of the REST API, for OpenAPI
 
 Responses = dict[int | str, dict[str, Any]]

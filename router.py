@@ -145,6 +145,10 @@ class NostrRouter:
         """How much waits for the client to read it."""
         return self._mailbox.waiting_bytes
 
+    def is_complete(self, subscription_id: str) -> bool:
+        """Return whether every relay has answered one of the client's subscriptions."""
+        return self._session.is_complete(subscription_id)
+
     def start(self) -> None:
         """Begin to serve the client once its socket is accepted."""
         self.connected = True
@@ -172,7 +176,7 @@ class NostrRouter:
             pass  # before the handshake was complete
         finally:
             ended.cancel()
-            await self._finish()
+            await self.finish()
 
     async def stop(self, reason: str = "endpoint closed") -> None:
         """End the connection and wait until nothing of it is left."""
@@ -185,7 +189,8 @@ class NostrRouter:
             self._end_code, self._end_reason = code, reason
             self._ended.set()
 
-    async def _finish(self) -> None:
+    async def finish(self) -> None:
+        """Free everything the client used, and close its WebSocket."""
         self.connected = False
         if self._timer is not None:
             self._timer.cancel()

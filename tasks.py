@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from loguru import logger
 
-from . import live
+from . import http_requests, live
 from .configuration import Part, configuration
 from .crud import (
     create_tables,
@@ -84,6 +84,7 @@ async def stop() -> None:
     await asyncio.gather(
         asyncio.to_thread(nostr_client.close),
         live.stop(),
+        http_requests.stop(),
         *(router.stop("nostrclient was stopped") for router in routers),
     )
     flushing = asyncio.ensure_future(outbox_store.flush())

@@ -445,6 +445,11 @@ def encode(*parts: object) -> str:
     return _ENCODER.encode(parts)
 
 
+def encode_object(value: object) -> str:
+    """Encode a part of a message."""
+    return _ENCODER.encode(value)
+
+
 def encode_event(event_text: str) -> str:
     """Encode an EVENT to a relay around the event's unchanged text."""
     return f'["EVENT",{event_text}]'

@@ -20,7 +20,7 @@ from .publication import Copy, Publication
 from .settings import Settings
 
 SWEEP_SECONDS = 5.0
-MAX_FOLLOWED = 20
+MAX_FOLLOWED = 1000
 
 QUEUED = "queued: no relay has it yet, it is sent as soon as one takes it"
 QUEUED_IN_MEMORY = "queued: ephemeral, kept in memory for {seconds:.0f} seconds"

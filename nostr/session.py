@@ -116,6 +116,15 @@ class Session:
         """The memory of events that wait here for their turn."""
         return self._held.total
 
+    def is_complete(self, subscription_id: str) -> bool:
+        """Return whether every relay sent its EOSE for an open subscription."""
+        subscription = self._by_id.get(subscription_id)
+        if subscription is None:
+            return False
+        if subscription.upstream_id not in self._by_upstream_id:
+            return True  # it can match nothing
+        return subscription.is_complete
+
     # From the client
 
     def receive(self, text: str, now: float, wall: float) -> list[str | Command]:

@@ -127,6 +127,16 @@ class Settings:
     """Data that may wait for all clients together; the memory LNbits may lose to slow
     clients."""
 
+    # HTTP requests in place of a WebSocket
+    http_seconds: float = 9.5
+    """Longest time for an HTTP request; LNbits' WASM extensions give up after 10 s."""
+    http_request_bytes: int = 64 * KIB
+    """Largest body of an HTTP request; LNbits' WASM extensions send no more."""
+    http_answer_bytes: int = 256 * KIB
+    """Largest answer to an HTTP query; LNbits' WASM extensions read no more."""
+    http_receipts: int = 100
+    """Published events per user whose answers can be asked for later."""
+
     # Publishing
     answer_seconds: float = 2
     """Longest wait for a relay's OK before the client gets `queued:`; above 2.5 s some
@@ -391,6 +401,7 @@ DEFAULTS = Settings()
 # The first field of each group; a group extends to the next one, as in the class.
 _GROUPS = {
     "public_share": "Clients",
+    "http_seconds": "HTTP requests",
     "answer_seconds": "Publishing",
     "eose_seconds": "Subscribing",
     "connect_seconds": "Connections to relays",

@@ -153,6 +153,11 @@ class Subscription:
         return None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether every relay it is meant for, connected or not, sent its EOSE."""
+        return bool(self._asked) and self._asked <= self._answered - self._closed.keys()
+
+    @property
     def has_all(self) -> bool:
         """Whether all relays that owed an EOSE have answered, and at least one did."""
         return bool(self._answered) and not self._pending_eose

@@ -219,6 +219,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     group_public_endpoint: 'Öffentlicher Endpunkt',
     group_private_endpoint: 'Privater Endpunkt',
     group_clients: 'Clients',
+    group_http_requests: 'HTTP-Anfragen',
     group_publishing: 'Veröffentlichen',
     group_subscribing: 'Abonnieren',
     group_connections_to_relays: 'Verbindungen zu Relays',
@@ -252,6 +253,10 @@ window.i18n.global.mergeLocaleMessage('de', {
       'JSON-Arrays und -Objekte, die als weitere Nachricht zählen',
     number_mailbox_bytes: 'Ungelesene Daten je Client',
     number_mailboxes_total_bytes: 'Ungelesene Daten aller Clients',
+    number_http_seconds: 'Längste Dauer einer HTTP-Anfrage',
+    number_http_request_bytes: 'Größter Inhalt einer HTTP-Anfrage',
+    number_http_answer_bytes: 'Größte Antwort auf eine HTTP-Anfrage',
+    number_http_receipts: 'Events je Nutzer mit Zustellbericht',
     number_answer_seconds:
       'Zeit für Antworten der Relays, bevor ein Event in den Postausgang kommt',
     number_store_seconds:

@@ -210,6 +210,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     group_public_endpoint: 'Public endpoint',
     group_private_endpoint: 'Private endpoint',
     group_clients: 'Clients',
+    group_http_requests: 'HTTP requests',
     group_publishing: 'Publishing',
     group_subscribing: 'Subscribing',
     group_connections_to_relays: 'Connections to relays',
@@ -243,6 +244,10 @@ window.i18n.global.mergeLocaleMessage('en', {
       'JSON arrays and objects that count as one more message',
     number_mailbox_bytes: 'Unread data per client',
     number_mailboxes_total_bytes: 'Unread data of all clients',
+    number_http_seconds: 'Longest time for an HTTP request',
+    number_http_request_bytes: 'Largest body of an HTTP request',
+    number_http_answer_bytes: 'Largest answer to an HTTP query',
+    number_http_receipts: 'Published events per user with a receipt',
     number_answer_seconds:
       'Time for relays to answer before an event is queued',
     number_store_seconds: 'Wait for the database before an event is refused',

@@ -1,0 +1,141 @@
+"""A8: pages and cursors of a query, and what one user may ask for."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nostrclient import http_requests
+from nostrclient.http_requests import (
+    Caller,
+    Cursor,
+    Found,
+    InvalidRequestError,
+    Page,
+    StoppedError,
+    TooManyRequestsError,
+    serve,
+)
+from nostrclient.nostr import clock
+from nostrclient.nostr.settings import DEFAULTS
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    yield
+    http_requests._callers.clear()
+
+
+def found(number: int, at: int) -> Found:
+    return Found.read(json.dumps({"id": f"{number:064x}", "created_at": at}))
+
+
+@given(
+    st.lists(st.integers(0, 9), max_size=60), st.integers(1, 8), st.integers(200, 2000)
+)
+def test_a8_pages_together_are_all_events_in_order(
+    instants: list[int], limit: int, max_bytes: int
+) -> None:
+    events = [found(number, at) for number, at in enumerate(instants)]
+    read: list[Found] = []
+    after: Cursor | None = None
+    while True:
+        page = Page(limit, max_bytes, after)
+        # As relays answer: up to the second of the cursor, as many as were asked for.
+        until = 99 if after is None else after.created_at
+        asked = limit + (after.same_second if after else 0)
+        answer = sorted(event for event in events if -event.order[0] <= until)[:asked]
+        for event in reversed(answer):
+            page.add(event)
+        assert len(page.texts) <= limit
+        assert sum(len(text) + 1 for text in page.texts) <= max_bytes
+        read += map(Found.read, page.texts)
+        after = page.next_cursor(after)
+        if after is None:
+            break
+        after = Cursor.decode(after.encode())
+    assert read == sorted(events)
+
+
+def test_a8_event_above_the_size_of_an_answer_is_omitted_by_name() -> None:
+    page = Page(5, 200, None)
+    page.add(found(1, 1))
+    page.add(Found.read(json.dumps({"id": "large", "created_at": 2, "x": 300 * "x"})))
+    assert page.omitted == ["large"]
+    assert len(page.texts) == 1
+    alone = Page(1, 200, None)
+    alone.add(Found.read(json.dumps({"id": "large", "created_at": 2, "x": 300 * "x"})))
+    assert alone.texts == []
+    assert alone.next_cursor(None) == Cursor(2, "large", 1), "the next page is reached"
+
+
+@pytest.mark.parametrize("text", ["", "x", "é", "W10=", "[1]", "WzEsMiwzXQ=="])
+def test_a8_cursor_that_is_not_ours_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        Cursor.decode(text)
+
+
+async def nothing(_: Caller) -> None:
+    """Do nothing."""
+
+
+@pytest.fixture
+def standing_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: 1000.0)
+
+
+@pytest.mark.usefixtures("standing_clock")
+async def test_f2_rate_is_each_user_s_own() -> None:
+    for _ in range(DEFAULTS.public.burst_messages):
+        await serve("a", 0, nothing)
+    with pytest.raises(TooManyRequestsError, match="slow down"):
+        await serve("a", 0, nothing)
+    await serve("b", 0, nothing)
+
+
+@pytest.mark.usefixtures("standing_clock")
+async def test_f2_large_request_costs_more_of_the_rate() -> None:
+    large = DEFAULTS.http_request_bytes
+    for _ in range(DEFAULTS.public.burst_messages // 5):
+        await serve("a", large, nothing)
+    with pytest.raises(TooManyRequestsError):
+        await serve("a", large, nothing)
+
+
+async def test_f2_requests_at_a_time_are_bounded_and_stopped() -> None:
+    async def wait(_: Caller) -> None:
+        await asyncio.sleep(60)
+
+    count = DEFAULTS.public.connections_per_address
+    running = [asyncio.create_task(serve("a", 0, wait)) for _ in range(count)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooManyRequestsError, match="at a time"):
+        await serve("a", 0, wait)
+    await http_requests.stop()
+    ended: list[Any] = await asyncio.gather(*running, return_exceptions=True)
+    assert [type(item) for item in ended] == count * [StoppedError]
+
+
+async def test_f2_cancelled_request_frees_its_place() -> None:
+    async def wait(_: Caller) -> None:
+        await asyncio.sleep(60)
+
+    for _ in range(2 * DEFAULTS.public.connections_per_address):
+        task = asyncio.create_task(serve("a", 0, wait))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await serve("a", 0, nothing)
+
+
+async def test_d8_callers_that_are_remembered_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_requests, "MAX_CALLERS", 10)
+    for number in range(100):
+        await serve(str(number), 0, nothing)
+    assert list(http_requests._callers) == [str(number) for number in range(90, 100)]
