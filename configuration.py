@@ -12,9 +12,8 @@ import asyncio
 from collections.abc import Iterable
 from enum import Enum
 
-from loguru import logger
-
 from .models import Config, Relay
+from .nostr.log import logger
 from .nostr.relay_url import known_relay_url
 from .router import all_routers, nostr_client
 
@@ -97,9 +96,7 @@ class Configuration:
                 self._apply_relay(url, row)
             except ValueError as error:
                 if url not in self.relays:
-                    logger.warning(
-                        f"nostrclient: stored relay {row.url!r} is left out: {error}"
-                    )
+                    logger.warning(f"stored relay {row.url!r} is left out: {error}")
         self.relays = rows
 
     def _apply_relay(self, url: str, row: Relay) -> None:

@@ -22,7 +22,6 @@ from lnbits.db import (
     insert_query,
     model_to_dict,
 )
-from loguru import logger
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import text
@@ -30,6 +29,7 @@ from sqlalchemy.sql import text
 from .helpers import uninterrupted
 from .migrations import ensure_schema
 from .models import Config, OutboxEvent, Relay, StoredConfig
+from .nostr.log import logger
 from .nostr.relay_url import known_relay_url
 
 Parameters = ParamSpec("Parameters")
@@ -240,7 +240,7 @@ def parse_config(stored: str | None) -> StoredConfig:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        logger.error("nostrclient: the stored configuration cannot be read")
+        logger.error("the stored configuration cannot be read")
         return StoredConfig()
     settings = found.pop("settings", None)
     if isinstance(settings, dict):
@@ -254,7 +254,7 @@ def parse_config(stored: str | None) -> StoredConfig:
         try:
             StoredConfig(**{name: found[name]})
         except ValidationError:
-            logger.error(f"nostrclient: the stored {name!r} cannot be read")
+            logger.error(f"the stored {name!r} cannot be read")
         else:
             readable[name] = found[name]
     return StoredConfig(**readable)

@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from fastapi import WebSocket
-from loguru import logger
 
 from . import services
 from .client_writer import ClientWriter
+from .nostr.log import logger
 from .router import CLIENT_GONE, GOING_AWAY, nostr_client
 
 MOST_LISTENERS = 20

@@ -33,13 +33,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from loguru import logger
-
 from .crud import OutdatedError, get_outbox, write_outbox
 from .generations import process
 from .models import OutboxEvent
 from .nostr import clock
 from .nostr.event import SignedEvent
+from .nostr.log import logger
 from .nostr.outbox import Delete, Save
 from .nostr.relay_manager import RelayManager
 from .router import nostr_client
@@ -236,9 +235,9 @@ class OutboxStore:
 
     def _set_failing(self, error: Exception | None) -> None:
         if error is not None and not self._failing:
-            logger.error(f"nostrclient: the outbox cannot be stored: {error}")
+            logger.error(f"the outbox cannot be stored: {error}")
         elif error is None and self._failing:
-            logger.info("nostrclient: the outbox is stored again")
+            logger.info("the outbox is stored again")
         self._failing = error is not None
 
     # At start and stop
@@ -254,9 +253,7 @@ class OutboxStore:
                 event = SignedEvent.parse(stored.event)
                 owed = json.loads(stored.owed)
             except ValueError as error:
-                logger.error(
-                    f"nostrclient: stored event {stored.id} is given up: {error}"
-                )
+                logger.error(f"stored event {stored.id} is given up: {error}")
                 continue
             published_at = stored.published_at / MICROSECONDS
             self._manager.outbox_restore(

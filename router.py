@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fastapi import WebSocket, WebSocketDisconnect
-from loguru import logger
 from websockets.exceptions import ConnectionClosed
 
 from .client_writer import (
@@ -27,6 +26,7 @@ from .nostr import clock
 from .nostr.client.client import NostrClient
 from .nostr.delivery import Delivery, Reply
 from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
+from .nostr.log import logger
 from .nostr.mailbox import Mailbox
 from .nostr.relay import new_id
 from .nostr.session import Command, Count, Publish, Session, Subscribe, Unsubscribe

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from weakref import WeakSet
 
-from loguru import logger
-
 from . import http_requests, live
 from .configuration import Part, configuration
 from .crud import (
@@ -27,6 +25,7 @@ from .nostr.in_process import (
     EventMessage,
     NoticeMessage,
 )
+from .nostr.log import logger
 from .nostr.settings import DEFAULTS, usable_settings
 from .outbox_store import outbox_store
 from .router import NostrRouter, all_routers, nostr_client
@@ -92,7 +91,7 @@ async def stop() -> None:
     left = max(1.0, deadline - clock.now() - 1.0)
     await asyncio.wait([*tasks, flushing], timeout=left)
     if not flushing.done():
-        logger.error("nostrclient: the outbox could not be stored before the end")
+        logger.error("the outbox could not be stored before the end")
         flushing.cancel()
 
 
@@ -184,12 +183,12 @@ async def _load_part(
             await step()
         except Exception as error:  # noqa: BLE001  # drivers raise their own errors
             if not tried.is_set():
-                logger.error(f"nostrclient: {part.value} cannot be loaded: {error}")
+                logger.error(f"{part.value} cannot be loaded: {error}")
             configuration.set_loaded(part, False)
         else:
             configuration.set_loaded(part, True)
             if tried.is_set():
-                logger.info(f"nostrclient: {part.value} loaded at last")
+                logger.info(f"{part.value} loaded at last")
             tried.set()
             return
         tried.set()
@@ -202,7 +201,7 @@ async def load_settings() -> None:
     config = await get_config()
     usable = usable_settings(config.settings)
     for name in config.settings.keys() - usable.keys():
-        logger.error(f"nostrclient: the stored setting {name!r} cannot be used")
+        logger.error(f"the stored setting {name!r} cannot be used")
     nostr_client.relay_manager.configure(DEFAULTS.with_changes(usable))
     await configuration.apply_config(config)
 
@@ -213,7 +212,7 @@ async def load_identity() -> None:
     try:
         key = decrypt_identity(encrypted) if encrypted else None
     except InvalidKey as error:
-        logger.error(f"nostrclient: there is no identity to authenticate as: {error}")
+        logger.error(f"there is no identity to authenticate as: {error}")
         key = None
     nostr_client.relay_manager.set_identity(key)
 

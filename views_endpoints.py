@@ -6,7 +6,6 @@ from http import HTTPStatus
 
 from fastapi import APIRouter, HTTPException, Request, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from loguru import logger
 
 from .configuration import configuration
 from .helpers import (
@@ -16,6 +15,7 @@ from .helpers import (
     is_private_endpoint,
 )
 from .nostr.information import own_document
+from .nostr.log import logger
 from .router import NostrRouter, all_routers, nostr_client, refused_connections
 
 HUMAN_PAGE = """<!doctype html>

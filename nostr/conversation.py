@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from loguru import logger
 from typing_extensions import assert_never
 
 from . import clock, message
@@ -24,6 +23,7 @@ from .event import AUTH_KIND, Event, SignedEvent, is_signed
 from .garbage import GarbageMeter
 from .information import RelayInformation
 from .key import PrivateKey
+from .log import logger
 from .mailbox import Mailbox
 from .message import printable
 from .message_pool import MessagePool

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from loguru import logger
 from typing_extensions import assert_never
 
 from . import backoff, clock
@@ -23,6 +22,7 @@ from .event import SignedEvent
 from .information import RelayInformation
 from .information_request import request_information
 from .limits import RelayLimits
+from .log import logger
 from .relay_record import RelayRecord, RelayStatus
 from .relay_session import RelaySession
 from .relay_subscription import Request

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from loguru import logger
-
 from . import clock, message
 from .counts import Counts
 from .delivery import (
@@ -25,6 +23,7 @@ from .event import SignedEvent
 from .filter import Filter, parse_filters
 from .information import COUNT_NIP, RelayInformation
 from .key import PrivateKey
+from .log import LimitedLog, logger
 from .message_pool import Feed, MessagePool
 from .outbox import (
     Answer,
@@ -77,6 +76,7 @@ class RelayManager:
         self._counts = Counts()
         self._due: float | None = None
         self._reports: deque[Log] = deque()
+        self._event_log = LimitedLog(self.settings)
         self._lock = threading.RLock()
 
     def configure(self, settings: Settings) -> None:
@@ -587,9 +587,12 @@ class RelayManager:
                 report = self._reports.popleft()
             except IndexError:
                 return
-            level = "WARNING" if report.warning else "INFO"
             event = report.event
-            logger.log(level, f"event {event.id} (kind {event.kind}): {report.text}")
+            text = f"event {event.id} (kind {event.kind}): {report.text}"
+            if report.warning:
+                self._event_log.log("WARNING", text)
+            else:
+                logger.debug(text)
 
     # What relays tell (RelayOwner)
 

@@ -6,10 +6,9 @@ from collections import deque
 from enum import Enum
 from typing import NamedTuple
 
-from loguru import logger
-
 from . import clock
 from .information import RelayInformation
+from .log import LimitedLog, logger
 from .message import printable
 from .relay_counters import RelayCounters
 from .settings import Settings
@@ -79,6 +78,7 @@ class RelayRecord:
 
     def __init__(self, url: str, settings: Settings) -> None:
         self.url = url
+        self._log = LimitedLog(settings)
         self.use = RelayUse(active=False)
         self.route = RelayRoute.DEFAULT
         self.status = RelayStatus.STOPPED
@@ -174,7 +174,7 @@ class RelayRecord:
         self.status = status
         self.since = clock.wall()
         if status is RelayStatus.CONNECTED:
-            logger.info(f"relay {self.url}: connected")
+            self._log.log("INFO", f"relay {self.url}: connected")
         elif status is RelayStatus.PENALISED:
             logger.warning(f"relay {self.url}: left alone, it sends garbage")
 
@@ -195,7 +195,7 @@ class RelayRecord:
         self.error_counter += 1
         self._errors.append(LogEntry(text, clock.wall()))
         if warn:
-            logger.warning(f"relay {self.url}: {text}")
+            self._log.log("WARNING", f"relay {self.url}: {text}")
 
     def add_notice(self, notice: str) -> None:
         """Note a NOTICE of this relay."""

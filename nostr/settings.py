@@ -320,6 +320,13 @@ class Settings:
     database_retry_max_seconds: float = 60
     """Longest delay between two attempts to load what is stored."""
 
+    # Log
+    log_lines_per_minute: float = 1
+    """Lines that one relay, or all events together, may write to the log for long; more
+    make an attack fill the disk."""
+    burst_log_lines: int = 20
+    """Lines that one relay, or all events together, may write to the log at once."""
+
     # Garbage
     garbage_messages: int = 10
     """Invalid messages tolerated from a relay within the window below."""
@@ -408,6 +415,7 @@ _GROUPS = {
     "overlap_seconds": "Overlap windows and refreshes",
     "information_seconds": "Relays' own limits",
     "load_seconds": "Database",
+    "log_lines_per_minute": "Log",
     "garbage_messages": "Garbage",
 }
 _UNITS = {

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from loguru import logger
-
 from ..in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
+from ..log import logger
 from ..relay_manager import RelayManager
 from ..settings import Settings
 

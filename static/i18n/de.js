@@ -226,6 +226,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     group_overlap_windows_and_refreshes: 'Nachholen',
     group_relays_own_limits: 'Grenzen der Relays',
     group_database: 'Datenbank',
+    group_log: 'Protokoll',
     group_garbage: 'Fehlverhalten von Relays',
     unit_seconds: 'Sekunden',
     unit_bytes: 'Bytes',
@@ -265,6 +266,9 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_database_retry_seconds: 'Pause nach einem Fehler der Datenbank',
     number_database_retry_max_seconds:
       'Längste Pause beim Laden aus der Datenbank',
+    number_log_lines_per_minute:
+      'Zeilen im Protokoll je Minute, je Relay oder zu Events',
+    number_burst_log_lines: 'Zeilen im Protokoll auf einmal',
     number_outbox_events: 'Events im Postausgang',
     number_outbox_public_share:
       'Anteil des Postausgangs, den öffentliche Clients nutzen dürfen (0 bis 1)',

@@ -217,6 +217,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     group_overlap_windows_and_refreshes: 'Catching up',
     group_relays_own_limits: 'Relays’ own limits',
     group_database: 'Database',
+    group_log: 'Log',
     group_garbage: 'Misbehaving relays',
     unit_seconds: 'seconds',
     unit_bytes: 'bytes',
@@ -255,6 +256,9 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_database_retry_seconds: 'Pause after a failed database operation',
     number_database_retry_max_seconds:
       'Longest pause while loading from the database',
+    number_log_lines_per_minute:
+      'Log lines per minute, from one relay or about events',
+    number_burst_log_lines: 'Log lines at once',
     number_outbox_events: 'Events in the outbox',
     number_outbox_public_share:
       'Share of the outbox that public clients may use (0 to 1)',

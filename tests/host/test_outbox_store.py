@@ -7,7 +7,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from loguru import logger
 
 from nostrclient import outbox_store
 from nostrclient.crud import OutdatedError
@@ -16,6 +15,7 @@ from nostrclient.nostr import clock
 from nostrclient.nostr.client.client import NostrClient
 from nostrclient.nostr.delivery import PublishResult
 from nostrclient.nostr.event import SignedEvent
+from nostrclient.nostr.log import logger
 from nostrclient.nostr.outbox import NOT_STORED, Delete, Notify
 from nostrclient.nostr.settings import DEFAULTS
 from nostrclient.outbox_store import OutboxStore
@@ -169,8 +169,8 @@ async def test_c5_failed_writes_are_logged_once_for_an_outage(
     bench.publish()
     await bench.run(0.6)
     assert lines == [
-        "nostrclient: the outbox cannot be stored: gone",
-        "nostrclient: the outbox is stored again",
+        "the outbox cannot be stored: gone",
+        "the outbox is stored again",
     ]
 
 
