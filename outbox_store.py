@@ -100,7 +100,7 @@ class OutboxStore:
     # The clock's side
 
     def step(self) -> float | None:
-        """Take new entries, give up late ones, and return the next deadline."""
+        """Add new entries, give up late ones, and return the next deadline."""
         now = clock.now()
         while True:
             self._take_entries(now)

@@ -1,4 +1,4 @@
-"""What is shown of the running client: to the admin over REST, and to monitoring."""
+"""The state of the running client as the REST interface and the metrics show it."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _information(told: ToldInformation | None) -> RelayInformation | None:
 
 
 def outbox() -> list[WaitingEvent]:
-    """Give the events that wait for a relay to accept them, in order."""
+    """Return the events that wait for a relay to accept them, in order."""
     now = clock.now()
     began = clock.wall() - now
     return [
@@ -169,7 +169,7 @@ def outbox() -> list[WaitingEvent]:
 
 
 def undeliverable() -> list[UndeliverableEvent]:
-    """Give the latest events that were vouched for in vain, newest first."""
+    """Return recent events that were queued but never accepted, newest first."""
     began = clock.wall() - clock.now()
     return [
         UndeliverableEvent(
@@ -184,7 +184,7 @@ def undeliverable() -> list[UndeliverableEvent]:
 
 
 def test_answers(event_id: str) -> list[TestAnswer] | None:
-    """Give how each relay answered an event of the test panel; None: no such event."""
+    """Return how each relay answered an event of the test panel; None if unknown."""
     manager = nostr_client.relay_manager
     publication = manager.outbox_publication(event_id)
     owed = publication.copies if publication else {}
@@ -209,7 +209,7 @@ def test_answers(event_id: str) -> list[TestAnswer] | None:
 
 
 def clients() -> list[Client]:
-    """Give the clients of both endpoints, in the order they came."""
+    """Return the clients of both endpoints, in the order of their connection."""
     return [
         Client(
             id=router.id,
@@ -227,7 +227,7 @@ def clients() -> list[Client]:
 
 
 class Endpoint(NamedTuple):
-    """An endpoint in numbers: `traffic` only grows, the others come and go."""
+    """The numbers of an endpoint; `traffic` only grows."""
 
     name: str
     clients: int
@@ -237,7 +237,7 @@ class Endpoint(NamedTuple):
 
 
 def endpoints() -> list[Endpoint]:
-    """Give both endpoints in numbers."""
+    """Return the numbers of both endpoints."""
     present = clients()
     found = []
     for name in ("public", "private"):
@@ -250,7 +250,7 @@ def endpoints() -> list[Endpoint]:
 
 
 def status() -> Status:
-    """Give the summary in numbers."""
+    """Return the summary in numbers."""
     manager = nostr_client.relay_manager
     return Status(
         relays=len(manager.relays),
@@ -280,14 +280,14 @@ SERVING = (Service.UNKNOWN, Service.WORKS)
 
 
 def can_publish() -> bool:
-    """Return whether a connected relay takes events, as far as it was tried."""
+    """Return whether a connected relay accepts events, or was not tried yet."""
     return any(
         relay.write and relay.counters.publishing in SERVING for relay in _connected()
     )
 
 
 def can_receive() -> bool:
-    """Return whether a connected relay serves requests, as far as it was tried."""
+    """Return whether a connected relay serves requests, or was not tried yet."""
     return any(
         relay.read and relay.counters.receiving in SERVING for relay in _connected()
     )
@@ -303,7 +303,7 @@ def _connected() -> list[nostr_relay.Relay]:
 
 
 def figures() -> Figures:
-    """Return how fast and how complete everything works."""
+    """Return the figures of speed and completeness."""
     measured = nostr_client.relay_manager.message_pool.figures
     counters = [
         relay.counters for relay in list(nostr_client.relay_manager.relays.values())

@@ -69,7 +69,7 @@ nostrclient_api_router = APIRouter(responses=REFUSED)
 async def api_list_relays(
     account: Account = Depends(check_signed_in),
 ) -> list[Relay] | Response:
-    """List all relays, those that other extensions added included.
+    """List all relays, including those that other extensions added.
 
     A user who is no admin gets `url` and `connected` of each and nothing else.
     """
@@ -82,7 +82,7 @@ async def api_list_relays(
 
 
 async def api_get_relays() -> list[Relay]:
-    """Return all relays, those that other extensions added included."""
+    """Return all relays, including those that other extensions added."""
     return services.relays()
 
 
@@ -173,7 +173,7 @@ def _is_own_endpoint(url: str, request: Request) -> bool:
 
 
 async def _is_this_instance(url: str) -> bool:
-    """Whether the relay's NIP-11 document is our own, under whatever name."""
+    """Return whether the relay's NIP-11 document is our own."""
     manager = nostr_client.relay_manager
     told = await fetch_information(url, manager.settings, RECOGNISE_SECONDS)
     return told is not None and told.instance_id == manager.instance_id
@@ -185,15 +185,15 @@ async def _is_this_instance(url: str) -> bool:
 @nostrclient_api_router.get(
     "/api/v1/status",
     dependencies=[Depends(check_user_exists)],
-    summary="Tell in numbers whether Nostr works",
+    summary="Return a summary in numbers",
 )
 async def api_get_status() -> Status:
-    """Tell in a few numbers whether Nostr works."""
+    """Return whether Nostr works, in a few numbers."""
     return services.status()
 
 
 @nostrclient_api_router.get(
-    "/api/v1/outbox", dependencies=[Depends(check_admin)], summary="List what waits"
+    "/api/v1/outbox", dependencies=[Depends(check_admin)], summary="List waiting events"
 )
 async def api_get_outbox() -> list[WaitingEvent]:
     """List the events that wait for a relay to accept them."""
@@ -203,10 +203,10 @@ async def api_get_outbox() -> list[WaitingEvent]:
 @nostrclient_api_router.put(
     "/api/v1/outbox",
     dependencies=[Depends(check_admin)],
-    summary="Try all that waits again now",
+    summary="Retry all waiting events now",
 )
 async def api_retry_outbox() -> list[WaitingEvent]:
-    """Try all events that wait again now."""
+    """Retry all waiting events now."""
     nostr_client.relay_manager.outbox_retry()
     return services.outbox()
 
@@ -214,21 +214,21 @@ async def api_retry_outbox() -> list[WaitingEvent]:
 @nostrclient_api_router.get(
     "/api/v1/outbox/undeliverable",
     dependencies=[Depends(check_admin)],
-    summary="List what no relay took",
+    summary="List undeliverable events",
 )
 async def api_get_undeliverable() -> list[UndeliverableEvent]:
-    """List the latest events that were queued and that no relay took, newest first."""
+    """List recent events that were queued but never accepted, newest first."""
     return services.undeliverable()
 
 
 @nostrclient_api_router.put(
     "/api/v1/outbox/{event_id}",
     dependencies=[Depends(check_admin)],
-    summary="Try an event again now",
+    summary="Retry an event now",
     responses=not_found("No such event waits"),
 )
 async def api_retry_event(event_id: str) -> None:
-    """Try an event again now, at all relays it is owed to."""
+    """Retry an event now, at all relays that may still accept it."""
     _check_waits(event_id)
     nostr_client.relay_manager.outbox_retry(event_id)
 
@@ -236,11 +236,11 @@ async def api_retry_event(event_id: str) -> None:
 @nostrclient_api_router.delete(
     "/api/v1/outbox/{event_id}",
     dependencies=[Depends(check_admin)],
-    summary="Give up an event",
+    summary="Discard an event",
     responses=not_found("No such event waits"),
 )
 async def api_discard_event(event_id: str) -> None:
-    """Give up an event that waits."""
+    """Discard a waiting event."""
     _check_waits(event_id)
     nostr_client.relay_manager.outbox_discard(event_id)
 
@@ -254,7 +254,7 @@ def _check_waits(event_id: str) -> None:
     "/api/v1/clients", dependencies=[Depends(check_admin)], summary="List the clients"
 )
 async def api_get_clients() -> list[Client]:
-    """List the clients of both endpoints, in the order they came."""
+    """List the clients of both endpoints, in the order of their connection."""
     return services.clients()
 
 
@@ -265,10 +265,10 @@ async def api_get_clients() -> list[Client]:
     "/api/v1/relay/test",
     status_code=HTTPStatus.OK,
     dependencies=[Depends(check_admin)],
-    summary="Make a test message",
+    summary="Create a test message",
 )
 async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
-    """Make a signed direct message, to be sent through an endpoint."""
+    """Return a signed direct message, for you to publish through an endpoint."""
     try:
         to_public_key = normalize_public_key(data.reciever_public_key)
         secret = (data.sender_private_key or "").strip()
@@ -290,11 +290,11 @@ async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
 @nostrclient_api_router.get(
     "/api/v1/relay/test/{event_id}",
     dependencies=[Depends(check_admin)],
-    summary="Tell who took a test message",
+    summary="Return the answers to a test message",
     responses=not_found("It is none of the latest test messages"),
 )
 async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
-    """Tell how each relay answered one of the latest test messages."""
+    """Return how each relay answered a recent test message."""
     answers = services.test_answers(event_id)
     if answers is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "No such test message is known.")
@@ -307,7 +307,7 @@ async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
 @nostrclient_api_router.get(
     "/api/v1/config",
     dependencies=[Depends(check_admin)],
-    summary="Tell which endpoints are open",
+    summary="Return the configuration",
 )
 async def api_get_config() -> Config:
     """Return which endpoints are open, and the settings that differ from defaults."""
@@ -317,13 +317,13 @@ async def api_get_config() -> Config:
 @nostrclient_api_router.put(
     "/api/v1/config",
     dependencies=[Depends(check_admin)],
-    summary="Open or close endpoints, change numbers",
+    summary="Change the configuration",
 )
 async def api_update_config(data: ConfigUpdate) -> Config:
-    """Open or close endpoints, change numbers; what is not named stays as it is.
+    """Open or close endpoints, change settings; fields that are not named stay.
 
-    Numbers are used from the next start of nostrclient on; one that is put back to its
-    default is forgotten.
+    Settings apply when nostrclient starts again. A setting equal to its default is not
+    stored.
     """
     changes = data.dict(exclude_none=True, exclude={"settings"})
 
@@ -342,10 +342,10 @@ async def api_update_config(data: ConfigUpdate) -> Config:
 
 
 @nostrclient_api_router.get(
-    "/api/v1/settings", dependencies=[Depends(check_admin)], summary="List all numbers"
+    "/api/v1/settings", dependencies=[Depends(check_admin)], summary="List all settings"
 )
 async def api_get_settings() -> list[Setting]:
-    """List every number nostrclient goes by, as it will from its next start on."""
+    """List all settings with the values that apply from the next start on."""
     return services.settings()
 
 
@@ -355,10 +355,10 @@ async def api_get_settings() -> list[Setting]:
 @nostrclient_api_router.get(
     "/api/v1/identity",
     dependencies=[Depends(check_admin)],
-    summary="Tell who we are to relays",
+    summary="Return the identity",
 )
 async def api_get_identity() -> Identity:
-    """Tell who we are to relays that ask (NIP-42); never the private key."""
+    """Return the npub for relays that demand authentication; never the private key."""
     key = nostr_client.relay_manager.identity
     return Identity(npub=key.public_key.bech32() if key else None)
 
@@ -369,7 +369,7 @@ async def api_get_identity() -> Identity:
     summary="Set the identity key",
 )
 async def api_update_identity(data: IdentityUpdate) -> Identity:
-    """Authenticate with a given key, or with a new one, from now on."""
+    """Set the key for relays that demand authentication: a given one or a new one."""
     if (data.nsec is None) is not data.generate:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Give either nsec or generate.")
     try:
@@ -384,7 +384,7 @@ async def api_update_identity(data: IdentityUpdate) -> Identity:
 
 
 def _private_key(text: str) -> PrivateKey:
-    """Read an nsec or 64 hex digits; what `InvalidKey` says never repeats them."""
+    """Read an nsec or 64 hex digits; the text of `InvalidKey` never repeats them."""
     if text.lower().startswith("nsec1"):
         return PrivateKey.from_nsec(text)
     return PrivateKey.from_hex(text)
@@ -393,10 +393,10 @@ def _private_key(text: str) -> PrivateKey:
 @nostrclient_api_router.delete(
     "/api/v1/identity",
     dependencies=[Depends(check_admin)],
-    summary="Forget the identity key",
+    summary="Delete the identity key",
 )
 async def api_delete_identity() -> Identity:
-    """Forget the key: from now on we are nobody to any relay."""
+    """Delete the key; relays that demand authentication get no answer any more."""
     async with configuration.lock:
         await update_identity(None)
         nostr_client.relay_manager.set_identity(None)
