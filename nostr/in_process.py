@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from .delivery import Delivered, Delivery, Eose, Notice
+from .relay_url import url_of
 from .settings import MIB
 
 
@@ -87,16 +88,15 @@ class InProcessQueues:
             subscription_id = self.subscription_ids.get(item.upstream_id)
             if subscription_id is None:
                 return
+            url = url_of(item.relay_url)
             if isinstance(item, Delivered):
                 event = item.event
                 self.events.append(
-                    EventMessage(event.text, event.id, subscription_id, item.relay_url)
+                    EventMessage(event.text, event.id, subscription_id, url)
                 )
                 self._bound.added(event.text, self.events)
             else:
-                self.eose_notices.append(
-                    EndOfStoredEventsMessage(subscription_id, item.relay_url)
-                )
+                self.eose_notices.append(EndOfStoredEventsMessage(subscription_id, url))
         else:
             return
         wake = self.wake

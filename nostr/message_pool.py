@@ -8,7 +8,7 @@ it was verified and found to match. This is where threads end: a consumer is giv
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from threading import Lock
 
 from .delivery import Consumer, Copied, Delivered, Eose
@@ -94,9 +94,18 @@ class Feed:
         self.filters = filters
         self.consumer = consumer
         self.is_public = is_public
+        self.readers: Set[str] = frozenset()
         self.merges = Merge.merges(filters) and isinstance(consumer, Mailbox)
         self.answered: set[str] = set()
         self.seen = SeenIds(seen)
+
+    def may_read_as(self, pubkey: str) -> bool:
+        """Return whether its client may read what relays give to this key only (H4).
+
+        Private clients and other extensions may; public ones must have authenticated
+        as that key.
+        """
+        return not self.is_public or pubkey in self.readers
 
     def delivered(self, event_id: str) -> bool:
         """Whether the event was delivered already."""
@@ -215,11 +224,13 @@ class MessagePool:
         event: SignedEvent,
         relay_url: str,
         touched: set[Mailbox],
+        link_key: str | None = None,
     ) -> bool:
         """Deliver a verified event to each subscription that matches it, once.
 
-        `upstream_ids` are the subscriptions that share the wire it came on. Mailboxes
-        are not woken but added to `touched`. Return whether anybody got it.
+        `link_key` is the key in hex that the link authenticated as, if it is a reader
+        key's. `upstream_ids` are the subscriptions that share the wire it came on.
+        Mailboxes are not woken but added to `touched`. Return whether anybody got it.
         """
         given = False
         key = SeenIds.key(event.id)
@@ -227,6 +238,8 @@ class MessagePool:
         for upstream_id in upstream_ids:
             feed = self._feeds.get(upstream_id)
             if feed is None:
+                continue
+            if link_key is not None and not feed.may_read_as(link_key):
                 continue
             if key in feed.seen:
                 if feed.merges and relay_url not in feed.answered:

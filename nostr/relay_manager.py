@@ -21,6 +21,7 @@ from .delivery import (
 from .errors import InvalidMessage
 from .event import SignedEvent
 from .filter import Filter, parse_filters
+from .identity_links import IdentityLinks
 from .information import COUNT_NIP, RelayInformation
 from .key import PrivateKey
 from .log import LimitedLog, logger
@@ -72,6 +73,8 @@ class RelayManager:
         self._in_process: dict[str, InProcess] = {}
         self._consumers: set[Consumer] = set()
         self.identity: PrivateKey | None = None
+        self.links = IdentityLinks(self, self.settings)
+        self.link_key: str | None = None  # the main links' owner has no reader key
         self.instance_id = new_id()
         self._counts = Counts()
         self._due: float | None = None
@@ -85,6 +88,7 @@ class RelayManager:
             self.settings = settings
             self.outbox.configure(settings)
             self.message_pool.configure(settings)
+            self.links.configure(settings)
             for relay in self.relays.values():
                 relay.configure(settings)
 
@@ -108,6 +112,7 @@ class RelayManager:
         with self._lock:
             self.running = False
             threads = [relay.stop() for relay in self.relays.values()]
+            threads += self.links.stop()
         for thread in threads:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - clock.now()))
@@ -199,6 +204,7 @@ class RelayManager:
     def _deactivate(self, relay: Relay) -> None:
         relay.use = relay.use._replace(active=False)
         relay.stop()
+        self.links.close_relay(relay.url)
         self.outbox.relay_asked(relay.url, False, clock.now())
         self._disconnected(relay.url)
         self._tell_all(RelayChanged(relay.url, False, False))
@@ -223,6 +229,21 @@ class RelayManager:
                 if relay.asks_who_we_are:
                     relay.reconnect(forget_authentication=True)
         self._log_reports()
+
+    def add_identity(self, key: PrivateKey) -> None:
+        """Add a reader key: relays that withhold events from others are asked as it.
+
+        Private clients and other extensions receive what relays give to this key; of
+        public clients only those that authenticate as it do (H4).
+        """
+        if self.links.add_key(key):
+            with self._lock:
+                for relay in self._active_relays():
+                    relay.want_keys()
+
+    def remove_identity(self, pubkey: str) -> None:
+        """Forget a reader key, given by its public key in hex, and close its links."""
+        self.links.remove_key(pubkey)
 
     # Consumers
 
@@ -293,6 +314,8 @@ class RelayManager:
                 return
             for relay in self._readers():
                 relay.unsubscribe(upstream_id)
+            self.links.unsubscribe(upstream_id)
+            self._carry_out([])
 
     @property
     def subscription_count(self) -> int:
@@ -484,13 +507,18 @@ class RelayManager:
         with self._lock:
             now = clock.now()
             self._counts.tick(now)
+            self.links.tick(now)
             self._carry_out(self.outbox.tick(now))
             due = self._due = self._deadline()
         self._log_reports()
         return due
 
     def _deadline(self) -> float | None:
-        due = (self._counts.deadline(), self.outbox.deadline())
+        due = (
+            self._counts.deadline(),
+            self.outbox.deadline(),
+            self.links.deadline(),
+        )
         return min((at for at in due if at is not None), default=None)
 
     # The outbox's store: whoever keeps it works off `ledger`, in order
@@ -662,7 +690,7 @@ class RelayManager:
         information = relay.information
         max_limit = information.limits.max_limit if information is not None else None
         for upstream_id in upstream_ids:
-            self.message_pool.finish(upstream_id, relay.url, complete, max_limit)
+            self.message_pool.finish(upstream_id, relay.label, complete, max_limit)
 
     def relay_progress(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
         """A relay is sending known stored events for these subscriptions."""
@@ -679,13 +707,21 @@ class RelayManager:
                 feed.consumer.put(Closed(upstream_id, relay.url, closed.message))
 
     def relay_wants_key(self, relay: RelayRecord, requests: Iterable[Request]) -> None:
-        """Handle that a relay serves these only to certain keys (NIP-42)."""
+        """Open what a relay serves to certain keys only over links of their own."""
+        if self._is_current(relay) and relay.read and self.running:
+            self.links.open(relay, requests)
 
     def relay_wants_author(
         self, relay: RelayRecord, event_id: str, refusal: str
     ) -> bool:
-        """Return whether an event goes out over the link of its author's key."""
-        return False
+        """Send an event over its author's link; return whether we hold that key."""
+        with self._lock:
+            publication = self.outbox.publications.get(event_id)
+            if publication is None or not self._is_current(relay) or not self.running:
+                return False
+            event = publication.event
+            client = publication.latest_client
+        return self.links.publish(relay, event, client)
 
     def relay_counted(
         self,

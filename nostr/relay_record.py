@@ -79,6 +79,7 @@ class RelayRecord:
     def __init__(self, url: str, settings: Settings) -> None:
         self.url = url
         self._log = LimitedLog(settings)
+        self.label = url
         self.use = RelayUse(active=False)
         self.route = RelayRoute.DEFAULT
         self.status = RelayStatus.STOPPED

@@ -293,6 +293,15 @@ class Settings:
     max_shared_filters: int = 50
     """Filters in a REQ that several subscriptions share; larger REQs are refused by
     more relays."""
+    max_links: int = 200
+    """Links for reader keys at all relays; each is a thread and a connection."""
+    max_links_per_relay: int = 20
+    """Links for reader keys at one relay; relays limit connections per address."""
+    link_idle_seconds: float = 60
+    """How long a link without subscriptions stays open; a larger value keeps more
+    connections."""
+    max_wanted_keys: int = 100
+    """Public keys remembered per relay whose events it withholds, for the page."""
     poll_seconds: float = 10
     """How often subscriptions are polled on a relay that has no room for them; a larger
     value delays their events there."""

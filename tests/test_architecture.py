@@ -64,6 +64,7 @@ HOST = {"lnbits", "fastapi", "starlette", "pydantic", "sqlalchemy", "uvicorn"}
 
 TESTED_ELSEWHERE = {
     # What needs sockets is tested with real ones.
+    "nostr.identity_links": "tests/faults",
     "nostr.relay_link": "tests/faults",
     "nostr.relay_manager": "tests/e2e",
     "nostr.client.client": "tests/interface",
