@@ -209,7 +209,7 @@ class IdentityLink:
                 feed.consumer.put(item(upstream_id))
 
     def close_all(self, text: str) -> None:
-        """Tell the clients of the link's subscriptions that it is gone."""
+        """Report to the clients of the link's subscriptions that it is gone."""
         self.relay_closed(self.record, ClosedForGood(tuple(self.upstream_ids), text))
 
     def relay_authenticated(self, relay: RelayRecord) -> None:
