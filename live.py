@@ -68,7 +68,7 @@ async def present_state() -> State:
         outbox={
             "count": status.outbox_waiting,
             "undeliverable": status.outbox_undeliverable,
-            "revision": nostr_client.relay_manager.waiting_revision,
+            "revision": nostr_client.relay_manager.publisher.waiting_revision,
         },
         clients=[client.dict() for client in services.clients()],
         status=status.dict(),

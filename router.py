@@ -269,7 +269,9 @@ class NostrRouter:
     def _command(self, command: Command) -> None:
         manager = nostr_client.relay_manager
         if isinstance(command, Publish):
-            manager.publish(command.event, self._mailbox, is_public=self.is_public)
+            manager.publisher.publish(
+                command.event, self._mailbox, is_public=self.is_public
+            )
         elif isinstance(command, Subscribe):
             manager.subscribe(
                 command.upstream_id,

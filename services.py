@@ -38,12 +38,12 @@ def relays() -> list[Relay]:
     """Return all relays, including those that other extensions added."""
     stored = configuration.relays
     manager = nostr_client.relay_manager
-    numbers = manager.relay_numbers()
+    numbers = manager.publisher.relay_numbers()
     shown = [
         _relay(
             relay,
             stored.get(url),
-            manager.is_active(url),
+            relay.active,
             *numbers.get(url, (0, 0)),
         )
         for url, relay in list(manager.relays.items())
@@ -162,9 +162,9 @@ def outbox() -> list[WaitingEvent]:
             since=int(began + publication.published_at),
             expires_in_seconds=max(0.0, publication.expires_at - now),
             owed=list(publication.copies),
-            refusals=publication.refusals,
+            refusals=publication.messages,
         )
-        for publication in nostr_client.relay_manager.waiting_events()
+        for publication in nostr_client.relay_manager.publisher.waiting_events()
     ]
 
 
@@ -179,16 +179,16 @@ def undeliverable() -> list[UndeliverableEvent]:
             reason=item.reason,
             at=int(began + item.at),
         )
-        for item in nostr_client.relay_manager.undeliverable_events()
+        for item in nostr_client.relay_manager.publisher.undeliverable_events()
     ]
 
 
 def test_answers(event_id: str) -> list[TestAnswer] | None:
     """Return how each relay answered an event of the test panel; None if unknown."""
     manager = nostr_client.relay_manager
-    publication = manager.outbox_publication(event_id)
+    publication = manager.publisher.publication(event_id)
     owed = publication.copies if publication else {}
-    answers = manager.event_answers(event_id)
+    answers = manager.publisher.answers(event_id)
     if answers is None:
         return None
     answered = [
@@ -257,8 +257,8 @@ def status() -> Status:
         relays_connected=manager.connected_relays,
         clients=len(all_routers),
         subscriptions=manager.subscription_count,
-        outbox_waiting=manager.waiting_count,
-        outbox_undeliverable=manager.undeliverable_count,
+        outbox_waiting=manager.publisher.waiting_count,
+        outbox_undeliverable=manager.publisher.undeliverable_count,
         outbox_oldest_at=_oldest_at(),
         can_publish=can_publish(),
         can_receive=can_receive(),
@@ -269,7 +269,8 @@ def status() -> Status:
 
 def _oldest_at() -> int | None:
     published = [
-        item.published_at for item in nostr_client.relay_manager.waiting_events()
+        item.published_at
+        for item in nostr_client.relay_manager.publisher.waiting_events()
     ]
     if not published:
         return None
@@ -298,7 +299,7 @@ def _connected() -> list[nostr_relay.Relay]:
     return [
         relay
         for url, relay in list(manager.relays.items())
-        if relay.connected and manager.is_active(url)
+        if relay.connected and relay.active
     ]
 
 

@@ -52,7 +52,7 @@ def start() -> None:
     if _running:
         return
     nostr_client.running = True
-    nostr_client.relay_manager.outbox.durable = True
+    nostr_client.relay_manager.publisher.outbox.durable = True
     previous = process.get("generation")
     generation = {"stop": stop, "hand_over": hand_over}
     process["generation"] = generation
@@ -222,7 +222,7 @@ async def load_outbox() -> None:
     await outbox_store.restore()
     manager = nostr_client.relay_manager
     if manager.running:
-        manager.outbox_retry()
+        manager.publisher.retry()
 
 
 async def load_relays() -> None:

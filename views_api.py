@@ -207,7 +207,7 @@ async def api_get_outbox() -> list[WaitingEvent]:
 )
 async def api_retry_outbox() -> list[WaitingEvent]:
     """Retry all waiting events now."""
-    nostr_client.relay_manager.outbox_retry()
+    nostr_client.relay_manager.publisher.retry()
     return services.outbox()
 
 
@@ -230,7 +230,7 @@ async def api_get_undeliverable() -> list[UndeliverableEvent]:
 async def api_retry_event(event_id: str) -> None:
     """Retry an event now, at all relays that may still accept it."""
     _check_waits(event_id)
-    nostr_client.relay_manager.outbox_retry(event_id)
+    nostr_client.relay_manager.publisher.retry(event_id)
 
 
 @nostrclient_api_router.delete(
@@ -242,11 +242,11 @@ async def api_retry_event(event_id: str) -> None:
 async def api_discard_event(event_id: str) -> None:
     """Discard a waiting event."""
     _check_waits(event_id)
-    nostr_client.relay_manager.outbox_discard(event_id)
+    nostr_client.relay_manager.publisher.discard(event_id)
 
 
 def _check_waits(event_id: str) -> None:
-    if nostr_client.relay_manager.outbox_publication(event_id) is None:
+    if nostr_client.relay_manager.publisher.publication(event_id) is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "No such event waits.")
 
 
@@ -279,7 +279,7 @@ async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
         private_key.sign_event(message)
     except NostrError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
-    nostr_client.relay_manager.follow_event(message.id)
+    nostr_client.relay_manager.publisher.follow(message.id)
     return TestMessageResponse(
         private_key=private_key.hex(),
         public_key=to_public_key,

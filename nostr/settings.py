@@ -35,6 +35,7 @@ _MAY_BE_ZERO = frozenset(
         "garbage_messages",
         "notices_per_relay",
         "outbox_events",
+        "outbox_paced_events",
         "outbox_public_share",
         "public_share",
         "undeliverable_kept",
@@ -49,8 +50,10 @@ _ORDERED = (
     ("eose_seconds", "eose_max_seconds"),
     ("mailbox_bytes", "mailboxes_total_bytes"),
     ("publish_retry_seconds", "publish_retry_max_seconds"),
+    ("publish_rate_pause_seconds", "publish_rate_max_pause_seconds"),
     ("reconnect_seconds", "reconnect_max_seconds"),
     ("relay_message_bytes", "relay_frame_bytes"),
+    ("resend_seconds", "resend_max_seconds"),
     ("subscription_retry_seconds", "subscription_retry_max_seconds"),
 )
 
@@ -156,13 +159,26 @@ class Settings:
     owed_copies_per_relay: int = 100
     """Copies kept for a relay that is down, of events other relays have; the oldest are
     dropped first."""
-    publish_tries: int = 5
-    """Attempts at a relay that refuses an event for the moment; more of them delay the
-    final answer."""
     publish_retry_seconds: float = 5
     """Delay before the first retry of an event at a relay; it doubles with each one."""
-    publish_retry_max_seconds: float = 300
+    publish_retry_max_seconds: float = 3600
     """Longest delay between two retries of an event at a relay."""
+    resend_seconds: float = 30
+    """Time without an OK after which an event is sent to the relay again; it doubles
+    each time."""
+    resend_max_seconds: float = 600
+    """Longest time before an unanswered event is sent again."""
+    publish_rate_pause_seconds: float = 1
+    """First pause after a relay refused an event for its rate; it doubles until the
+    relay accepts again."""
+    publish_rate_max_pause_seconds: float = 300
+    """Longest such pause; a larger value finds out later that a relay accepts again."""
+    publish_rate_forget_seconds: float = 3600
+    """Time without such a refusal after which a relay is sent events without delay
+    again."""
+    outbox_paced_events: int = 1000
+    """Events that may wait for nothing but the rate of a connected relay; more take
+    memory and database rows."""
     flush_unanswered_events: int = 20
     """Events sent to a relay before their OKs are in; more empty the outbox faster and
     may exceed the relay's rate limit."""

@@ -277,7 +277,17 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Verweildauer flüchtiger Events im Postausgang',
     number_owed_copies_per_relay:
       'Angenommene Events, die auf ein abwesendes Relay warten',
-    number_publish_tries: 'Versuche bei einem Relay, das vorübergehend ablehnt',
+    number_resend_seconds:
+      'Zeit ohne Antwort, bis ein Event erneut gesendet wird',
+    number_resend_max_seconds:
+      'Längste Zeit, bis ein unbeantwortetes Event erneut gesendet wird',
+    number_publish_rate_pause_seconds: 'Erste Pause am Ratenlimit eines Relays',
+    number_publish_rate_max_pause_seconds:
+      'Längste Pause am Ratenlimit eines Relays',
+    number_publish_rate_forget_seconds:
+      'Zeit, nach der das Ratenlimit eines Relays vergessen wird',
+    number_outbox_paced_events:
+      'Events, die nur auf die Rate eines Relays warten',
     number_publish_retry_seconds: 'Erste Pause vor einem neuen Versuch',
     number_publish_retry_max_seconds: 'Längste Pause vor einem neuen Versuch',
     number_flush_unanswered_events: 'Unbeantwortete Events unterwegs',

@@ -266,7 +266,15 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_ephemeral_expiry_seconds:
       'Time an ephemeral event stays in the outbox',
     number_owed_copies_per_relay: 'Accepted events queued for an absent relay',
-    number_publish_tries: 'Attempts at a relay that refuses temporarily',
+    number_resend_seconds: 'Time without an answer before an event is sent again',
+    number_resend_max_seconds:
+      'Longest time before an unanswered event is sent again',
+    number_publish_rate_pause_seconds: "First pause at a relay's rate limit",
+    number_publish_rate_max_pause_seconds:
+      "Longest pause at a relay's rate limit",
+    number_publish_rate_forget_seconds:
+      "Time after which a relay's rate limit is forgotten",
+    number_outbox_paced_events: 'Events waiting only for the rate of a relay',
     number_publish_retry_seconds: 'First pause before another attempt',
     number_publish_retry_max_seconds: 'Longest pause before another attempt',
     number_flush_unanswered_events: 'Unanswered events in flight',

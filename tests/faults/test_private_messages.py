@@ -164,7 +164,7 @@ def test_h7_event_that_only_its_author_may_publish_goes_over_the_authors_link(
     accepted, text = client.publish(theirs)
     assert not accepted
     assert text.startswith("auth-required:")
-    assert bench.manager.waiting_count == 0
+    assert bench.manager.publisher.waiting_count == 0
 
 
 def test_h8_relay_names_the_keys_it_wants(

@@ -43,7 +43,7 @@ class Earlier:
         self.event = signed("it takes time")
         self.stopped = False
         self._manager = RelayManager()
-        self._manager.outbox_restore(
+        self._manager.publisher.restore(
             self.event, is_public=False, age_seconds=8 * DAY, accepted=False, owed=[]
         )
 
@@ -124,7 +124,7 @@ def test_c4_what_is_taken_over_waits_as_long_as_the_operator_said(
     load(earlier)
     manager.step()
     assert earlier.stopped
-    assert manager.outbox_publication(earlier.event.id) is not None
+    assert manager.publisher.publication(earlier.event.id) is not None
 
 
 def test_f7_an_earlier_generation_is_stopped_where_no_number_can_be_read(
@@ -137,7 +137,7 @@ def test_f7_an_earlier_generation_is_stopped_where_no_number_can_be_read(
     earlier = Earlier()
     load(earlier)
     assert earlier.stopped
-    assert manager.outbox_publication(earlier.event.id) is not None
+    assert manager.publisher.publication(earlier.event.id) is not None
 
 
 class Gone:
@@ -203,7 +203,7 @@ async def test_c5_parts_are_loaded_later_each_by_itself(
     assert manager.settings.eose_seconds == 7
     assert configuration.config.public_ws
     assert manager.identity == KEY
-    assert manager.outbox_publication(event.id) is not None
+    assert manager.publisher.publication(event.id) is not None
     assert list(manager.relays) == ["ws://127.0.0.1:9"]
 
 
