@@ -301,7 +301,8 @@ class Status(ApiModel):
     not_loaded: list[str] = Field(
         default=[],
         description="Parts that could not be read from the database yet: `tables`,"
-        " `settings`, `identity`, `outbox`, `relays`; they are retried",
+        " `settings`, `identity`, `identities`, `outbox`,"
+        " `relays`; they are retried",
     )
 
 
@@ -508,13 +509,70 @@ class IdentityUpdate(ApiModel):
     generate: bool = Field(default=False, description="Generate a new key instead")
 
 
+class ReaderKey(ApiModel):
+    """A key that relays are asked as, for what they give to its owner only (H2)."""
+
+    npub: str = Field(description="Its public key (NIP-19)", example=NPUB)
+    pubkey: str = Field(description="The same, 64 hex digits", example=PUBLIC_KEY)
+    label: str = Field(description="The admin's name for it", example="my shop")
+
+
+class ReaderKeyUpdate(ApiModel):
+    """The key to add."""
+
+    nsec: str = Field(
+        description="nsec or 64 hex digits; it is never returned",
+        pattern=HEX_OR.format("nsec"),
+    )
+    label: str = Field(default="", description="A name for it", max_length=100)
+
+
+class ReaderKeyRef(ApiModel):
+    """Which key is meant."""
+
+    pubkey: str = Field(description="64 hex digits or npub", example=PUBLIC_KEY)
+
+
+class Merchant(ApiModel):
+    """A merchant of nostrmarket on this server."""
+
+    npub: str = Field(description="The merchant's public key (NIP-19)", example=NPUB)
+    pubkey: str = Field(description="The same, 64 hex digits", example=PUBLIC_KEY)
+
+
+class Merchants(ApiModel):
+    """The merchants of nostrmarket on this server, and whether their keys are used."""
+
+    enabled: bool = Field(
+        description="Whether relays are asked as each merchant; the keys are held in"
+        " memory only"
+    )
+    merchants: list[Merchant] = Field(description="Those in nostrmarket's table")
+
+
+class MerchantsUpdate(ApiModel):
+    """Whether to use the merchants' keys."""
+
+    enabled: bool = Field(description="Off: they are removed from memory at once")
+
+
+class StoredIdentity(BaseModel):
+    """A reader key as it is stored: encrypted with LNbits' own secret."""
+
+    pubkey: str
+    secret: str
+    label: str
+
+
 class StoredConfig(Config):
     """A `Config` with the secrets that no interface returns.
 
-    `identity` is the private key, encrypted with LNbits' own secret.
+    `identity` is the private key, encrypted with LNbits' own secret. `merchants` says
+    whether the keys of nostrmarket's merchants are used.
     """
 
     identity: str | None = None
+    merchants: bool = False
 
 
 class UserConfig(BaseModel):

@@ -17,6 +17,7 @@ from .crud import (
 )
 from .generations import process
 from .helpers import decrypt_identity
+from .identities import identities
 from .nostr import clock
 from .nostr.errors import InvalidKey
 from .nostr.in_process import (
@@ -63,6 +64,7 @@ def start() -> None:
     _run("events", subscribe_events())
     _run("clock", keep_time())
     _run("outbox", outbox_store.run())
+    _run("merchants", identities.watch_merchants())
 
 
 async def stop() -> None:
@@ -164,6 +166,7 @@ async def _load(previous: Generation | None, stopping: asyncio.Event) -> None:
         outbox_store.add_undeleted(process.pop("undeleted", ()))
         process.setdefault("clients", WeakSet()).add(nostr_client)
         await load(Part.IDENTITY, load_identity)
+        await load(Part.IDENTITIES, identities.load)
         await load(Part.OUTBOX, load_outbox)
         await load(Part.RELAYS, load_relays)
         if not stopping.is_set():

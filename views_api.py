@@ -24,6 +24,7 @@ from .crud import (
 from .helpers import (
     encrypt_identity,
     normalize_public_key,
+    read_private_key,
 )
 from .models import (
     REFUSED,
@@ -272,7 +273,7 @@ async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
     try:
         to_public_key = normalize_public_key(data.reciever_public_key)
         secret = (data.sender_private_key or "").strip()
-        private_key = _private_key(secret) if secret else PrivateKey()
+        private_key = read_private_key(secret) if secret else PrivateKey()
         message = EncryptedDirectMessage(
             recipient_pubkey=to_public_key, cleartext_content=data.message
         )
@@ -373,7 +374,7 @@ async def api_update_identity(data: IdentityUpdate) -> Identity:
     if (data.nsec is None) is not data.generate:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Give either nsec or generate.")
     try:
-        key = PrivateKey() if data.nsec is None else _private_key(data.nsec.strip())
+        key = PrivateKey() if data.nsec is None else read_private_key(data.nsec)
         encrypted = encrypt_identity(key)
     except NostrError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
@@ -381,13 +382,6 @@ async def api_update_identity(data: IdentityUpdate) -> Identity:
         await update_identity(encrypted)
         nostr_client.relay_manager.set_identity(key)
     return await api_get_identity()
-
-
-def _private_key(text: str) -> PrivateKey:
-    """Read an nsec or 64 hex digits; the text of `InvalidKey` never repeats them."""
-    if text.lower().startswith("nsec1"):
-        return PrivateKey.from_nsec(text)
-    return PrivateKey.from_hex(text)
 
 
 @nostrclient_api_router.delete(

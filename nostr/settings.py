@@ -345,6 +345,10 @@ class Settings:
     database_retry_max_seconds: float = 60
     """Longest delay between two attempts to load what is stored."""
 
+    merchants_seconds: float = 30
+    """Pause between two looks for new merchants of nostrmarket, if their keys are
+    used."""
+
     # Log
     log_lines_per_minute: float = 1
     """Lines that one relay, or all events together, may write to the log for long; more

@@ -269,6 +269,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_log_lines_per_minute:
       'Zeilen im Protokoll je Minute, je Relay oder zu Events',
     number_burst_log_lines: 'Zeilen im Protokoll auf einmal',
+    number_merchants_seconds: 'Pause zwischen Suchen nach neuen Händlern',
     number_outbox_events: 'Events im Postausgang',
     number_outbox_public_share:
       'Anteil des Postausgangs, den öffentliche Clients nutzen dürfen (0 bis 1)',

@@ -259,6 +259,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_log_lines_per_minute:
       'Log lines per minute, from one relay or about events',
     number_burst_log_lines: 'Log lines at once',
+    number_merchants_seconds: 'Pause between looks for new merchants',
     number_outbox_events: 'Events in the outbox',
     number_outbox_public_share:
       'Share of the outbox that public clients may use (0 to 1)',

@@ -10,6 +10,7 @@ import pytest
 from nostrclient import outbox_store, tasks
 from nostrclient.configuration import Configuration, Part
 from nostrclient.helpers import encrypt_identity
+from nostrclient.identities import identities
 from nostrclient.models import Config, OutboxEvent, Relay
 from nostrclient.nostr import clock
 from nostrclient.nostr.client.client import NostrClient
@@ -90,6 +91,7 @@ def manager(
     monkeypatch.setattr(tasks, "create_tables", _nothing)
     monkeypatch.setattr(tasks, "get_config", _default_config)
     monkeypatch.setattr(tasks, "get_identity", _nothing)
+    monkeypatch.setattr(identities, "load", _nothing)
     monkeypatch.setattr(outbox_store, "get_outbox", _no_rows)
     monkeypatch.setattr(tasks, "get_relays", _no_rows)
     monkeypatch.setattr(tasks, "_running", {})
@@ -161,6 +163,7 @@ async def test_c5_relays_start_though_nothing_could_be_loaded(
 ) -> None:
     for name in ("create_tables", "get_config", "get_identity", "get_relays"):
         monkeypatch.setattr(tasks, name, Gone(None, failures=1000).read)
+    monkeypatch.setattr(identities, "load", Gone(None, failures=1000).read)
     monkeypatch.setattr(outbox_store, "get_outbox", Gone(None, failures=1000).read)
     await _load(None)
     assert manager.running
