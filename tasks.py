@@ -31,17 +31,13 @@ from .nostr.settings import DEFAULTS, usable_settings
 from .outbox_store import outbox_store
 from .router import NostrRouter, all_routers, nostr_client
 
-MOST_PER_SUBSCRIPTION = 10_000
-MOST_SUBSCRIPTIONS = 100
-MOST_NOTICES = 1_000
-
 Generation = dict[str, Any]
 """What a generation of this code leaves in `process`: how to stop it, and its state."""
 
 _running: dict[str, asyncio.Task[None]] = {}
 _stop_requested: list[asyncio.Event] = []
 """The event of the start that is in force, if any; see `stop`."""
-_bounds: dict[str, ByteLimit] = {}
+_byte_limits: dict[str, ByteLimit] = {}
 
 
 def start() -> None:
@@ -277,17 +273,21 @@ def keep_event(event: EventMessage) -> None:
     _make_room(received, event.subscription_id)
     events = received.setdefault(event.subscription_id, [])
     events.append(event)
-    if len(events) > MOST_PER_SUBSCRIPTION:
+    settings = nostr_client.relay_manager.settings
+    if len(events) > settings.in_process_events:
         events.pop(0)
-    _make_room(_bounds, event.subscription_id)
-    _bounds.setdefault(event.subscription_id, ByteLimit()).added(event.event, events)
+    _make_room(_byte_limits, event.subscription_id)
+    limit = _byte_limits.setdefault(
+        event.subscription_id, ByteLimit(settings.in_process_bytes)
+    )
+    limit.added(event.event, events)
 
 
 def keep_notice(notice: NoticeMessage) -> None:
     """Keep a relay's NOTICE; the oldest go first."""
     notices = NostrRouter.received_subscription_notices
     notices.append(notice)
-    if len(notices) > MOST_NOTICES:
+    if len(notices) > nostr_client.relay_manager.settings.in_process_notices:
         notices.pop(0)
 
 
@@ -303,9 +303,10 @@ def _make_room(kept: dict[str, Any], subscription_id: str) -> None:
 
     Not at their end: some take what has come only after they have closed them.
     """
-    if len(kept) < MOST_SUBSCRIPTIONS or subscription_id in kept:
+    most = nostr_client.relay_manager.settings.in_process_subscriptions
+    if len(kept) < most or subscription_id in kept:
         return
     is_open = nostr_client.relay_manager.is_open
     closed = [name for name in kept if not is_open(name)]
-    for name in closed[: len(kept) - MOST_SUBSCRIPTIONS + 1]:
+    for name in closed[: len(kept) - most + 1]:
         del kept[name]

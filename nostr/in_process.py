@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .delivery import Delivered, Delivery, Eose, Notice
 from .relay_url import url_of
-from .settings import MIB
+from .settings import DEFAULTS, Settings
 
 
 class EventMessage(NamedTuple):
@@ -43,7 +43,7 @@ class ByteLimit:
     are counted again once in a while.
     """
 
-    def __init__(self, max_bytes: int = 64 * MIB) -> None:
+    def __init__(self, max_bytes: int = DEFAULTS.in_process_bytes) -> None:
         self._max_bytes = max_bytes
         self._added = 0
 
@@ -72,13 +72,21 @@ class InProcessQueues:
     the other extensions chose.
     """
 
-    def __init__(self, max_items: int = 10_000) -> None:
-        self.events: deque[EventMessage] = deque(maxlen=max_items)
-        self.notices: deque[NoticeMessage] = deque(maxlen=max_items)
-        self.eose_notices: deque[EndOfStoredEventsMessage] = deque(maxlen=max_items)
+    def __init__(self, settings: Settings = DEFAULTS) -> None:
+        self.events: deque[EventMessage] = deque()
+        self.notices: deque[NoticeMessage] = deque()
+        self.eose_notices: deque[EndOfStoredEventsMessage] = deque()
         self.subscription_ids: dict[str, str] = {}
-        self._bound = ByteLimit()
         self.wake: Callable[[], None] | None = None
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Apply other limits; call it while no relay is running."""
+        max_events = settings.in_process_events
+        self.events = deque(self.events, max_events)
+        self.eose_notices = deque(self.eose_notices, max_events)
+        self.notices = deque(self.notices, settings.in_process_notices)
+        self._limit = ByteLimit(settings.in_process_bytes)
 
     def put(self, item: Delivery) -> None:
         """Add a delivery to its queue."""
@@ -94,7 +102,7 @@ class InProcessQueues:
                 self.events.append(
                     EventMessage(event.text, event.id, subscription_id, url)
                 )
-                self._bound.added(event.text, self.events)
+                self._limit.added(event.text, self.events)
             else:
                 self.eose_notices.append(EndOfStoredEventsMessage(subscription_id, url))
         else:

@@ -179,6 +179,7 @@ class MessagePool:
         public_bytes = int(total_bytes * settings.public_share)
         self.public_budget.total_bytes = public_bytes
         self.budget.total_bytes = total_bytes - public_bytes
+        self.in_process.configure(settings)
 
     # Subscriptions
 

@@ -219,6 +219,17 @@ class Settings:
     """Memory for verified events; a copy found there needs no parsing and no signature
     check."""
 
+    # Other extensions in this process
+    in_process_events: int = 10_000
+    """Events kept per subscription of another extension that has not read them; more of
+    them take memory."""
+    in_process_bytes: int = 64 * MIB
+    """Memory for such events per subscription; the oldest events are dropped first."""
+    in_process_subscriptions: int = 100
+    """Closed subscriptions of other extensions whose events are kept."""
+    in_process_notices: int = 1000
+    """NOTICEs of all relays kept for other extensions."""
+
     # Connections to relays
     connect_seconds: float = 10
     """Longest time for connecting to a relay, all its addresses together."""
@@ -440,6 +451,7 @@ _GROUPS = {
     "http_seconds": "HTTP requests",
     "answer_seconds": "Publishing",
     "eose_seconds": "Subscribing",
+    "in_process_events": "Other extensions",
     "connect_seconds": "Connections to relays",
     "overlap_seconds": "Overlap windows and refreshes",
     "information_seconds": "Relays' own limits",

@@ -230,21 +230,22 @@ def test_g2_what_was_kept_for_closed_subscriptions_goes_in_the_end(
     client = NostrClient()
     manager = client.relay_manager
     monkeypatch.setattr(tasks, "nostr_client", client)
-    monkeypatch.setattr(tasks, "_bounds", {})
+    monkeypatch.setattr(tasks, "_byte_limits", {})
     for name in ("received_subscription_events", "received_subscription_eosenotices"):
         monkeypatch.setattr(NostrRouter, name, {})
     manager.add_subscription("open", [{}])
-    names = ["open", *(f"closed {n}" for n in range(3 * tasks.MOST_SUBSCRIPTIONS))]
+    most = manager.settings.in_process_subscriptions
+    names = ["open", *(f"closed {n}" for n in range(3 * most))]
     for name in names:
         manager.add_subscription(name, [{}])
         tasks.keep_event(EventMessage("{}", "", name, ""))
         tasks.keep_eose(EndOfStoredEventsMessage(name, ""))
         if name != "open":
             manager.close_subscription(name)
-    newest = ["open", *names[1 - tasks.MOST_SUBSCRIPTIONS :]]
+    newest = ["open", *names[1 - most :]]
     assert list(NostrRouter.received_subscription_events) == newest
     assert list(NostrRouter.received_subscription_eosenotices) == newest
-    assert list(tasks._bounds) == newest
+    assert list(tasks._byte_limits) == newest
 
 
 async def test_c5_setting_that_cannot_be_used_does_not_undo_the_others(
