@@ -25,7 +25,6 @@ from .views import nostrclient_generic_router
 from .views_api import nostrclient_api_router
 from .views_endpoints import nostrclient_endpoints_router
 from .views_http import nostrclient_http_router
-from .views_identities import nostrclient_identities_router
 from .views_live import nostrclient_live_router
 from .views_metrics import nostrclient_metrics_router
 
@@ -40,7 +39,6 @@ nostrclient_static_files = [
 
 nostrclient_ext: APIRouter = APIRouter(prefix="/nostrclient", tags=["nostrclient"])
 nostrclient_ext.include_router(nostrclient_generic_router)
-nostrclient_ext.include_router(nostrclient_identities_router)
 nostrclient_ext.include_router(nostrclient_live_router)
 nostrclient_ext.include_router(nostrclient_metrics_router)
 nostrclient_ext.include_router(nostrclient_api_router)

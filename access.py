@@ -1,4 +1,4 @@
-"""Authorisation beyond LNbits' own checks."""
+"""Who may call what, beyond LNbits' own checks."""
 
 from __future__ import annotations
 

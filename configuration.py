@@ -24,7 +24,6 @@ class Part(str, Enum):
     TABLES = "tables"
     SETTINGS = "settings"
     IDENTITY = "identity"
-    IDENTITIES = "identities"
     OUTBOX = "outbox"
     RELAYS = "relays"
 

@@ -77,24 +77,12 @@ async def m005_outbox(db: Connection) -> None:
         """)
 
 
-async def m006_identities(db: Connection) -> None:
-    """Add the reader keys: `secret` is encrypted with LNbits' own secret."""
-    await db.execute("""
-        CREATE TABLE IF NOT EXISTS nostrclient.identities (
-            pubkey TEXT NOT NULL PRIMARY KEY,
-            secret TEXT NOT NULL,
-            label TEXT NOT NULL
-        )
-        """)
-
-
 STEPS = (
     m001_initial,
     m002_create_config_table,
     m003_update_config_table,
     m004_relay_roles,
     m005_outbox,
-    m006_identities,
 )
 """All of them, in order."""
 

@@ -1,4 +1,4 @@
-"""The state of the running client as the REST interface and the metrics show it."""
+"""What is shown of the running client: to the admin over REST, and to monitoring."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def relays() -> list[Relay]:
     """Return all relays, including those that other extensions added."""
     stored = configuration.relays
     manager = nostr_client.relay_manager
-    numbers = manager.publisher.relay_numbers()
+    numbers = manager.relay_numbers()
     shown = [
         _relay(
             relay,
             stored.get(url),
-            relay.active,
+            manager.is_active(url),
             *numbers.get(url, (0, 0)),
         )
         for url, relay in list(manager.relays.items())
@@ -149,7 +149,7 @@ def _information(told: ToldInformation | None) -> RelayInformation | None:
 
 
 def outbox() -> list[WaitingEvent]:
-    """Return the events that wait for a relay to accept them, in order."""
+    """Give the events that wait for a relay to accept them, in order."""
     now = clock.now()
     began = clock.wall() - now
     return [
@@ -162,14 +162,14 @@ def outbox() -> list[WaitingEvent]:
             since=int(began + publication.published_at),
             expires_in_seconds=max(0.0, publication.expires_at - now),
             owed=list(publication.copies),
-            refusals=publication.messages,
+            refusals=publication.refusals,
         )
-        for publication in nostr_client.relay_manager.publisher.waiting_events()
+        for publication in nostr_client.relay_manager.waiting_events()
     ]
 
 
 def undeliverable() -> list[UndeliverableEvent]:
-    """Return recent events that were queued but never accepted, newest first."""
+    """Give the latest events that were vouched for in vain, newest first."""
     began = clock.wall() - clock.now()
     return [
         UndeliverableEvent(
@@ -179,16 +179,16 @@ def undeliverable() -> list[UndeliverableEvent]:
             reason=item.reason,
             at=int(began + item.at),
         )
-        for item in nostr_client.relay_manager.publisher.undeliverable_events()
+        for item in nostr_client.relay_manager.undeliverable_events()
     ]
 
 
 def test_answers(event_id: str) -> list[TestAnswer] | None:
-    """Return how each relay answered an event of the test panel; None if unknown."""
+    """Give how each relay answered an event of the test panel; None: no such event."""
     manager = nostr_client.relay_manager
-    publication = manager.publisher.publication(event_id)
+    publication = manager.outbox_publication(event_id)
     owed = publication.copies if publication else {}
-    answers = manager.publisher.answers(event_id)
+    answers = manager.event_answers(event_id)
     if answers is None:
         return None
     answered = [
@@ -209,7 +209,7 @@ def test_answers(event_id: str) -> list[TestAnswer] | None:
 
 
 def clients() -> list[Client]:
-    """Return the clients of both endpoints, in the order of their connection."""
+    """Give the clients of both endpoints, in the order they came."""
     return [
         Client(
             id=router.id,
@@ -227,7 +227,7 @@ def clients() -> list[Client]:
 
 
 class Endpoint(NamedTuple):
-    """The numbers of an endpoint; `traffic` only grows."""
+    """An endpoint in numbers: `traffic` only grows, the others come and go."""
 
     name: str
     clients: int
@@ -237,7 +237,7 @@ class Endpoint(NamedTuple):
 
 
 def endpoints() -> list[Endpoint]:
-    """Return the numbers of both endpoints."""
+    """Give both endpoints in numbers."""
     present = clients()
     found = []
     for name in ("public", "private"):
@@ -250,15 +250,15 @@ def endpoints() -> list[Endpoint]:
 
 
 def status() -> Status:
-    """Return the summary in numbers."""
+    """Give the summary in numbers."""
     manager = nostr_client.relay_manager
     return Status(
         relays=len(manager.relays),
         relays_connected=manager.connected_relays,
         clients=len(all_routers),
         subscriptions=manager.subscription_count,
-        outbox_waiting=manager.publisher.waiting_count,
-        outbox_undeliverable=manager.publisher.undeliverable_count,
+        outbox_waiting=manager.waiting_count,
+        outbox_undeliverable=manager.undeliverable_count,
         outbox_oldest_at=_oldest_at(),
         can_publish=can_publish(),
         can_receive=can_receive(),
@@ -269,8 +269,7 @@ def status() -> Status:
 
 def _oldest_at() -> int | None:
     published = [
-        item.published_at
-        for item in nostr_client.relay_manager.publisher.waiting_events()
+        item.published_at for item in nostr_client.relay_manager.waiting_events()
     ]
     if not published:
         return None
@@ -281,14 +280,14 @@ SERVING = (Service.UNKNOWN, Service.WORKS)
 
 
 def can_publish() -> bool:
-    """Return whether a connected relay accepts events, or was not tried yet."""
+    """Return whether a connected relay takes events, as far as it was tried."""
     return any(
         relay.write and relay.counters.publishing in SERVING for relay in _connected()
     )
 
 
 def can_receive() -> bool:
-    """Return whether a connected relay serves requests, or was not tried yet."""
+    """Return whether a connected relay serves requests, as far as it was tried."""
     return any(
         relay.read and relay.counters.receiving in SERVING for relay in _connected()
     )
@@ -299,12 +298,12 @@ def _connected() -> list[nostr_relay.Relay]:
     return [
         relay
         for url, relay in list(manager.relays.items())
-        if relay.connected and relay.active
+        if relay.connected and manager.is_active(url)
     ]
 
 
 def figures() -> Figures:
-    """Return the figures of speed and completeness."""
+    """Return how fast and how complete everything works."""
     measured = nostr_client.relay_manager.message_pool.figures
     counters = [
         relay.counters for relay in list(nostr_client.relay_manager.relays.values())

@@ -17,7 +17,6 @@ from .crud import (
 )
 from .generations import process
 from .helpers import decrypt_identity
-from .identities import identities
 from .nostr import clock
 from .nostr.errors import InvalidKey
 from .nostr.in_process import (
@@ -31,13 +30,17 @@ from .nostr.settings import DEFAULTS, usable_settings
 from .outbox_store import outbox_store
 from .router import NostrRouter, all_routers, nostr_client
 
+MOST_PER_SUBSCRIPTION = 10_000
+MOST_SUBSCRIPTIONS = 100
+MOST_NOTICES = 1_000
+
 Generation = dict[str, Any]
 """What a generation of this code leaves in `process`: how to stop it, and its state."""
 
 _running: dict[str, asyncio.Task[None]] = {}
 _stop_requested: list[asyncio.Event] = []
 """The event of the start that is in force, if any; see `stop`."""
-_byte_limits: dict[str, ByteLimit] = {}
+_bounds: dict[str, ByteLimit] = {}
 
 
 def start() -> None:
@@ -49,7 +52,7 @@ def start() -> None:
     if _running:
         return
     nostr_client.running = True
-    nostr_client.relay_manager.publisher.outbox.durable = True
+    nostr_client.relay_manager.outbox.durable = True
     previous = process.get("generation")
     generation = {"stop": stop, "hand_over": hand_over}
     process["generation"] = generation
@@ -60,7 +63,6 @@ def start() -> None:
     _run("events", subscribe_events())
     _run("clock", keep_time())
     _run("outbox", outbox_store.run())
-    _run("merchants", identities.watch_merchants())
 
 
 async def stop() -> None:
@@ -162,7 +164,6 @@ async def _load(previous: Generation | None, stopping: asyncio.Event) -> None:
         outbox_store.add_undeleted(process.pop("undeleted", ()))
         process.setdefault("clients", WeakSet()).add(nostr_client)
         await load(Part.IDENTITY, load_identity)
-        await load(Part.IDENTITIES, identities.load)
         await load(Part.OUTBOX, load_outbox)
         await load(Part.RELAYS, load_relays)
         if not stopping.is_set():
@@ -221,7 +222,7 @@ async def load_outbox() -> None:
     await outbox_store.restore()
     manager = nostr_client.relay_manager
     if manager.running:
-        manager.publisher.retry()
+        manager.outbox_retry()
 
 
 async def load_relays() -> None:
@@ -273,21 +274,17 @@ def keep_event(event: EventMessage) -> None:
     _make_room(received, event.subscription_id)
     events = received.setdefault(event.subscription_id, [])
     events.append(event)
-    settings = nostr_client.relay_manager.settings
-    if len(events) > settings.in_process_events:
+    if len(events) > MOST_PER_SUBSCRIPTION:
         events.pop(0)
-    _make_room(_byte_limits, event.subscription_id)
-    limit = _byte_limits.setdefault(
-        event.subscription_id, ByteLimit(settings.in_process_bytes)
-    )
-    limit.added(event.event, events)
+    _make_room(_bounds, event.subscription_id)
+    _bounds.setdefault(event.subscription_id, ByteLimit()).added(event.event, events)
 
 
 def keep_notice(notice: NoticeMessage) -> None:
     """Keep a relay's NOTICE; the oldest go first."""
     notices = NostrRouter.received_subscription_notices
     notices.append(notice)
-    if len(notices) > nostr_client.relay_manager.settings.in_process_notices:
+    if len(notices) > MOST_NOTICES:
         notices.pop(0)
 
 
@@ -303,10 +300,9 @@ def _make_room(kept: dict[str, Any], subscription_id: str) -> None:
 
     Not at their end: some take what has come only after they have closed them.
     """
-    most = nostr_client.relay_manager.settings.in_process_subscriptions
-    if len(kept) < most or subscription_id in kept:
+    if len(kept) < MOST_SUBSCRIPTIONS or subscription_id in kept:
         return
     is_open = nostr_client.relay_manager.is_open
     closed = [name for name in kept if not is_open(name)]
-    for name in closed[: len(kept) - most + 1]:
+    for name in closed[: len(kept) - MOST_SUBSCRIPTIONS + 1]:
         del kept[name]

@@ -24,7 +24,6 @@ from .crud import (
 from .helpers import (
     encrypt_identity,
     normalize_public_key,
-    read_private_key,
 )
 from .models import (
     REFUSED,
@@ -70,7 +69,7 @@ nostrclient_api_router = APIRouter(responses=REFUSED)
 async def api_list_relays(
     account: Account = Depends(check_signed_in),
 ) -> list[Relay] | Response:
-    """List all relays, including those that other extensions added.
+    """List all relays, those that other extensions added included.
 
     A user who is no admin gets `url` and `connected` of each and nothing else.
     """
@@ -83,7 +82,7 @@ async def api_list_relays(
 
 
 async def api_get_relays() -> list[Relay]:
-    """Return all relays, including those that other extensions added."""
+    """Return all relays, those that other extensions added included."""
     return services.relays()
 
 
@@ -174,7 +173,7 @@ def _is_own_endpoint(url: str, request: Request) -> bool:
 
 
 async def _is_this_instance(url: str) -> bool:
-    """Return whether the relay's NIP-11 document is our own."""
+    """Whether the relay's NIP-11 document is our own, under whatever name."""
     manager = nostr_client.relay_manager
     told = await fetch_information(url, manager.settings, RECOGNISE_SECONDS)
     return told is not None and told.instance_id == manager.instance_id
@@ -186,15 +185,15 @@ async def _is_this_instance(url: str) -> bool:
 @nostrclient_api_router.get(
     "/api/v1/status",
     dependencies=[Depends(check_user_exists)],
-    summary="Return a summary in numbers",
+    summary="Tell in numbers whether Nostr works",
 )
 async def api_get_status() -> Status:
-    """Return whether Nostr works, in a few numbers."""
+    """Tell in a few numbers whether Nostr works."""
     return services.status()
 
 
 @nostrclient_api_router.get(
-    "/api/v1/outbox", dependencies=[Depends(check_admin)], summary="List waiting events"
+    "/api/v1/outbox", dependencies=[Depends(check_admin)], summary="List what waits"
 )
 async def api_get_outbox() -> list[WaitingEvent]:
     """List the events that wait for a relay to accept them."""
@@ -204,50 +203,50 @@ async def api_get_outbox() -> list[WaitingEvent]:
 @nostrclient_api_router.put(
     "/api/v1/outbox",
     dependencies=[Depends(check_admin)],
-    summary="Retry all waiting events now",
+    summary="Try all that waits again now",
 )
 async def api_retry_outbox() -> list[WaitingEvent]:
-    """Retry all waiting events now."""
-    nostr_client.relay_manager.publisher.retry()
+    """Try all events that wait again now."""
+    nostr_client.relay_manager.outbox_retry()
     return services.outbox()
 
 
 @nostrclient_api_router.get(
     "/api/v1/outbox/undeliverable",
     dependencies=[Depends(check_admin)],
-    summary="List undeliverable events",
+    summary="List what no relay took",
 )
 async def api_get_undeliverable() -> list[UndeliverableEvent]:
-    """List recent events that were queued but never accepted, newest first."""
+    """List the latest events that were queued and that no relay took, newest first."""
     return services.undeliverable()
 
 
 @nostrclient_api_router.put(
     "/api/v1/outbox/{event_id}",
     dependencies=[Depends(check_admin)],
-    summary="Retry an event now",
+    summary="Try an event again now",
     responses=not_found("No such event waits"),
 )
 async def api_retry_event(event_id: str) -> None:
-    """Retry an event now, at all relays that may still accept it."""
+    """Try an event again now, at all relays it is owed to."""
     _check_waits(event_id)
-    nostr_client.relay_manager.publisher.retry(event_id)
+    nostr_client.relay_manager.outbox_retry(event_id)
 
 
 @nostrclient_api_router.delete(
     "/api/v1/outbox/{event_id}",
     dependencies=[Depends(check_admin)],
-    summary="Discard an event",
+    summary="Give up an event",
     responses=not_found("No such event waits"),
 )
 async def api_discard_event(event_id: str) -> None:
-    """Discard a waiting event."""
+    """Give up an event that waits."""
     _check_waits(event_id)
-    nostr_client.relay_manager.publisher.discard(event_id)
+    nostr_client.relay_manager.outbox_discard(event_id)
 
 
 def _check_waits(event_id: str) -> None:
-    if nostr_client.relay_manager.publisher.publication(event_id) is None:
+    if nostr_client.relay_manager.outbox_publication(event_id) is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "No such event waits.")
 
 
@@ -255,7 +254,7 @@ def _check_waits(event_id: str) -> None:
     "/api/v1/clients", dependencies=[Depends(check_admin)], summary="List the clients"
 )
 async def api_get_clients() -> list[Client]:
-    """List the clients of both endpoints, in the order of their connection."""
+    """List the clients of both endpoints, in the order they came."""
     return services.clients()
 
 
@@ -266,21 +265,21 @@ async def api_get_clients() -> list[Client]:
     "/api/v1/relay/test",
     status_code=HTTPStatus.OK,
     dependencies=[Depends(check_admin)],
-    summary="Create a test message",
+    summary="Make a test message",
 )
 async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
-    """Return a signed direct message, for you to publish through an endpoint."""
+    """Make a signed direct message, to be sent through an endpoint."""
     try:
         to_public_key = normalize_public_key(data.reciever_public_key)
         secret = (data.sender_private_key or "").strip()
-        private_key = read_private_key(secret) if secret else PrivateKey()
+        private_key = _private_key(secret) if secret else PrivateKey()
         message = EncryptedDirectMessage(
             recipient_pubkey=to_public_key, cleartext_content=data.message
         )
         private_key.sign_event(message)
     except NostrError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
-    nostr_client.relay_manager.publisher.follow(message.id)
+    nostr_client.relay_manager.follow_event(message.id)
     return TestMessageResponse(
         private_key=private_key.hex(),
         public_key=to_public_key,
@@ -291,11 +290,11 @@ async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
 @nostrclient_api_router.get(
     "/api/v1/relay/test/{event_id}",
     dependencies=[Depends(check_admin)],
-    summary="Return the answers to a test message",
+    summary="Tell who took a test message",
     responses=not_found("It is none of the latest test messages"),
 )
 async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
-    """Return how each relay answered a recent test message."""
+    """Tell how each relay answered one of the latest test messages."""
     answers = services.test_answers(event_id)
     if answers is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "No such test message is known.")
@@ -308,7 +307,7 @@ async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
 @nostrclient_api_router.get(
     "/api/v1/config",
     dependencies=[Depends(check_admin)],
-    summary="Return the configuration",
+    summary="Tell which endpoints are open",
 )
 async def api_get_config() -> Config:
     """Return which endpoints are open, and the settings that differ from defaults."""
@@ -318,13 +317,13 @@ async def api_get_config() -> Config:
 @nostrclient_api_router.put(
     "/api/v1/config",
     dependencies=[Depends(check_admin)],
-    summary="Change the configuration",
+    summary="Open or close endpoints, change numbers",
 )
 async def api_update_config(data: ConfigUpdate) -> Config:
-    """Open or close endpoints, change settings; fields that are not named stay.
+    """Open or close endpoints, change numbers; what is not named stays as it is.
 
-    Settings apply when nostrclient starts again. A setting equal to its default is not
-    stored.
+    Numbers are used from the next start of nostrclient on; one that is put back to its
+    default is forgotten.
     """
     changes = data.dict(exclude_none=True, exclude={"settings"})
 
@@ -343,10 +342,10 @@ async def api_update_config(data: ConfigUpdate) -> Config:
 
 
 @nostrclient_api_router.get(
-    "/api/v1/settings", dependencies=[Depends(check_admin)], summary="List all settings"
+    "/api/v1/settings", dependencies=[Depends(check_admin)], summary="List all numbers"
 )
 async def api_get_settings() -> list[Setting]:
-    """List all settings with the values that apply from the next start on."""
+    """List every number nostrclient goes by, as it will from its next start on."""
     return services.settings()
 
 
@@ -356,10 +355,10 @@ async def api_get_settings() -> list[Setting]:
 @nostrclient_api_router.get(
     "/api/v1/identity",
     dependencies=[Depends(check_admin)],
-    summary="Return the identity",
+    summary="Tell who we are to relays",
 )
 async def api_get_identity() -> Identity:
-    """Return the npub for relays that demand authentication; never the private key."""
+    """Tell who we are to relays that ask (NIP-42); never the private key."""
     key = nostr_client.relay_manager.identity
     return Identity(npub=key.public_key.bech32() if key else None)
 
@@ -370,11 +369,11 @@ async def api_get_identity() -> Identity:
     summary="Set the identity key",
 )
 async def api_update_identity(data: IdentityUpdate) -> Identity:
-    """Set the key for relays that demand authentication: a given one or a new one."""
+    """Authenticate with a given key, or with a new one, from now on."""
     if (data.nsec is None) is not data.generate:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Give either nsec or generate.")
     try:
-        key = PrivateKey() if data.nsec is None else read_private_key(data.nsec)
+        key = PrivateKey() if data.nsec is None else _private_key(data.nsec.strip())
         encrypted = encrypt_identity(key)
     except NostrError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
@@ -384,13 +383,20 @@ async def api_update_identity(data: IdentityUpdate) -> Identity:
     return await api_get_identity()
 
 
+def _private_key(text: str) -> PrivateKey:
+    """Read an nsec or 64 hex digits; what `InvalidKey` says never repeats them."""
+    if text.lower().startswith("nsec1"):
+        return PrivateKey.from_nsec(text)
+    return PrivateKey.from_hex(text)
+
+
 @nostrclient_api_router.delete(
     "/api/v1/identity",
     dependencies=[Depends(check_admin)],
-    summary="Delete the identity key",
+    summary="Forget the identity key",
 )
 async def api_delete_identity() -> Identity:
-    """Delete the key; relays that demand authentication get no answer any more."""
+    """Forget the key: from now on we are nobody to any relay."""
     async with configuration.lock:
         await update_identity(None)
         nostr_client.relay_manager.set_identity(None)

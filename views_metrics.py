@@ -1,4 +1,4 @@
-"""Metrics for Prometheus and the health check, with their authorisation."""
+"""What robots read: the numbers for Prometheus and the health, and who may."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ async def check_monitor(
     api_key: str | None = Security(api_key_header),
     access_token: str | None = Depends(check_access_token),
 ) -> None:
-    """Accept the admin key of an admin's wallet, or an admin's session.
+    """Let in the admin key of an admin's wallet, or else an admin's session.
 
-    Monitoring has no session, and every user has a wallet with an admin key.
+    Monitoring has no session, and everybody has a wallet with an admin key.
     """
     if api_key:
         account = await _owner(request, api_key)
@@ -64,7 +64,7 @@ async def _owner(request: Request, api_key: str) -> Account:
 @nostrclient_metrics_router.get(
     "/api/v1/metrics",
     dependencies=[Depends(check_monitor)],
-    summary="Return the metrics for Prometheus",
+    summary="Give the numbers to Prometheus",
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
@@ -72,7 +72,7 @@ async def _owner(request: Request, api_key: str) -> Account:
     },
 )
 async def api_get_metrics() -> Response:
-    """Return the metrics of the status, the relays and the endpoints."""
+    """Give the numbers of the status, the relays and the endpoints to Prometheus."""
     text = exposition(
         Measured(
             status=services.status(),
@@ -97,7 +97,7 @@ async def api_get_metrics() -> Response:
             "description": "They cannot",
             "content": {"text/plain": {"schema": {"type": "string"}}},
         },
-        422: {"description": "Never: it has no parameters"},
+        422: {"description": "Never: it takes nothing"},
     },
 )
 async def api_get_health() -> PlainTextResponse:

@@ -1,13 +1,19 @@
 """`make soak`: break everything at random for a while, then see what is missing.
 
-A real LNbits, three real relays and five clients, each behind a proxy that a random
-generator breaks: connections are refused, reset, frozen, delayed, throttled and cut,
-and now and then LNbits itself is killed. Meanwhile events are published, through
-nostrclient and on the relays directly. At the end everything must be everywhere, once.
+A real LNbits, relays and clients, each behind a proxy that a random generator breaks:
+connections are refused, reset, frozen, delayed, throttled and cut, and now and then
+LNbits itself is killed. One relay is a real one, the others have the habits of strfry,
+nostream and the like. Meanwhile events are published, through nostrclient and on the
+relays directly. At the end everything must be everywhere, once.
+
+Two clients stay connected and ask once: what they are not given by itself is lost. The
+others ask again for what they may have missed. Events count from the first second on,
+while limits and rates of the relays are not known yet.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import math
 import random
@@ -15,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Container, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +33,21 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from tests.faults.odd_relay import OddRelay
+from tests.faults.profiles import PROFILES, profile
+
 from .lnbits_server import LnbitsServer
 from .local_relay import LocalRelay
 from .proxy import LoopThread, Proxy
 
-RELAYS = 3
+REAL = "LocalRelay"
+MIX = (REAL, *sorted(PROFILES))
 CLIENTS = 5
+STEADY_CLIENTS = 2
+AUTHORS = 40
 DAY = 24 * 60 * 60
+LIVE = "live"
+ASKED_SECONDS = 60
 GIFT_WRAP = 1059
 
 OUTAGES = ["refuse", "reset", "freeze", "freeze and reset", "cut"]
@@ -60,6 +74,11 @@ COMPRESSED: dict[str, float] = {
 }
 
 # What may still be in caches after a run, and is bounded; not a leak.
+# So long after its return a relay is connected again, whatever the backoff was.
+RETURN_SECONDS = {"compressed": 4.0, "default": 65.0}
+# D4: with all relays silent, EOSE comes 4 s after the REQ, and that is not early.
+EOSE_SECONDS = 3.8
+
 MOST_MORE_DESCRIPTORS = 8
 MOST_MORE_THREADS = 8
 MOST_MORE_BYTES = 100 * 1024 * 1024
@@ -103,17 +122,112 @@ class Outages:
         return any(began <= end and ended >= start for began, ended in self.spans)
 
 
+class RealRelay:
+    """rust-nostr's relay, in a process of its own."""
+
+    name = REAL
+
+    def __init__(self, log: Path) -> None:
+        self._relay = LocalRelay(log=log)
+        self._connection: ClientConnection | None = None
+        self._relay.start()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._relay.port
+
+    async def put(self, event: dict[str, Any]) -> None:
+        """Publish an event there, past nostrclient."""
+        if self._connection is None:
+            self._connection = await connect(self._relay.url, compression=None)
+        await self._connection.send(json.dumps(["EVENT", event]))
+        while json.loads(await self._connection.recv())[:2] != ["OK", event["id"]]:
+            pass
+
+    async def stored(self, ids: Sequence[str]) -> set[str]:
+        """Return which of these events it has."""
+        stored: set[str] = set()
+        async with connect(
+            self._relay.url, compression=None, max_size=None
+        ) as connection:
+            for start in range(0, len(ids), 200):
+                wanted = {"ids": ids[start : start + 200]}
+                await connection.send(json.dumps(["REQ", "all", wanted]))
+                while True:
+                    message = json.loads(await connection.recv())
+                    if message[0] == "EVENT":
+                        stored.add(message[2]["id"])
+                    elif message[0] == "EOSE":
+                        break
+        return stored
+
+    def answer_to(self, url: str) -> None:
+        """It has no AUTH."""
+
+    def close(self) -> None:
+        """End it."""
+        self._relay.stop()
+
+
+class RelayWithHabits:
+    """A test relay with the habits of a kind of relay."""
+
+    def __init__(self, name: str, loop: LoopThread, minute_seconds: float) -> None:
+        self.name = name
+        self._relay = OddRelay(loop, profile(name, minute_seconds=minute_seconds))
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._relay.port
+
+    async def put(self, event: dict[str, Any]) -> None:
+        """Add an event there, past nostrclient."""
+        await asyncio.to_thread(self._relay.put, event)
+
+    async def stored(self, ids: Sequence[str]) -> set[str]:
+        """Return which of these events it has."""
+        return {event["id"] for event in list(self._relay.events)} & set(ids)
+
+    def answer_to(self, url: str) -> None:
+        """Expect this URL in an AUTH: the one by which nostrclient knows the relay."""
+        self._relay.habits.service_url = url
+
+    def close(self) -> None:
+        """End it."""
+        self._relay.close()
+
+
+@dataclass
+class Answer:
+    """The stored events of one REQ."""
+
+    topics: Container[int]
+    kinds: Container[int]
+    since: float
+    asked_at: float = field(default_factory=time.monotonic)
+    before_eose: set[str] = field(default_factory=set)
+    eose_at: float | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class SoakClient:
     """A client that reconnects for ever, and asks for what it may have missed."""
 
-    def __init__(self, number: int, url: str, margin_seconds: float) -> None:
+    def __init__(
+        self, number: int, url: str, margin_seconds: float, *, asks_often: bool
+    ) -> None:
         self.number = number
+        self._asks_often = asks_often
         self.url = url
-        self.came: Counter[tuple[int, str]] = Counter()
-        """How often each event came, by connection."""
+        self.came: Counter[tuple[int, str, str]] = Counter()
+        """How often each event came, by connection and subscription."""
         self.first_at: dict[str, float] = {}
         self.answers: dict[str, tuple[bool, str]] = {}
-        self.eoses: Counter[int] = Counter()
+        self.eoses: Counter[tuple[int, str]] = Counter()
+        self.stored: dict[tuple[int, str], Answer] = {}
+        """What came before EOSE, by connection and subscription."""
         self.unexpected: list[Any] = []
         self.connections = 0
         self.outages = Outages()
@@ -143,7 +257,11 @@ class SoakClient:
                         self.outages.spans.append((lost, time.monotonic() + 0.5))
                     await self._subscribe(connection)
                     self._connection = connection
-                    await self._listen(connection)
+                    asking = asyncio.create_task(self._ask_often(connection))
+                    try:
+                        await self._listen(connection)
+                    finally:
+                        asking.cancel()
             self._connection = None
             await asyncio.sleep(0.2)
 
@@ -152,25 +270,50 @@ class SoakClient:
         # was away is asked for again on every further connection.
         since = int(min(self._good_at, self.killed_at) - self._margin_seconds)
         tags = {"#t": [f"soak-{self.number}", "soak-all"]}
+        answer = Answer((self.number, -1), (1, 4, 7), since)
+        self.stored[self.connections, LIVE] = answer
         filters = [
             {"kinds": [1, 4, 7], "since": since, **tags},
             {"kinds": [GIFT_WRAP], "since": since - 2 * DAY, **tags},
         ]
-        await connection.send(json.dumps(["REQ", f"s{self.connections}", *filters]))
+        await connection.send(json.dumps(["REQ", LIVE, *filters]))
+
+    async def _ask_often(self, connection: ClientConnection) -> None:
+        """Ask for what was published lately; EOSE must wait for all of it."""
+        topics = range(-1, CLIENTS)
+        tags = ["soak-all", *(f"soak-{number}" for number in range(CLIENTS))]
+        for number in itertools.count() if self._asks_often else ():
+            await asyncio.sleep(1)
+            subscription_id = f"question {number}"
+            since = int(time.time()) - ASKED_SECONDS
+            answer = Answer(topics, (1, 7), since)
+            self.stored[self.connections, subscription_id] = answer
+            wanted = {"kinds": [1, 7], "since": since, "#t": tags}
+            with suppress(*Failure):
+                await connection.send(json.dumps(["REQ", subscription_id, wanted]))
+                await answer.ended.wait()
+                await connection.send(json.dumps(["CLOSE", subscription_id]))
 
     async def _listen(self, connection: ClientConnection) -> None:
         async for text in connection:
             message = json.loads(text)
             self._good_at = time.time()
             match message:
-                case ["EVENT", _, {"id": event_id}]:
-                    self.came[self.connections, event_id] += 1
-                    self.first_at.setdefault(event_id, time.monotonic())
+                case ["EVENT", subscription_id, {"id": event_id}]:
+                    key = (self.connections, subscription_id)
+                    self.came[self.connections, subscription_id, event_id] += 1
+                    if self.stored[key].eose_at is None:
+                        self.stored[key].before_eose.add(event_id)
+                    if subscription_id == LIVE:
+                        self.first_at.setdefault(event_id, time.monotonic())
                 case ["OK", event_id, accepted, reason]:
                     self.answers[event_id] = accepted, reason
                     self._answered.set()
-                case ["EOSE", *_]:
-                    self.eoses[self.connections] += 1
+                case ["EOSE", subscription_id, *_]:
+                    key = (self.connections, subscription_id)
+                    self.eoses[key] += 1
+                    self.stored[key].eose_at = time.monotonic()
+                    self.stored[key].ended.set()
                 case ["NOTICE", *_]:
                     pass
                 case _:
@@ -200,26 +343,36 @@ class Soak:
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         self.chance = random.Random(arguments.seed)  # noqa: S311  # to be repeated
-        self.seconds: float = arguments.minutes * 60
+        self.seconds: float = arguments.seconds
         self.compressed: bool = arguments.settings == "compressed"
         self.kills: int = arguments.kills
         self.pace = 1.0 if self.compressed else 4.0
         self.loop_thread = LoopThread()
-        self.relays = [
-            LocalRelay(log=folder / f"relay-{number}.log") for number in range(RELAYS)
+        self.return_seconds = RETURN_SECONDS[arguments.settings]
+        minute = 3.0 if self.compressed else 60.0
+        self.relays: list[RealRelay | RelayWithHabits] = [
+            (
+                RealRelay(folder / "relay.log")
+                if name == REAL
+                else RelayWithHabits(name, self.loop_thread, minute)
+            )
+            for name in arguments.relays
         ]
         self.server = LnbitsServer(
             folder / "lnbits", environment={"LNBITS_RATE_LIMIT_NO": "1000000"}
         )
         self.events: dict[str, Event] = {}
         self.faults: Counter[str] = Counter()
-        self.relay_outages = [Outages() for _ in range(RELAYS)]
+        self.relay_outages = [Outages() for _ in self.relays]
+        self.disturbances = [Outages() for _ in self.relays]
+        """As the outages, with what only makes a relay slow."""
         self.lnbits_outages = Outages()
         self.clients: list[SoakClient] = []
         self.relay_proxies: list[Proxy] = []
         self.client_proxies: list[Proxy] = []
         self.restarting = False
-        self.authors = [nostr_sdk.Keys.generate() for _ in range(8)]
+        self.authors = [nostr_sdk.Keys.generate() for _ in range(AUTHORS)]
+        self.identity = nostr_sdk.Keys.generate()
         self.undeliverable = 0
 
     # --- the run
@@ -234,9 +387,9 @@ class Soak:
             await asyncio.sleep(1)
             work = [
                 *(self._publish_through(client) for client in self.clients),
-                *(self._publish_directly(number) for number in range(RELAYS)),
-                *(self._break_relay(number) for number in range(RELAYS)),
-                *(self._break_client(client) for client in self.clients),
+                *(self._publish_directly(number) for number in range(len(self.relays))),
+                *(self._break_relay(number) for number in range(len(self.relays))),
+                *(self._break_client(item) for item in self.clients[STEADY_CLIENTS:]),
                 self._break_everything(),
                 self._kill_lnbits(),
             ]
@@ -257,11 +410,14 @@ class Soak:
 
     def _prepare(self) -> None:
         for relay in self.relays:
-            relay.start()
-            self.relay_proxies.append(Proxy(relay.port, self.loop_thread))
+            proxy = Proxy(relay.port, self.loop_thread)
+            relay.answer_to(proxy.url)
+            self.relay_proxies.append(proxy)
         self.server.start()
         settings = COMPRESSED if self.compressed else {}
         self.server.api("PUT", "/config", {"public_ws": True, "settings": settings})
+        nsec = self.identity.secret_key().to_bech32()
+        self.server.api("PUT", "/identity", {"nsec": nsec})
         for proxy in self.relay_proxies:
             self.server.api("POST", "/relay", {"url": proxy.url})
         self.server.deactivate()
@@ -272,14 +428,14 @@ class Soak:
             url = self.server.private_url()
             url = url.replace(f":{self.server.port}/", f":{proxy.port}/")
             margin = 30 if self.compressed else 180
-            self.clients.append(SoakClient(number, url, margin))
+            self.clients.append(SoakClient(number, url, margin, asks_often=number == 0))
 
     def _close(self) -> None:
         for proxy in [*self.relay_proxies, *self.client_proxies]:
             proxy.close()
         self.server.stop()
         for relay in self.relays:
-            relay.stop()
+            relay.close()
         self.loop_thread.close()
 
     def _mend(self) -> None:
@@ -291,10 +447,12 @@ class Soak:
     def _new_event(self) -> Event:
         topic = self.chance.choice([-1, *range(CLIENTS)])
         kind = self.chance.choice([1, 4, 7, GIFT_WRAP])
-        tag = "soak-all" if topic < 0 else f"soak-{topic}"
+        tags = [["t", "soak-all" if topic < 0 else f"soak-{topic}"]]
+        if kind in (4, GIFT_WRAP):  # some relays give these to their recipient only
+            tags.append(["p", self.identity.public_key().to_hex()])
         builder = nostr_sdk.EventBuilder(
             nostr_sdk.Kind(kind), f"event {len(self.events)} <b>&amp;</b>"
-        ).tags([nostr_sdk.Tag.parse(["t", tag])])
+        ).tags([nostr_sdk.Tag.parse(tag) for tag in tags])
         if kind == GIFT_WRAP:
             age = self.chance.randint(0, 2 * DAY - 600)
             date = nostr_sdk.Timestamp.from_secs(int(time.time()) - age)
@@ -312,16 +470,11 @@ class Soak:
 
     async def _publish_directly(self, number: int) -> None:
         end = time.monotonic() + self.seconds
-        async with connect(self.relays[number].url, compression=None) as connection:
-            while time.monotonic() < end:
-                await asyncio.sleep(self.chance.uniform(0.1, 0.9))
-                event = self._new_event()
-                await connection.send(json.dumps(["EVENT", event.body]))
-                while True:
-                    answer = json.loads(await connection.recv())
-                    if answer[:2] == ["OK", event.id]:
-                        break
-                event.put_at[number] = time.monotonic()
+        while time.monotonic() < end:
+            await asyncio.sleep(self.chance.uniform(0.2, 1.8))
+            event = self._new_event()
+            await self.relays[number].put(event.body)
+            event.put_at[number] = time.monotonic()
 
     # --- faults
 
@@ -338,6 +491,7 @@ class Soak:
             self.faults[f"relay: {fault}"] += 1
             began = time.monotonic()
             await self._inject(proxy, fault, seconds)
+            self.disturbances[number].spans.append((began, time.monotonic()))
             if fault in OUTAGES:
                 outages.spans.append((began, time.monotonic()))
 
@@ -356,9 +510,10 @@ class Soak:
         for proxy in self.relay_proxies:
             proxy.refuse()
         await meanwhile
-        for proxy, outages in zip(self.relay_proxies, self.relay_outages, strict=True):
+        for number, proxy in enumerate(self.relay_proxies):
             proxy.resume()
-            outages.spans.append((began, time.monotonic()))
+            for spans in (self.relay_outages[number], self.disturbances[number]):
+                spans.spans.append((began, time.monotonic()))
 
     async def _inject(self, proxy: Proxy, fault: str, seconds: float) -> None:
         if fault in ("reset", "cut"):
@@ -424,7 +579,8 @@ class Soak:
             await asyncio.sleep(1)
 
     async def _missing(self) -> dict[str, list[str]]:
-        on_relays = [await self._stored(relay.url) for relay in self.relays]
+        ids = list(self.events)
+        on_relays = [await relay.stored(ids) for relay in self.relays]
         anywhere = set().union(*on_relays)
         lost = defaultdict(list)
         for event in self.events.values():
@@ -434,12 +590,20 @@ class Soak:
                 elif not self._killed_after(event.answered_at):
                     for number, stored in enumerate(on_relays):
                         if event.id not in stored:
-                            reason = f"answered true, not on relay {number}"
+                            name = self.relays[number].name
+                            reason = f"answered true, not on {name}"
                             lost[reason].append(event.id)
             if event.id in anywhere:
                 for client in self.clients:
                     if client.wants(event) and event.id not in client.first_at:
-                        reason = f"not delivered to client {client.number}"
+                        names = [
+                            relay.name
+                            for relay, stored in zip(
+                                self.relays, on_relays, strict=True
+                            )
+                            if event.id in stored
+                        ]
+                        reason = f"of {', '.join(names)}, not delivered"
                         lost[reason].append(event.id)
         return lost
 
@@ -447,20 +611,39 @@ class Soak:
         # Copies owed to further relays are stored two seconds after acceptance.
         return self.lnbits_outages.any_between(answered_at, answered_at + 4)
 
-    async def _stored(self, url: str) -> set[str]:
-        ids = list(self.events)
-        stored: set[str] = set()
-        async with connect(url, compression=None, max_size=None) as connection:
-            for start in range(0, len(ids), 200):
-                wanted = {"ids": ids[start : start + 200]}
-                await connection.send(json.dumps(["REQ", "all", wanted]))
-                while True:
-                    message = json.loads(await connection.recv())
-                    if message[0] == "EVENT":
-                        stored.add(message[2]["id"])
-                    elif message[0] == "EOSE":
-                        break
-        return stored
+    def _early(self) -> tuple[list[str], int]:
+        """Return what an EOSE did not wait for, though its relay owed it.
+
+        The number is how many events it had to wait for, in all.
+
+        That is: stored on a relay before the REQ, the relay reachable from well before
+        the REQ until EOSE, and EOSE before the deadline (D4).
+        """
+        early = []
+        judged = 0
+        for client in self.clients:
+            for answer in client.stored.values():
+                ended = answer.eose_at
+                if ended is None or ended - answer.asked_at > EOSE_SECONDS:
+                    continue
+                settled = answer.asked_at - self.return_seconds
+                for event in self.events.values():
+                    owed = [
+                        number
+                        for number, at in event.put_at.items()
+                        if at < answer.asked_at
+                        and not self.disturbances[number].any_between(settled, ended)
+                    ]
+                    if (
+                        owed
+                        and event.topic in answer.topics
+                        and event.body["kind"] in answer.kinds
+                        and event.body["created_at"] >= answer.since
+                    ):
+                        judged += 1
+                        if event.id not in answer.before_eose:
+                            early.append(f"{self.relays[owed[0]].name}: {event.id}")
+        return early, judged
 
     def _status(self) -> dict[str, Any]:
         status: dict[str, Any] = self.server.api("GET", "/status")
@@ -470,7 +653,7 @@ class Soak:
         """Give descriptors, threads and bytes with all relays and no client there."""
         deadline = time.monotonic() + 60
         status: dict[str, Any] = {}
-        while status.get("relays_connected") != RELAYS or status["clients"]:
+        while status.get("relays_connected") != len(self.relays) or status["clients"]:
             if time.monotonic() > deadline:
                 print(f"not settled: {status}", file=sys.stderr)
                 break
@@ -519,6 +702,7 @@ class Soak:
             count - 1 for client in self.clients for count in client.eoses.values()
         )
         deliveries = sum(sum(client.came.values()) for client in self.clients)
+        early, judged = self._early()
         unexpected = [item for client in self.clients for item in client.unexpected]
         answers = [item for client in self.clients for item in client.answers.values()]
         refused = [reason for accepted, reason in answers if not accepted]
@@ -543,6 +727,7 @@ class Soak:
             print(f"  {reason}: {len(ids)}, among them {ids[:3]}")
         print(f"{'duplicated':24}{repeated:8}")
         print(f"{'second EOSEs':24}{eoses:8}")
+        print(f"{'early EOSEs':24}{len(early):8}   of {judged} {early[:3]}")
         print(f"{'unexpected messages':24}{len(unexpected):8}   {unexpected[:3]}")
         print(f"{'undeliverable':24}{self.undeliverable:8}")
         self._report_delays(sorted(self._discoveries()))
@@ -552,7 +737,7 @@ class Soak:
             print(f"{name + ', before / after':24}{then:8} / {now}")
         mib = [size // 1024**2 for size in (before[2], after[2])]
         print(f"{'MiB, before / after':24}{mib[0]:8} / {mib[1]}")
-        bad = missing or repeated or eoses or unexpected or refused or leaked
+        bad = missing or repeated or eoses or early or unexpected or refused or leaked
         return not (bad or self.undeliverable)
 
     @staticmethod
@@ -572,6 +757,14 @@ def main() -> int:
     """Run the soak; 0 where nothing was lost, repeated or leaked."""
     parser = argparse.ArgumentParser(description="Break everything, miss nothing.")
     parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--seconds", type=float, help="instead of minutes")
+    parser.add_argument(
+        "--relays",
+        nargs="+",
+        choices=MIX,
+        default=MIX,
+        help="the kinds of relays; default: one of each",
+    )
     parser.add_argument("--seed", type=int, help="repeats the choices of a run")
     parser.add_argument(
         "--settings",
@@ -585,11 +778,13 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.seed is None:
         arguments.seed = random.SystemRandom().randrange(1_000_000)
+    if arguments.seconds is None:
+        arguments.seconds = arguments.minutes * 60
     if arguments.kills is None:
-        arguments.kills = max(1, int(arguments.minutes / 2))
+        arguments.kills = max(1, int(arguments.seconds / 120))
     print(
-        f"{arguments.minutes:g} minutes, {arguments.settings} settings, "
-        f"SEED={arguments.seed}",
+        f"{arguments.seconds:g} seconds, {arguments.settings} settings, "
+        f"SEED={arguments.seed}, relays: {', '.join(arguments.relays)}",
         flush=True,
     )
     with tempfile.TemporaryDirectory(prefix="nostrclient-soak-") as folder:

@@ -67,11 +67,6 @@ class RelayOwner(Protocol):
     message_pool: MessagePool
 
     @property
-    def link_key(self) -> str | None:
-        """The reader key in hex whose link this is; None for a main link."""
-        ...
-
-    @property
     def identity(self) -> PrivateKey | None:
         """The key to authenticate with (NIP-42), if there is one."""
         ...
@@ -158,7 +153,6 @@ class Conversation:
         self._settings = settings
         self._connection = connection
         self._garbage = GarbageMeter(settings)
-        self._link_key = owner.link_key
         self._latest = message.EventHead("")
         # Several AUTHs may be on their way: any of them may be the accepted one.
         self._auth_ids: dict[str, float] = {}
@@ -456,7 +450,7 @@ class Conversation:
         wanted: tuple[str, ...] = subscription.upstream_ids
         if subscription.live_only:
             wanted = self._without_history(subscription, event)
-        if pool.deliver(wanted, event, relay.label, burst.touched, self._link_key):
+        if pool.deliver(wanted, event, relay.url, burst.touched):
             self._count_delivery(subscription, event, burst)
             if not subscription.is_shared:
                 return

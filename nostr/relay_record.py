@@ -1,4 +1,4 @@
-"""The record of one relay: status, counters, notices and errors."""
+"""What is known of one relay: its status, its counters, what it said and did wrong."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ROUND_TRIPS_KEPT = 60
 
 
 class RelayStatus(Enum):
-    """The state of a relay's connection."""
+    """Where a relay's connection stands."""
 
     STOPPED = "stopped"
     CONNECTING = "connecting"
     CONNECTED = "connected"
     WAITING = "waiting"  # for the next attempt to connect
-    PENALISED = "penalised"  # paused because of too many invalid messages
+    PENALISED = "penalised"  # left alone for a while because of its garbage
 
 
 _MOVES: dict[RelayStatus, frozenset[RelayStatus]] = {
@@ -41,10 +41,10 @@ _MOVES: dict[RelayStatus, frozenset[RelayStatus]] = {
 
 
 class RelayUse(NamedTuple):
-    """The switches of a relay.
+    """What a relay is used for.
 
-    We connect to an `active` relay. It gets REQs if it is also `read`, and EVENTs if it
-    is also `write`.
+    An `active` relay is connected to; it is asked where it is also `read`, and receives
+    events where it is also `write`.
     """
 
     active: bool = True
@@ -63,14 +63,14 @@ class RelayUse(NamedTuple):
 
 
 class LogEntry(NamedTuple):
-    """A relay's notice, or an error, with its time in Unix seconds."""
+    """Something a relay said or that went wrong, and when (Unix seconds)."""
 
     text: str
     at: float
 
 
 class RelayRecord:
-    """The record of one relay; written by its thread, read by all.
+    """What is known of one relay; written by its thread, read by anybody.
 
     `since` is when its present status began, in Unix seconds. `down_since` is when
     the latest outage began, on `clock.now`; it stays when the relay is connected again.
@@ -79,7 +79,6 @@ class RelayRecord:
     def __init__(self, url: str, settings: Settings) -> None:
         self.url = url
         self._log = LimitedLog(settings)
-        self.label = url
         self.use = RelayUse(active=False)
         self.route = RelayRoute.DEFAULT
         self.status = RelayStatus.STOPPED
@@ -148,26 +147,26 @@ class RelayRecord:
 
     @property
     def error_list(self) -> list[str]:
-        """The recent errors, newest first."""
+        """What went wrong lately, newest first."""
         return [noted.text for noted in self.errors]
 
     @property
     def notice_list(self) -> list[str]:
-        """The relay's recent NOTICEs, newest first."""
+        """What the relay noticed us of lately, newest first."""
         return [noted.text for noted in self.notices]
 
     @property
     def errors(self) -> list[LogEntry]:
-        """The recent errors with their times, newest first."""
+        """What went wrong lately and when, newest first."""
         return list(reversed(self._errors.copy()))
 
     @property
     def notices(self) -> list[LogEntry]:
-        """The relay's recent NOTICEs with their times, newest first."""
+        """The relay's NOTICEs lately and when, newest first."""
         return list(reversed(self._notices.copy()))
 
     def move(self, status: RelayStatus) -> None:
-        """Change the state; raise `AssertionError` for an illegal move."""
+        """Note where the connection stands now; only certain moves make sense."""
         if status is self.status:
             return
         if status not in _MOVES[self.status]:
@@ -177,21 +176,21 @@ class RelayRecord:
         if status is RelayStatus.CONNECTED:
             self._log.log("INFO", f"relay {self.url}: connected")
         elif status is RelayStatus.PENALISED:
-            logger.warning(f"relay {self.url}: paused: too many invalid messages")
+            logger.warning(f"relay {self.url}: left alone, it sends garbage")
 
     def measured(self, seconds: float | None) -> None:
-        """Store the latest round-trip time of the connection."""
+        """Note the latest round-trip time of the connection."""
         if seconds is not None and seconds != self.round_trip_seconds:
             self._round_trips.append(seconds)
         self.round_trip_seconds = seconds
 
     def failed(self, reason: str) -> None:
-        """Store why the connection failed or ended."""
-        # Log the end of a connection and the first failed attempt, not every one.
+        """Note why a connection could not be made, or ended."""
+        # Logged, but for each of many vain attempts.
         self.add_error(reason, warn=self.connected or self.attempts == 0)
 
     def add_error(self, text: str, *, warn: bool = True) -> None:
-        """Store and count an error of this relay."""
+        """Note that something is wrong with this relay."""
         text = printable(text)
         self.error_counter += 1
         self._errors.append(LogEntry(text, clock.wall()))
@@ -199,5 +198,5 @@ class RelayRecord:
             self._log.log("WARNING", f"relay {self.url}: {text}")
 
     def add_notice(self, notice: str) -> None:
-        """Store a NOTICE of this relay."""
+        """Note a NOTICE of this relay."""
         self._notices.append(LogEntry(printable(notice), clock.wall()))

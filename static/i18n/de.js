@@ -222,7 +222,6 @@ window.i18n.global.mergeLocaleMessage('de', {
     group_http_requests: 'HTTP-Anfragen',
     group_publishing: 'Veröffentlichen',
     group_subscribing: 'Abonnieren',
-    group_other_extensions: 'Andere Erweiterungen',
     group_connections_to_relays: 'Verbindungen zu Relays',
     group_overlap_windows_and_refreshes: 'Nachholen',
     group_relays_own_limits: 'Grenzen der Relays',
@@ -270,7 +269,6 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_log_lines_per_minute:
       'Zeilen im Protokoll je Minute, je Relay oder zu Events',
     number_burst_log_lines: 'Zeilen im Protokoll auf einmal',
-    number_merchants_seconds: 'Pause zwischen Suchen nach neuen Händlern',
     number_outbox_events: 'Events im Postausgang',
     number_outbox_public_share:
       'Anteil des Postausgangs, den öffentliche Clients nutzen dürfen (0 bis 1)',
@@ -279,17 +277,7 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Verweildauer flüchtiger Events im Postausgang',
     number_owed_copies_per_relay:
       'Angenommene Events, die auf ein abwesendes Relay warten',
-    number_resend_seconds:
-      'Zeit ohne Antwort, bis ein Event erneut gesendet wird',
-    number_resend_max_seconds:
-      'Längste Zeit, bis ein unbeantwortetes Event erneut gesendet wird',
-    number_publish_rate_pause_seconds: 'Erste Pause am Ratenlimit eines Relays',
-    number_publish_rate_max_pause_seconds:
-      'Längste Pause am Ratenlimit eines Relays',
-    number_publish_rate_forget_seconds:
-      'Zeit, nach der das Ratenlimit eines Relays vergessen wird',
-    number_outbox_paced_events:
-      'Events, die nur auf die Rate eines Relays warten',
+    number_publish_tries: 'Versuche bei einem Relay, das vorübergehend ablehnt',
     number_publish_retry_seconds: 'Erste Pause vor einem neuen Versuch',
     number_publish_retry_max_seconds: 'Längste Pause vor einem neuen Versuch',
     number_flush_unanswered_events: 'Unbeantwortete Events unterwegs',
@@ -304,10 +292,6 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Gemerkte zugestellte Events je Abonnement',
     number_seen_ids_total: 'Gemerkte zugestellte Events insgesamt',
     number_verified_cache_bytes: 'Speicher für geprüfte Events',
-    number_in_process_events: 'Ungelesene Events je Abonnement',
-    number_in_process_bytes: 'Ungelesene Daten je Abonnement',
-    number_in_process_subscriptions: 'Behaltene geschlossene Abonnements',
-    number_in_process_notices: 'Behaltene Hinweise',
     number_connect_seconds: 'Zeit für den Verbindungsaufbau',
     number_connect_address_seconds: 'Zeit für eine von mehreren Adressen',
     number_reconnect_seconds: 'Erste Pause vor einer neuen Verbindung',

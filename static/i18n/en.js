@@ -213,7 +213,6 @@ window.i18n.global.mergeLocaleMessage('en', {
     group_http_requests: 'HTTP requests',
     group_publishing: 'Publishing',
     group_subscribing: 'Subscribing',
-    group_other_extensions: 'Other extensions',
     group_connections_to_relays: 'Connections to relays',
     group_overlap_windows_and_refreshes: 'Catching up',
     group_relays_own_limits: 'Relays’ own limits',
@@ -260,7 +259,6 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_log_lines_per_minute:
       'Log lines per minute, from one relay or about events',
     number_burst_log_lines: 'Log lines at once',
-    number_merchants_seconds: 'Pause between looks for new merchants',
     number_outbox_events: 'Events in the outbox',
     number_outbox_public_share:
       'Share of the outbox that public clients may use (0 to 1)',
@@ -268,15 +266,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_ephemeral_expiry_seconds:
       'Time an ephemeral event stays in the outbox',
     number_owed_copies_per_relay: 'Accepted events queued for an absent relay',
-    number_resend_seconds: 'Time without an answer before an event is sent again',
-    number_resend_max_seconds:
-      'Longest time before an unanswered event is sent again',
-    number_publish_rate_pause_seconds: "First pause at a relay's rate limit",
-    number_publish_rate_max_pause_seconds:
-      "Longest pause at a relay's rate limit",
-    number_publish_rate_forget_seconds:
-      "Time after which a relay's rate limit is forgotten",
-    number_outbox_paced_events: 'Events waiting only for the rate of a relay',
+    number_publish_tries: 'Attempts at a relay that refuses temporarily',
     number_publish_retry_seconds: 'First pause before another attempt',
     number_publish_retry_max_seconds: 'Longest pause before another attempt',
     number_flush_unanswered_events: 'Unanswered events in flight',
@@ -290,10 +280,6 @@ window.i18n.global.mergeLocaleMessage('en', {
       'Delivered events remembered per subscription',
     number_seen_ids_total: 'Delivered events remembered in total',
     number_verified_cache_bytes: 'Memory for verified events',
-    number_in_process_events: 'Unread events per subscription',
-    number_in_process_bytes: 'Unread data per subscription',
-    number_in_process_subscriptions: 'Closed subscriptions kept',
-    number_in_process_notices: 'Notices kept',
     number_connect_seconds: 'Time to connect',
     number_connect_address_seconds: 'Time for one of several addresses',
     number_reconnect_seconds: 'First pause before connecting again',

@@ -303,7 +303,7 @@ def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
     for accepted in (True, False):
         conversation = begun(manager, relay, [])
         inbox, event = Inbox(), signed(f"accepted: {accepted}")
-        manager.publisher.publish(event, inbox)
+        manager.publish(event, inbox)
         manager.take_events(relay, 10)
 
         conversation.handle_message(ok(event.id, False, "auth-required: who?"), burst())
@@ -327,7 +327,7 @@ def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
             conversation.handle_message(ok(event.id, True, ""), burst())
             assert inbox.items == [PublishResult(event.id, True, "")]
             another = signed("another")
-            manager.publisher.publish(another, inbox)
+            manager.publish(another, inbox)
             manager.take_events(relay, 10)
             conversation.handle_message(
                 ok(another.id, False, "auth-required: not you"), burst()
@@ -345,7 +345,7 @@ def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
 def test_f5_nobody_is_refused_at_once(manager: RelayManager, relay: Relay) -> None:
     conversation = begun(manager, relay, [])
     inbox, event = Inbox(), signed()
-    manager.publisher.publish(event, inbox)
+    manager.publish(event, inbox)
     manager.take_events(relay, 10)
     conversation.handle_message(b'["AUTH","challenge"]', burst())
     assert conversation._session.output == []
@@ -468,7 +468,7 @@ def test_c2_what_is_published_is_sent_and_said_to_be_sent(
     event, long = signed(), signed("x" * 1000)
     inbox = Inbox()
     for published in (event, long):
-        manager.publisher.publish(published, inbox)
+        manager.publish(published, inbox)
     connection = Scripted(1)
     limits = RelayLimits(max_message_length=len(event.text) + 100)
     held(manager, relay, connection, monkeypatch, limits)
@@ -488,7 +488,7 @@ def test_c6_where_nothing_is_to_be_sent_now_it_is_kept(
     manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     event = signed()
-    manager.publisher.publish(event, Inbox())
+    manager.publish(event, Inbox())
     connection = Scripted(1)
     if why == "read only":
         relay.use = relay.use._replace(write=False)
@@ -503,7 +503,7 @@ def test_c6_many_are_sent_without_a_pause(
     manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(3 * EVENTS_AT_ONCE):
-        manager.publisher.publish(made(pubkey=f"{number:064x}"), None)
+        manager.publish(made(pubkey=f"{number:064x}"), None)
     connection = Scripted(0.001)
     held(manager, relay, connection, monkeypatch)
     assert relay.num_sent_events == DEFAULTS.flush_unanswered_events
