@@ -188,6 +188,12 @@ class RelayUrl(ApiModel):
     )
 
 
+class Reconnected(ApiModel):
+    """The result of connecting relays at once."""
+
+    relays: int = Field(description="Relays that waited and are connected to now")
+
+
 class Relay(ApiModel):
     """A relay, as stored and as shown."""
 
@@ -284,6 +290,10 @@ class Status(ApiModel):
         default=None,
         description="Unix seconds at which the oldest waiting event was published",
     )
+    outbox_undeliverable_at: int | None = Field(
+        default=None,
+        description="Unix seconds at which the latest event was found undeliverable",
+    )
     can_publish: bool = Field(
         default=False, description="Whether any connected relay takes events"
     )
@@ -298,6 +308,7 @@ class Status(ApiModel):
         description="What was not read from the database so far, of `tables`,"
         " `settings`, `identity`, `outbox` and `relays`; it is tried again",
     )
+    version: str = Field(default="", description="Of nostrclient", example="1.0.0")
 
 
 class WaitingEvent(ApiModel):
@@ -354,6 +365,10 @@ class Setting(ApiModel):
     default: float = Field(example=20)
     unit: str = Field(description="May be empty", example="seconds")
     integer: bool = Field(description="Whether it is a whole number")
+    in_force: float = Field(
+        description="The value that is used now; another one waits for a restart",
+        example=20,
+    )
     description: str = Field(
         description="One sentence: what it does, what a larger value costs",
         example="Time between two pings; a larger value notices a dead connection"

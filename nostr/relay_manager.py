@@ -543,6 +543,22 @@ class RelayManager:
             for relay in self._active_relays():
                 relay.wake_publisher()
 
+    def reconnect(self, url: str | None = None) -> int:
+        """Connect a relay now that waits for its next attempt, or all of them.
+
+        Return how many relays that were. Raise `KeyError` for an unknown relay.
+        """
+        with self._lock:
+            chosen = list(self.relays.values())
+            if url is not None:
+                chosen = [self.relays[known_relay_url(url)]]
+            waiting = [
+                relay for relay in chosen if relay.status is RelayStatus.WAITING
+            ]
+            for relay in waiting:
+                relay.retry_now()
+        return len(waiting)
+
     def follow_event(self, event_id: str) -> None:
         """Remember how each relay answers an event that is to be published."""
         with self._lock:

@@ -1,7 +1,7 @@
 // What waits for relays to take it, and what none of them took.
 
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
-const {Card, Search, confirm} = await part('parts')
+const {Card, Empty, Search, confirm} = await part('parts')
 const {Time, number, size} = await part('words')
 
 const PAUSE_MILLISECONDS = 1000 // between two looks, however much changes
@@ -10,6 +10,7 @@ export default {
   template: '#nostrclient-outbox',
   components: {
     NostrclientCard: Card,
+    NostrclientEmpty: Empty,
     NostrclientSearch: Search,
     NostrclientTime: Time
   },
