@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import history
 from .configuration import configuration
 from .models import (
     Client,
@@ -328,6 +329,7 @@ def figures() -> Figures:
         processing=_delay(measured.processing),
         recovered={way.value: count for way, count in measured.recovered.items()},
         success=_share(finished, finished + failed),
+        uptime=history.uptime(),
     )
 
 

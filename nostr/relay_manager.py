@@ -552,9 +552,7 @@ class RelayManager:
             chosen = list(self.relays.values())
             if url is not None:
                 chosen = [self.relays[known_relay_url(url)]]
-            waiting = [
-                relay for relay in chosen if relay.status is RelayStatus.WAITING
-            ]
+            waiting = [relay for relay in chosen if relay.status is RelayStatus.WAITING]
             for relay in waiting:
                 relay.retry_now()
         return len(waiting)

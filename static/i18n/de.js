@@ -66,6 +66,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     cause_relay_auth_refused: '{url} weist unsere Anmeldung ab: {words}',
     cause_waiting: '{n} Events warten im Postausgang, das älteste seit {span}',
     cause_undeliverable: '{n} Events sind unzustellbar',
+    cause_not_loaded: 'Die Datenbank ließ sich noch nicht lesen: {parts}',
     problem_refuses: 'Lehnt Events ab: {words}',
     problem_ignores_events: 'Beantwortet keine Events',
     problem_closes: 'Lehnt Abonnements ab: {words}',
@@ -302,6 +303,8 @@ window.i18n.global.mergeLocaleMessage('de', {
     group_database: 'Datenbank',
     group_log: 'Protokoll',
     group_garbage: 'Fehlverhalten von Relays',
+    group_history: 'Verlauf',
+    group_notifications: 'Benachrichtigungen',
     unit_seconds: 'Sekunden',
     unit_bytes: 'Bytes',
     unit_per_second: 'je Sekunde',
@@ -415,6 +418,14 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Erste Pause nach einem abgelehnten Abonnement',
     number_subscription_retry_max_seconds:
       'Längste Pause nach einem abgelehnten Abonnement',
+    number_auth_seconds: 'Zeit für die Antwort auf eine Anmeldung',
+    number_poison_seconds:
+      'Zeit, in der ein Abbruch einer Nachricht zugeschrieben wird',
+    number_notice_patience_seconds:
+      'Zeit, nach der eine Beschwerde einer unbeantworteten Anfrage gilt',
+    number_max_shared_filters: 'Filter in einer gemeinsamen Anfrage',
+    number_poll_seconds:
+      'Pause zwischen Abfragen, wenn ein Relay keinen Platz hat',
     number_information_seconds: 'Zeit für die Angaben eines Relays (NIP-11)',
     number_information_bytes: 'Längstes NIP-11-Dokument',
     number_information_refresh_seconds:
@@ -424,6 +435,17 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_garbage_sample:
       'Letzte Nachrichten, von denen die Hälfte ungültig sein darf',
     number_penalty_seconds: 'Pause für ein Relay mit Fehlverhalten',
+    number_history_seconds: 'Zeitraum des Verlaufs (0: keiner)',
+    number_history_slot_seconds: 'Zeit, die eine Zeile des Verlaufs umfasst',
+    number_history_rows: 'Zeilen des Verlaufs insgesamt',
+    number_notify_down_seconds:
+      'Benachrichtigen, wenn kein Relay verbunden war seit (0: nie)',
+    number_notify_undeliverable_events:
+      'Benachrichtigen nach so vielen unzustellbaren Events (0: nie)',
+    number_notify_outbox_share:
+      'Benachrichtigen, wenn der Postausgang zu diesem Anteil voll ist (0: nie)',
+    number_notify_pause_seconds:
+      'Kürzeste Pause zwischen zwei gleichartigen Benachrichtigungen',
 
     test: 'Einen Endpunkt testen',
     test_caption: 'Eine Direktnachricht senden und prüfen, ob sie zurückkommt',

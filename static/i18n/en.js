@@ -63,6 +63,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     cause_waiting:
       '{n} events are waiting in the outbox, the oldest for {span}',
     cause_undeliverable: '{n} events are undeliverable',
+    cause_not_loaded: 'The database could not be read yet: {parts}',
     problem_refuses: 'Refuses events: {words}',
     problem_ignores_events: 'Does not answer events',
     problem_closes: 'Refuses subscriptions: {words}',
@@ -290,6 +291,8 @@ window.i18n.global.mergeLocaleMessage('en', {
     group_database: 'Database',
     group_log: 'Log',
     group_garbage: 'Misbehaving relays',
+    group_history: 'History',
+    group_notifications: 'Notifications',
     unit_seconds: 'seconds',
     unit_bytes: 'bytes',
     unit_per_second: 'per second',
@@ -394,6 +397,12 @@ window.i18n.global.mergeLocaleMessage('en', {
       'First pause after a refused subscription',
     number_subscription_retry_max_seconds:
       'Longest pause after a refused subscription',
+    number_auth_seconds: 'Time for a relay to answer our sign-in',
+    number_poison_seconds: 'Time in which a lost connection blames a message',
+    number_notice_patience_seconds:
+      'Time after which a complaint blames an unanswered request',
+    number_max_shared_filters: 'Filters in a shared request',
+    number_poll_seconds: 'Pause between polls where a relay has no room',
     number_information_seconds: 'Time for a relay’s information (NIP-11)',
     number_information_bytes: 'Longest NIP-11 document',
     number_information_refresh_seconds:
@@ -402,6 +411,17 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_garbage_window_seconds: 'Period in which they are counted',
     number_garbage_sample: 'Recent messages of which half may be invalid',
     number_penalty_seconds: 'Pause for a misbehaving relay',
+    number_history_seconds: 'Time the history reaches back (0: none)',
+    number_history_slot_seconds: 'Time that one row of the history covers',
+    number_history_rows: 'Rows of history in total',
+    number_notify_down_seconds:
+      'Notify when no relay was connected for (0: never)',
+    number_notify_undeliverable_events:
+      'Notify after this many undeliverable events (0: never)',
+    number_notify_outbox_share:
+      'Notify when this share of the outbox is used (0: never)',
+    number_notify_pause_seconds:
+      'Shortest pause between two notifications of a kind',
 
     test: 'Test an endpoint',
     test_caption:

@@ -5,6 +5,8 @@ const {Search} = await part('parts')
 const {settingLabel} = await part('messages')
 const {duration, number, size} = await part('words')
 
+const UNFOLDED_MILLISECONDS = 350 // until a group has unfolded
+
 export default {
   template: '#nostrclient-settings',
   components: {NostrclientSearch: Search},
@@ -42,6 +44,9 @@ export default {
         setting => Number(setting.text) !== setting.value
       )
     }
+  },
+  unmounted() {
+    clearTimeout(this.timer)
   },
   methods: {
     number,
@@ -118,10 +123,11 @@ export default {
       if (!found.length) return
       this.filter = ''
       this.opened = [...new Set([...this.opened, ...found.map(this.group)])]
-      this.$nextTick(() =>
-        document
-          .querySelector(`[data-setting="${found[0].name}"]`)
-          ?.scrollIntoView({block: 'center'})
+      const field = `[data-setting="${found[0].name}"]`
+      clearTimeout(this.timer)
+      this.timer = setTimeout(
+        () => document.querySelector(field)?.scrollIntoView({block: 'center'}),
+        UNFOLDED_MILLISECONDS
       )
     },
     async save() {

@@ -127,7 +127,8 @@ export function summary(
     ...publish.causes,
     ...receive.causes,
     ...relayCauses(connected),
-    ...outboxCauses(status, now)
+    ...outboxCauses(status, now),
+    ...databaseCauses(status)
   ]
   if (!publish.works && !receive.works) {
     return verdict('useless', 'error', 'red', causes)
@@ -178,6 +179,11 @@ function outboxCauses(status, now) {
     found.push({name: 'undeliverable', values, card: 'outbox'})
   }
   return found
+}
+
+function databaseCauses(status) {
+  const parts = (status?.not_loaded || []).join(', ')
+  return parts ? [{name: 'not_loaded', values: {parts}, card: 'relays'}] : []
 }
 
 // Relay URLs in what somebody typed or pasted: several are separated by spaces, commas or

@@ -100,6 +100,11 @@ def test_i1_outbox_that_waits_or_lost_something_is_no_longer_green() -> None:
     assert verdict(relays, long_ago) == ("all", "positive", [])
 
 
+def test_i1_database_that_cannot_be_read_is_named() -> None:
+    status = {"not_loaded": ["outbox", "relays"]}
+    assert verdict([relay_entry()], status) == ("all", "warning", ["not_loaded"])
+
+
 def test_i1_headline_is_grey_while_the_page_is_cut_off() -> None:
     found = summary([relay_entry()], is_stale=True)
     assert (found["color"], found["icon"]) == ("grey", "cloud_off")
