@@ -1,5 +1,5 @@
-# Needs Python 3.10-3.12, git, make and, for some checks and tests, Node.js.
-# Everything else is brought into ignored folders: .build .venv node_modules .data
+# Needs Python 3.10-3.12, git, make and, for some checks and tests, Node.js. Everything
+# else is installed into ignored folders: .build .venv node_modules .data
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 # uv from the PATH, or a pinned one of our own.
 UV := $(or $(shell command -v uv 2>/dev/null),.build/uv/bin/uv)
 RUN := $(UV) run --no-sync
-# Where a project environment of somebody else is active, ours still is .venv.
+# Use .venv even if another environment is active.
 unexport VIRTUAL_ENV
 export PYTHONUNBUFFERED := 1
 
@@ -17,11 +17,11 @@ VENV := .venv/.synced
 LINK := .build/ext/nostrclient
 NPM := $(shell command -v npm 2>/dev/null)
 NODE_MODULES := node_modules/.synced
-# What to do where Node.js is missing: say so; with NOSTRCLIENT_NO_SKIP=1, fail.
+# Without Node.js, checks that need it are skipped; with NOSTRCLIENT_NO_SKIP=1 they fail.
 NO_NODE := test "$${NOSTRCLIENT_NO_SKIP:-0}" != 1
 PORT ?= 5000
 RELAYS ?=
-# Most tests wait for something else than a processor.
+# More than there are cores, because most tests wait.
 WORKERS ?= 4
 MINUTES ?= 2
 
@@ -30,18 +30,20 @@ MINUTES ?= 2
 	release test-matrix
 
 help:
-	@echo "make run     LNbits with nostrclient and two local relays, PORT=5000 RELAYS='wss://… wss://…'"
-	@echo "make demo    notes through the running instance, with times"
-	@echo "make bench   how fast it is; OUT=new.json BASE=old.json ARGS='--rounds 3'"
-	@echo "make soak    breaks everything at random; MINUTES=30 SEED=1 ARGS='--settings default'"
-	@echo "make test    all tests; ARGS='-k …' goes to pytest"
-	@echo "make fuzz    looks for what clients and relays could send; MINUTES=10"
-	@echo "make attacks what attacks do to the host, as a table (in OUT=file)"
-	@echo "make check   types, lint, format; make format repairs the last two"
-	@echo "make release the zip that LNbits installs"
-	@echo "make test-matrix  the tests on the oldest and newest LNbits and Python; long"
+	@echo "make run          start LNbits with nostrclient and two local relays; PORT=5000 RELAYS='wss://…'"
+	@echo "make demo         send notes through the running instance and print their delays"
+	@echo "make test         run all tests; ARGS='-k d4' runs those of rule D4"
+	@echo "make check        check types, lint and format"
+	@echo "make format       repair lint and format"
+	@echo "make bench        measure speed; OUT=new.json BASE=old.json ARGS='--rounds 3'"
+	@echo "make soak         break connections at random and look for lost events; MINUTES=30 SEED=1"
+	@echo "make fuzz         run the random tests with more examples; MINUTES=10"
+	@echo "make attacks      run attacks and print their effect on the host as a table; OUT=file"
+	@echo "make release      build the zip that LNbits installs"
+	@echo "make test-matrix  run tests on the oldest and newest LNbits and Python (takes long)"
+	@echo "make requirements pin all development packages anew"
 
-# --- using it
+# --- use
 
 run: $(VENV)
 	@$(RUN) python -m dev.run --port $(PORT) --relays "$(RELAYS)"
@@ -49,9 +51,9 @@ run: $(VENV)
 demo: $(VENV)
 	@$(RUN) python -m dev.demo --port $(PORT)
 
-# --- proving it
+# --- test
 
-# The figures are written as JSON; BASE=old.json compares with earlier ones.
+# Figures are written as JSON; BASE=old.json compares them with earlier ones.
 bench: $(VENV) $(LINK)
 	@$(RUN) python -m dev.bench --out "$(or $(OUT),.build/bench.json)" $(if $(BASE),--base "$(BASE)") $(ARGS)
 
@@ -61,7 +63,7 @@ soak: $(VENV)
 test: $(VENV) $(LINK) $(NODE_MODULES)
 	$(RUN) pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# The same tests as in `make test`, with ten times the examples, again and again.
+# The random tests of `make test`, with ten times the examples, until the time is over.
 fuzz: $(VENV) $(LINK)
 	@end=$$((SECONDS + 60 * $(MINUTES))); \
 	while ((SECONDS < end)); do \
@@ -118,16 +120,16 @@ pre-commit: $(VENV) $(LINK) $(NODE_MODULES)
 install-pre-commit-hook: $(VENV)
 	$(RUN) pre-commit install
 
-# --- releasing it
+# --- release
 
 release: $(VENV)
 	@$(RUN) python -m dev.release
 
-# ARGS='--lnbits 1.5.6 --python 3.11 -- tests/e2e' for some of it.
+# ARGS='--lnbits 1.5.6 --python 3.11 -- tests/e2e' selects a part.
 test-matrix: $(VENV) $(LINK) $(NODE_MODULES)
 	@$(RUN) python -m dev.matrix --uv "$(UV)" $(ARGS)
 
-# --- bringing it
+# --- install
 
 .build/uv/bin/uv: dev/uv.txt
 	python3 -m venv --clear .build/uv
@@ -148,7 +150,7 @@ endif
 $(LINK):
 	@mkdir -p $(@D) && ln -sfn "$(CURDIR)" $@
 
-# Pins everything anew, for all supported Pythons and platforms.
+# For all supported Pythons and platforms.
 PIN := pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.10 \
 	--no-annotate --no-emit-index-url --custom-compile-command "make requirements"
 requirements: $(filter .build/%,$(UV))

@@ -1,4 +1,4 @@
-"""Who may call what, beyond LNbits' own checks."""
+"""Authorisation beyond LNbits' own checks."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""Sends a client all that is there at once, past ASGI where the server lets us.
+"""Sends queued messages in one write, bypassing ASGI where uvicorn allows it.
 
-Ends the connection, too, whatever the other end does.
-
-Messages go through Starlette, LNbits' middleware, uvicorn and `websockets` one at a
-time, and that costs half as much as all else that is done for an event, its signature
-apart. Where the server is uvicorn with `websockets`, as it is under LNbits, the frames
-of many are put together here (RFC 6455, section 5.2) and written in one piece.
+ASGI passes each message through Starlette, LNbits' middleware, uvicorn and
+`websockets`. That costs half as much as all other work for an event except its
+signature. If the server is uvicorn with `websockets`, as under LNbits, the frames of
+many messages are joined here (RFC 6455, section 5.2) and written at once.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ _NEEDED = ("state", "extensions", "transport", "drain")
 
 
 class ClientWriter:
-    """The way to one client."""
+    """Sends messages to one client and closes its connection."""
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
@@ -36,16 +34,16 @@ class ClientWriter:
 
     @property
     def burst(self) -> int:
-        """How many messages may be given to `send` at a time.
+        """How many messages `send` accepts at a time.
 
-        As many as are written before anything else can happen: 1 where it takes ASGI.
+        They are written before any other task runs. It is 1 if ASGI is needed.
         """
         return BURST_MESSAGES if self._is_direct else 1
 
     async def send(self, texts: Sequence[str]) -> None:
-        """Send messages, and wait while the client does not keep up.
+        """Send messages, and wait while the client reads too slowly.
 
-        Once the client is gone it raises what the server raises then.
+        Raises the server's own errors once the client is gone.
         """
         if self._is_direct:
             self._protocol.transport.write(b"".join(map(_frame, texts)))
@@ -55,10 +53,10 @@ class ClientWriter:
                 await self._websocket.send_text(text)
 
     async def close(self, code: int, reason: str = "") -> None:
-        """End the connection (RFC 6455), in a little more than `CLOSE_SECONDS` at most.
+        """Close the connection (RFC 6455), within about `CLOSE_SECONDS`.
 
-        The server waits longer for the answer to its closing frame, and for ever until
-        what was sent before is read: who does neither would keep the socket.
+        The server waits longer for the client's closing frame, and without limit for
+        the client to read earlier data. So a client that does neither is cut off.
         """
         closing = asyncio.ensure_future(self._websocket.close(code, reason))
         try:
@@ -78,7 +76,7 @@ class ClientWriter:
     @property
     def _is_direct(self) -> bool:
         protocol = self._protocol
-        # Extensions would have to be applied to what is sent.
+        # Extensions would have to be applied to the frames.
         return (
             protocol is not None
             and protocol.state is State.OPEN
@@ -87,11 +85,11 @@ class ClientWriter:
 
 
 def refuse_compression(websocket: WebSocket) -> None:
-    """Keep uvicorn from agreeing on permessage-deflate (RFC 7692) with this client.
+    """Prevent permessage-deflate (RFC 7692) for this client.
 
-    It is on by default, and 64 KiB become 64 MiB at once, before anybody is asked: an
-    invitation to hold up the host. ASGI has no word for it; where the server is another
-    one, or looks different inside, nothing happens. To be called before the handshake.
+    Uvicorn offers it by default, and then 64 KiB become 64 MiB before any limit
+    applies. ASGI has no option for it, so this works for uvicorn only and does nothing
+    on other servers. Call it before the handshake.
     """
     offered = getattr(_server_side(websocket), "available_extensions", None)
     if isinstance(offered, list):
@@ -99,7 +97,7 @@ def refuse_compression(websocket: WebSocket) -> None:
 
 
 def _server_side(websocket: WebSocket) -> Any:
-    """Give the server's own object for the connection; anything, for other servers."""
+    """Return the server's own object for the connection; any object elsewhere."""
     return getattr(websocket._receive, "__self__", None)
 
 

@@ -24,6 +24,7 @@ class Part(str, Enum):
     TABLES = "tables"
     SETTINGS = "settings"
     IDENTITY = "identity"
+    IDENTITIES = "identities"
     OUTBOX = "outbox"
     RELAYS = "relays"
 

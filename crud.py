@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from lnbits.db import (
@@ -22,13 +23,14 @@ from lnbits.db import (
     insert_query,
     model_to_dict,
 )
+from lnbits.settings import settings as lnbits_settings
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import text
 
 from .helpers import uninterrupted
 from .migrations import ensure_schema
-from .models import Config, HistoryRow, OutboxEvent, Relay, StoredConfig
+from .models import Config, OutboxEvent, Relay, StoredConfig, StoredIdentity
 from .nostr.log import logger
 from .nostr.relay_url import known_relay_url
 
@@ -184,8 +186,7 @@ async def update_config(config: Config, owner_id: str = OWNER) -> Config:
     """Replace the configuration, whether one was stored or not."""
     async with _changing("config") as conn:
         stored = await _stored_config(conn, owner_id)
-        changed = StoredConfig(**config.dict(), identity=stored.identity)
-        await _store_config(conn, changed, owner_id)
+        await _store_config(conn, _with_secrets(config, stored), owner_id)
     return config
 
 
@@ -197,8 +198,7 @@ async def change_config(
     async with _changing("config") as conn:
         stored = await _stored_config(conn, owner_id)
         config = change(_without_secrets(stored))
-        changed = StoredConfig(**config.dict(), identity=stored.identity)
-        await _store_config(conn, changed, owner_id)
+        await _store_config(conn, _with_secrets(config, stored), owner_id)
     return config
 
 
@@ -219,7 +219,11 @@ async def update_identity(identity: str | None, owner_id: str = OWNER) -> None:
 
 
 def _without_secrets(stored: StoredConfig) -> Config:
-    return Config(**stored.dict(exclude={"identity"}))
+    return Config(**stored.dict(exclude={"identity", "merchants"}))
+
+
+def _with_secrets(config: Config, stored: StoredConfig) -> StoredConfig:
+    return stored.copy(update=dict(config))
 
 
 async def _stored_config(conn: Connection, owner_id: str) -> StoredConfig:
@@ -272,6 +276,106 @@ async def _store_config(conn: Connection, config: StoredConfig, owner_id: str) -
     )
 
 
+# Reader keys
+
+
+@_operation
+async def get_identities() -> list[StoredIdentity]:
+    """Return the reader keys in the order of their labels."""
+    identities: list[StoredIdentity] = await db.fetchall(
+        "SELECT * FROM nostrclient.identities ORDER BY label, pubkey",
+        model=StoredIdentity,
+    )
+    return identities
+
+
+@_operation
+async def add_identity(identity: StoredIdentity) -> bool:
+    """Store a reader key. Return False if it is stored already."""
+    async with _changing("identities") as conn:
+        found: Any = await conn.fetchone(
+            "SELECT pubkey FROM nostrclient.identities WHERE pubkey = :pubkey",
+            {"pubkey": identity.pubkey},
+        )
+        if found:
+            return False
+        statement = insert_query("nostrclient.identities", identity)
+        await _execute(conn, statement, identity.dict())
+    return True
+
+
+@_operation
+async def delete_identity(pubkey: str) -> bool:
+    """Delete a reader key. Return False if there was none."""
+    async with _changing("identities") as conn:
+        result = await conn.conn.execute(
+            text("DELETE FROM nostrclient.identities WHERE pubkey = :pubkey"),
+            {"pubkey": pubkey},
+        )
+    return bool(result.rowcount)
+
+
+@_operation
+async def get_merchants_enabled(owner_id: str = OWNER) -> bool:
+    """Return whether the keys of nostrmarket's merchants are to be used."""
+    async with db.connect() as conn:
+        return (await _stored_config(conn, owner_id)).merchants
+
+
+@_operation
+async def update_merchants_enabled(enabled: bool, owner_id: str = OWNER) -> None:
+    """Store whether the keys of nostrmarket's merchants are to be used."""
+    async with _changing("config") as conn:
+        stored = await _stored_config(conn, owner_id)
+        changed = stored.copy(update={"merchants": enabled})
+        await _store_config(conn, changed, owner_id)
+
+
+@_operation
+async def get_merchants() -> list[str]:
+    """Return the public keys in nostrmarket's table of merchants; none if it is absent.
+
+    They are as nostrmarket stored them, and not checked.
+    """
+    return await _merchants("public_key")
+
+
+@_operation
+async def get_merchants_keys() -> list[str]:
+    """Return the private keys in nostrmarket's table of merchants, not checked."""
+    return await _merchants("private_key")
+
+
+async def _merchants(column: str) -> list[str]:
+    async with db.connect() as conn:
+        if conn.type == SQLITE:
+            path = _merchants_file()
+            if path is None:
+                return []
+            # This name ends with the connection; none is used a second time.
+            await _execute(conn, "ATTACH :path AS nostrmarket", {"path": path})
+            table = (
+                "SELECT name FROM nostrmarket.sqlite_master"
+                " WHERE type = 'table' AND name = 'merchants'"
+            )
+        else:
+            table = (
+                "SELECT table_name FROM information_schema.tables"
+                " WHERE table_schema = 'nostrmarket' AND table_name = 'merchants'"
+            )
+        if not await conn.fetchall(table):
+            return []
+        statement = f"SELECT {column} FROM nostrmarket.merchants"  # noqa: S608
+        rows: list[Any] = await conn.fetchall(statement)
+        return [str(row[column]) for row in rows]
+
+
+def _merchants_file() -> str | None:
+    """Return where nostrmarket keeps its tables on SQLite, None if it has none."""
+    path = Path(lnbits_settings.lnbits_data_folder, "ext_nostrmarket.sqlite3")
+    return str(path) if path.exists() else None
+
+
 # The outbox
 
 
@@ -317,73 +421,3 @@ async def write_outbox(
         if not is_current():
             raise OutdatedError
         await conn.conn.commit()
-
-
-# History
-
-
-@_operation
-async def write_history(rows: list[HistoryRow], oldest: int, max_rows: int) -> None:
-    """Store rows and delete the ones that are too old or too many, all or nothing."""
-    async with db.connect() as conn:
-        if rows:
-            await conn.conn.execute(
-                text(insert_query("nostrclient.history", rows[0])),
-                [model_to_dict(row) for row in rows],
-            )
-        await _execute(
-            conn, "DELETE FROM nostrclient.history WHERE slot < :slot", {"slot": oldest}
-        )
-        count: Any = await conn.fetchone(
-            "SELECT COUNT(*) AS n FROM nostrclient.history"
-        )
-        surplus = count["n"] - max_rows
-        if surplus > 0:
-            cut: Any = await conn.fetchone(
-                "SELECT slot FROM nostrclient.history ORDER BY slot"
-                " LIMIT 1 OFFSET :surplus",
-                {"surplus": surplus},
-            )
-            await _execute(
-                conn,
-                "DELETE FROM nostrclient.history WHERE slot <= :slot",
-                {"slot": cut["slot"]},
-            )
-        await conn.conn.commit()
-
-
-@_operation
-async def get_relay_history(relay: str, since: int) -> list[HistoryRow]:
-    """Return a relay's rows, oldest first."""
-    rows: list[HistoryRow] = await db.fetchall(
-        "SELECT * FROM nostrclient.history"
-        " WHERE relay = :relay AND slot >= :since ORDER BY slot",
-        {"relay": relay, "since": since},
-        model=HistoryRow,
-    )
-    return rows
-
-
-@_operation
-async def get_history(since: int, width: int) -> list[dict[str, Any]]:
-    """Return sums over all relays, in parts of `width` seconds, oldest first."""
-    rows: list[Any] = await db.fetchall(
-        "SELECT slot / :width AS part, SUM(seconds) AS seconds, SUM(up) AS up,"
-        " AVG(latency_ms) AS latency_ms, SUM(received) AS received,"
-        " SUM(accepted) AS accepted, SUM(refused) AS refused"
-        " FROM nostrclient.history WHERE slot >= :since"
-        " GROUP BY part ORDER BY part",
-        {"since": since, "width": width},
-    )
-    return [dict(row) for row in rows]
-
-
-@_operation
-async def get_uptimes(since: int) -> dict[str, float]:
-    """Return the share of the time that each relay was connected, by URL."""
-    rows: list[Any] = await db.fetchall(
-        "SELECT relay, SUM(seconds) AS seconds, SUM(up) AS up"
-        " FROM nostrclient.history WHERE slot >= :since GROUP BY relay",
-        {"since": since},
-    )
-    return {row["relay"]: row["up"] / row["seconds"] for row in rows if row["seconds"]}

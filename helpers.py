@@ -38,6 +38,14 @@ def normalize_public_key(pubkey: str) -> str:
     return raw.hex()
 
 
+def read_private_key(text: str) -> PrivateKey:
+    """Read an nsec or 64 hex digits. The message of `InvalidKey` never repeats them."""
+    text = text.strip()
+    if text.lower().startswith("nsec1"):
+        return PrivateKey.from_nsec(text)
+    return PrivateKey.from_hex(text)
+
+
 def encrypt_identity(key: PrivateKey) -> str:
     """Encrypt a private key with LNbits' own secret, to be stored.
 

@@ -203,7 +203,7 @@ async def publish(
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError("the event is not valid JSON") from error
     async with _client(user_id) as client:
-        nostr_client.relay_manager.follow_event(event_id)
+        nostr_client.relay_manager.publisher.follow(event_id)
         client.say(message.encode_event(text))
         receipt = await _receipt(client, began + settings.http_seconds)
     _remember(caller, event_id, receipt)
@@ -252,7 +252,7 @@ async def published(caller: Caller, event_id: str) -> PublishAnswer | None:
 
 
 def _is_pending(event_id: str) -> bool:
-    publication = nostr_client.relay_manager.outbox_publication(event_id)
+    publication = nostr_client.relay_manager.publisher.publication(event_id)
     return publication is not None and bool(publication.copies)
 
 
@@ -284,10 +284,10 @@ def _state(
         return "accepted", accepted_with
     if not receipt.message.startswith("queued:"):
         return "accepted", receipt.message
-    publication = manager.outbox_publication(event_id)
+    publication = manager.publisher.publication(event_id)
     if publication is not None and not publication.accepted:
         return "queued", receipt.message
-    for item in manager.undeliverable_events():
+    for item in manager.publisher.undeliverable_events():
         if item.event.id == event_id:
             return "undeliverable", item.reason
     return "accepted", receipt.message

@@ -1,7 +1,7 @@
-"""What changes, pushed to the admin's page while somebody looks at it.
+"""Pushes changes to the admin pages that are open.
 
-A listener is given everything once, and then what has changed. All of them share one
-look at it each period. Nothing runs, and nothing is kept, while nobody listens.
+A listener gets the whole state once, then the changes. All listeners share one
+snapshot per period. Without listeners nothing runs and no snapshot is kept.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from .client_writer import ClientWriter
 from .nostr.log import logger
 from .router import CLIENT_GONE, GOING_AWAY, nostr_client
 
-MOST_LISTENERS = 20
-MOST_TICKETS = 100
+MAX_LISTENERS = 20
+MAX_TICKETS = 100
 TICKET_SECONDS = 30.0
 PERIOD_SECONDS = 0.5
 
@@ -29,10 +29,10 @@ listeners: set[Listener] = set()
 
 
 def issue_ticket(now: float) -> str:
-    """Give a random word that opens one connection, within `TICKET_SECONDS`."""
+    """Return a random ticket that opens one connection, within `TICKET_SECONDS`."""
     for ticket in [ticket for ticket, until in _tickets.items() if until <= now]:
         del _tickets[ticket]
-    while len(_tickets) >= MOST_TICKETS:
+    while len(_tickets) >= MAX_TICKETS:
         del _tickets[next(iter(_tickets))]
     ticket = secrets.token_urlsafe(32)
     _tickets[ticket] = now + TICKET_SECONDS
@@ -40,18 +40,18 @@ def issue_ticket(now: float) -> str:
 
 
 def redeem_ticket(ticket: str, now: float) -> bool:
-    """Use a ticket up. Tells whether it was good."""
+    """Remove a ticket; return whether it was valid."""
     return _tickets.pop(ticket, now) > now
 
 
 async def stop() -> None:
-    """End every listener's connection and forget all tickets."""
+    """End every listener's connection and remove all tickets."""
     _tickets.clear()
     await asyncio.gather(*(listener.stop() for listener in list(listeners)))
 
 
 class State(NamedTuple):
-    """Everything that is shown, at one instant; relays by URL."""
+    """Everything that the page shows, at one instant; relays by URL."""
 
     relays: dict[str, dict[str, Any]]
     outbox: dict[str, int | str]
@@ -60,7 +60,7 @@ class State(NamedTuple):
 
 
 async def present_state() -> State:
-    """Give everything that is shown."""
+    """Return everything that the page shows."""
     relays = [relay.dict() for relay in services.relays()]
     status = services.status()
     return State(
@@ -68,7 +68,7 @@ async def present_state() -> State:
         outbox={
             "count": status.outbox_waiting,
             "undeliverable": status.outbox_undeliverable,
-            "revision": nostr_client.relay_manager.waiting_revision,
+            "revision": nostr_client.relay_manager.publisher.waiting_revision,
         },
         clients=[client.dict() for client in services.clients()],
         status=status.dict(),
@@ -76,7 +76,7 @@ async def present_state() -> State:
 
 
 class Snapshots:
-    """What is shown, taken once a period for all who ask, and only while they do."""
+    """Snapshots of the state, one per period, shared by all listeners."""
 
     def __init__(self, take: Callable[[], Awaitable[State]]) -> None:
         self._take = take
@@ -84,7 +84,7 @@ class Snapshots:
         self._next: asyncio.Task[State] | None = None
 
     async def other_than(self, known: State | None) -> State:
-        """Give the latest state; where that is the one known, wait for the next."""
+        """Return the latest state; if it is the known one, wait for the next."""
         if self._latest is not None and self._latest is not known:
             return self._latest
         if self._next is None or self._next.done():
@@ -94,7 +94,7 @@ class Snapshots:
         return await asyncio.shield(self._next)
 
     async def forget(self) -> None:
-        """Take none any more, until somebody asks again."""
+        """Stop taking snapshots until the next listener."""
         task, self._next, self._latest = self._next, None, None
         if task is not None:
             task.cancel()
@@ -111,9 +111,9 @@ _snapshots = Snapshots(present_state)
 
 
 def changes(before: State | None, after: State) -> dict[str, Any]:
-    """Give what is to be sent: everything at first, then what differs, maybe nothing.
+    """Return what to send: everything at first, then the differences, if any.
 
-    A countdown that goes on is no change.
+    A running countdown is not a change.
     """
     if before is None:
         return {**after._asdict(), "relays": list(after.relays.values())}
@@ -140,7 +140,7 @@ def _steady(relay: dict[str, Any]) -> dict[str, Any]:
 
 
 class Listener:
-    """One page that looks on, from the handshake to its end."""
+    """One open page, from the handshake to its end."""
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
@@ -148,7 +148,7 @@ class Listener:
         self._finished = asyncio.Event()
 
     async def run(self) -> None:
-        """Accept the page and tell it of changes until it goes away or is stopped."""
+        """Accept the page and send changes until it disconnects or is stopped."""
         listeners.add(self)
         parts = (self._until_ended(), self._read(), self._write())
         work: list[asyncio.Task[None]] = []
@@ -165,7 +165,7 @@ class Listener:
                 task.cancel()
             for outcome in await asyncio.gather(*work, return_exceptions=True):
                 if isinstance(outcome, Exception):
-                    text = "a page is told nothing more, for a bug"
+                    text = "updates for a page ended because of a bug"
                     logger.opt(exception=outcome).error(text)
             try:
                 if not listeners:
@@ -176,7 +176,7 @@ class Listener:
                 self._finished.set()
 
     async def stop(self) -> None:
-        """End the connection and wait until nothing of it is left."""
+        """End the connection and wait until its tasks have ended."""
         self._ended.set()
         await self._finished.wait()
 
@@ -184,7 +184,7 @@ class Listener:
         await self._ended.wait()
 
     async def _read(self) -> None:
-        # Nothing is expected; but only who reads learns that the page has gone.
+        # The page sends nothing, but only reading shows that it disconnected.
         with suppress(*CLIENT_GONE):
             while (await self._websocket.receive())["type"] == "websocket.receive":
                 pass

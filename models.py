@@ -1,4 +1,4 @@
-"""What is stored and what the REST interface speaks of."""
+"""The models of the database and of the REST interface."""
 
 from sys import float_info
 from typing import Any, Literal
@@ -18,18 +18,18 @@ EVENT_ID = "5c83da77af1dec6d7289834998ad7aafbd9e2191396d75ec3cc27f5a77226f36"
 PUBLIC_KEY = "f7234bd4c1394dda46d09f35bd384dd30cc552ad5541990f98844fb06676e9ca"
 NPUB = "npub17u35h4xp89xa53ksnu6m6wzd6vxv254d24qejrucs38mqenka89qvr2cqq"
 HEX_OR = "^([0-9a-fA-F]{{64}}|{}1[02-9ac-hj-np-z]{{58}})$"
-"""LogEntry of a key, but not enforced here: what is wrong with one is said in words."""
+"""The pattern of a key. It is documented only: invalid keys get a reason in words."""
 
 
 class ApiModel(BaseModel):
-    """A model whose schema says what may be null; pydantic 1 leaves that out."""
+    """A model whose schema marks nullable fields, which pydantic 1 does not."""
 
     class Config:
         """pydantic's own."""
 
         @staticmethod
         def schema_extra(schema: dict[str, Any], model: type[BaseModel]) -> None:
-            """Add null to what a field may be."""
+            """Add null to the types of nullable fields."""
             for field in model.__fields__.values():
                 if field.allow_none:
                     known = schema["properties"].pop(field.alias)
@@ -49,22 +49,22 @@ class Problem(ApiModel):
 
 
 class Misuse(ApiModel):
-    """Why a call was refused; what is wrong with its form may come as a list."""
+    """Why a call was refused; errors in its form may come as a list."""
 
     detail: str | list[dict[str, Any]] = Field(
-        description="The reason in words, or each fault of the request's form"
+        description="The reason in words, or a list of errors in the request"
     )
 
 
 class LogEntry(ApiModel):
-    """What a relay said, or what went wrong with it, and when."""
+    """A relay's message, or an error, with its time."""
 
     text: str = Field(description="Text, never HTML", example="connection refused")
     at: int = Field(description="Unix seconds", example=1_790_000_000)
 
 
 class RelayInformation(ApiModel):
-    """What a relay says of itself (NIP-11): text, never HTML."""
+    """The relay's NIP-11 document: text, never HTML."""
 
     name: str = Field(example="relay.example")
     icon: str = Field(description="URL of an image, http or https; may be empty")
@@ -73,21 +73,19 @@ class RelayInformation(ApiModel):
     description: str = Field(description="In its operator's words; may be empty")
     contact: str = Field(description="Of its operator; may be empty")
     limitation: dict[str, StrictBool | StrictInt | StrictFloat | StrictStr] = Field(
-        description="What the relay announced, as it did",
+        description="The announced limits, unchanged",
         example={"max_message_length": 131072, "max_subscriptions": 20},
     )
 
 
 class RelayStatus(ApiModel):
-    """What a relay's connection has seen since nostrclient started."""
+    """Counters and state of a relay since nostrclient started."""
 
     num_sent_events: int | None = Field(default=0, description="Events sent to it")
     num_received_events: int | None = Field(
         default=0, description="Events received from it, copies included"
     )
-    error_counter: int | None = Field(
-        default=0, description="How often something went wrong"
-    )
+    error_counter: int | None = Field(default=0, description="Number of errors")
     error_list: list[str] | None = Field(
         default=[], description="`errors` without times"
     )
@@ -95,45 +93,49 @@ class RelayStatus(ApiModel):
         default=[], description="`notices` without times"
     )
     num_duplicate_events: int = Field(
-        default=0, description="Events received that were known already"
+        default=0, description="Copies received of known events"
     )
     num_invalid_messages: int = Field(
-        default=0, description="Messages received that are garbage or not verified"
+        default=0, description="Invalid messages received"
     )
     num_unasked_events: int = Field(
-        default=0, description="Events received that nobody had asked for"
+        default=0, description="Unrequested events received"
     )
-    num_owed_events: int = Field(default=0, description="Events it is still to be sent")
+    num_owed_events: int = Field(default=0, description="Events queued for it")
     num_dropped_events: int = Field(
-        default=0, description="Events it was owed and that were given up"
+        default=0, description="Events that were queued for it and given up"
     )
     num_subscriptions: int = Field(default=0, description="Subscriptions open on it")
-    connections: int = Field(default=0, description="How often it was connected")
+    connections: int = Field(default=0, description="Number of connections")
     retry_in_seconds: float | None = Field(
         default=None,
-        description="Seconds until it is tried again, null while it is not due",
+        description="Seconds until the next attempt to connect, or null",
     )
-    errors: list[LogEntry] = Field(default=[], description="The latest, newest first")
-    notices: list[LogEntry] = Field(default=[], description="Its NOTICEs, newest first")
-    since: int = Field(default=0, description="Unix seconds at which this state began")
+    errors: list[LogEntry] = Field(
+        default=[], description="Recent errors, newest first"
+    )
+    notices: list[LogEntry] = Field(
+        default=[], description="Recent NOTICEs, newest first"
+    )
+    since: int = Field(default=0, description="Start of this state in Unix seconds")
     round_trips_ms: list[float] = Field(
         default=[],
         description="The latest round trips in milliseconds, oldest first",
         example=[41.5, 39.87],
     )
     information: RelayInformation | None = Field(
-        default=None, description="What it says of itself (NIP-11), null until it did"
+        default=None, description="Its NIP-11 document, null until it was read"
     )
     asks_who_we_are: bool = Field(default=False, description="It sent AUTH (NIP-42)")
     down_since: int | None = Field(
         default=None,
-        description="Unix seconds at which it was lost, null while it is connected",
+        description="Start of the outage in Unix seconds, null while connected",
     )
     connected_seconds: float = Field(
-        default=0, description="Seconds it was connected since nostrclient started"
+        default=0, description="Seconds of connection since nostrclient started"
     )
     num_accepted_events: int = Field(
-        default=0, description="Events it accepted, or had already"
+        default=0, description="Events it accepted, or had before"
     )
     refused_events: dict[str, int] = Field(
         default={},
@@ -141,10 +143,10 @@ class RelayStatus(ApiModel):
         example={"blocked": 3, "rate-limited": 40},
     )
     refusals: list[LogEntry] = Field(
-        default=[], description="Its last words for each prefix, newest first"
+        default=[], description="Its last message for each prefix, newest first"
     )
     num_unanswered_events: int = Field(
-        default=0, description="Events sent on this connection that it did not answer"
+        default=0, description="Events sent on this connection and not answered"
     )
     num_finished_requests: int = Field(
         default=0, description="Requests it answered with EOSE"
@@ -155,30 +157,31 @@ class RelayStatus(ApiModel):
         example={"auth-required": 2},
     )
     closings: list[LogEntry] = Field(
-        default=[], description="Its last words for each prefix, newest first"
+        default=[], description="Its last message for each prefix, newest first"
     )
     num_unanswered_requests: int = Field(
         default=0, description="Requests it answered neither with EOSE nor CLOSED"
     )
     auth: Literal["not_asked", "no_key", "sent", "accepted", "refused"] = Field(
-        default="not_asked", description="How far AUTH is on this connection (NIP-42)"
+        default="not_asked", description="State of AUTH on this connection (NIP-42)"
     )
-    auth_message: str = Field(default="", description="Why it refused AUTH")
+    auth_message: str = Field(default="", description="Its reason for refusing AUTH")
     publishing: Literal["unknown", "works", "refused", "unanswered"] = Field(
-        default="unknown", description="Whether it takes events, by its latest answers"
+        default="unknown",
+        description="Whether it accepts events, by its latest answers",
     )
     receiving: Literal["unknown", "works", "refused", "unanswered"] = Field(
         default="unknown", description="Whether it serves requests, on this connection"
     )
     limits: dict[str, int] = Field(
         default={},
-        description="What we keep to: its NIP-11 document's limits, and learned ones",
+        description="Limits that we respect: announced (NIP-11) and learned",
         example={"max_subscriptions": 20},
     )
 
 
 class RelayUrl(ApiModel):
-    """Which relay is meant."""
+    """The URL of a relay."""
 
     url: str | None = Field(
         default=None,
@@ -188,23 +191,17 @@ class RelayUrl(ApiModel):
     )
 
 
-class Reconnected(ApiModel):
-    """The result of connecting relays at once."""
-
-    relays: int = Field(description="Relays that waited and are connected to now")
-
-
 class Relay(ApiModel):
     """A relay, as stored and as shown."""
 
     id: str | None = Field(
         default=None,
-        description="The row's; the URL where another extension added the relay",
+        description="Id of the row; the URL if another extension added the relay",
     )
     url: str | None = Field(default=None, example=RELAY_URL)
     active: bool | None = Field(default=None, description="Whether it is switched on")
     read: bool | None = Field(
-        default=None, description="Whether events are asked of it"
+        default=None, description="Whether subscriptions go to it"
     )
     write: bool | None = Field(
         default=None, description="Whether events are published to it"
@@ -222,7 +219,7 @@ class Relay(ApiModel):
     status: RelayStatus | None = Field(
         default=None,
         no_database=True,
-        description="Null for a stored one that is not used",
+        description="Null for a stored relay that is not in use",
     )
     ping: int | None = Field(
         default=None,
@@ -233,25 +230,27 @@ class Relay(ApiModel):
 
 
 class RelayUpdate(ApiModel):
-    """What to change of a relay; what is not named stays."""
+    """Changes of a relay; fields that are not named stay."""
 
-    url: str = Field(description="Which relay", format="uri", example=RELAY_URL)
+    url: str = Field(description="URL of the relay", format="uri", example=RELAY_URL)
     active: bool | None = Field(default=None, description="Switch it on or off")
-    read: bool | None = Field(default=None, description="Whether to ask it for events")
+    read: bool | None = Field(
+        default=None, description="Whether subscriptions go to it"
+    )
     write: bool | None = Field(
-        default=None, description="Whether to publish events to it"
+        default=None, description="Whether events are published to it"
     )
 
 
 class Delay(ApiModel):
-    """A duration, of the latest 500."""
+    """A duration, over the latest 500 values."""
 
     median: float = Field(description="Seconds", example=0.4)
-    p95: float = Field(description="Seconds; one of 20 takes longer", example=2.5)
+    p95: float = Field(description="Seconds; 5 % take longer", example=2.5)
 
 
 class Figures(ApiModel):
-    """How fast and how complete nostrclient works, since its code was loaded."""
+    """Figures of speed and completeness since the code was loaded."""
 
     discovery: Delay | None = Field(
         default=None, description="From an event's `created_at` to its delivery"
@@ -260,100 +259,100 @@ class Figures(ApiModel):
         default=None, description="From its arrival to the client's socket"
     )
     recovered: dict[str, int] = Field(
-        description="Events that were only found by asking again, by how",
+        description="Events found only by asking again, by the way they were found",
         example={"reconnect": 3, "refresh": 0, "page": 120, "reconciliation": 0},
     )
     success: float | None = Field(
         default=None,
-        description="Share of the requests to relays that were answered with EOSE",
+        description="Share of requests to relays that were answered with EOSE",
         example=0.995,
     )
     uptime: float | None = Field(
         default=None,
-        description="Share of the time that switched on relays were connected",
+        description="Share of time that active relays were connected",
         example=0.98,
     )
 
 
 class Status(ApiModel):
-    """Whether Nostr works, in numbers that any user may see."""
+    """A summary in numbers, for every signed-in user."""
 
-    relays: int = Field(description="Relays that are known", example=3)
-    relays_connected: int = Field(description="Those that are connected", example=3)
+    relays: int = Field(description="Configured relays", example=3)
+    relays_connected: int = Field(description="Connected relays", example=3)
     clients: int = Field(description="Clients of both endpoints", example=2)
-    subscriptions: int = Field(description="Those that are open", example=7)
+    subscriptions: int = Field(description="Open subscriptions", example=7)
     outbox_waiting: int = Field(description="Events no relay has accepted yet")
     outbox_undeliverable: int = Field(
-        description="Events that were queued and that no relay took, since the start"
+        description="Events since the start that were queued but never accepted"
     )
     outbox_oldest_at: int | None = Field(
         default=None,
-        description="Unix seconds at which the oldest waiting event was published",
-    )
-    outbox_undeliverable_at: int | None = Field(
-        default=None,
-        description="Unix seconds at which the latest event was found undeliverable",
+        description="Publication of the oldest waiting event, in Unix seconds",
     )
     can_publish: bool = Field(
-        default=False, description="Whether any connected relay takes events"
+        default=False, description="Whether a connected relay accepts events"
     )
     can_receive: bool = Field(
-        default=False, description="Whether any connected relay serves requests"
+        default=False, description="Whether a connected relay serves requests"
     )
     figures: Figures | None = Field(
-        default=None, description="How fast and how complete it works"
+        default=None, description="Figures of speed and completeness"
     )
     not_loaded: list[str] = Field(
         default=[],
-        description="What was not read from the database so far, of `tables`,"
-        " `settings`, `identity`, `outbox` and `relays`; it is tried again",
+        description="Parts that could not be read from the database yet: `tables`,"
+        " `settings`, `identity`, `identities`, `outbox`,"
+        " `relays`; they are retried",
     )
-    version: str = Field(default="", description="Of nostrclient", example="1.0.0")
 
 
 class WaitingEvent(ApiModel):
-    """An event of the outbox that no relay has accepted yet; never its text."""
+    """An event of the outbox that no relay has accepted yet, without its text."""
 
     event_id: str = Field(description="64 hex digits", example=EVENT_ID)
     pubkey: str = Field(description="Its author's, 64 hex digits", example=PUBLIC_KEY)
     kind: int = Field(example=1)
     size: int = Field(description="Bytes", example=312)
     waiting_seconds: float = Field(description="Seconds since it was published")
-    since: int = Field(description="When that was, in Unix seconds")
-    expires_in_seconds: float = Field(description="Seconds until it is given up")
+    since: int = Field(description="Its publication in Unix seconds")
+    expires_in_seconds: float = Field(
+        description="Seconds until it becomes undeliverable"
+    )
     owed: list[str] = Field(
-        description="URLs of the relays that may still take it", example=[RELAY_URL]
+        description="URLs of the relays that may still accept it", example=[RELAY_URL]
     )
     refusals: dict[str, str] = Field(
-        description="What relays answered, by their URLs",
+        description="The refusals of relays, by URL",
         example={RELAY_URL: "rate-limited: slow down"},
     )
 
 
 class UndeliverableEvent(ApiModel):
-    """An event that was vouched for and that no relay took."""
+    """An event that was queued but never accepted."""
 
     event_id: str = Field(description="64 hex digits", example=EVENT_ID)
     pubkey: str = Field(description="Its author's, 64 hex digits", example=PUBLIC_KEY)
     kind: int = Field(example=1)
-    reason: str = Field(description="A relay's, or ours", example="blocked: not here")
-    at: int = Field(description="When it was given up, in Unix seconds")
+    reason: str = Field(
+        description="The relay's reason, or ours", example="blocked: not here"
+    )
+    at: int = Field(description="When it became undeliverable, in Unix seconds")
 
 
 class Client(ApiModel):
     """A client of an endpoint."""
 
-    id: str = Field(description="Its connection's, another one each time")
+    id: str = Field(description="Id of the connection, different each time")
     endpoint: Literal["public", "private"]
     address: str = Field(description="As LNbits knows it", example="127.0.0.1")
-    since: int = Field(description="When it came, in Unix seconds")
-    subscriptions: int = Field(description="Those it has open")
-    received: int = Field(description="Messages it sent")
-    sent: int = Field(description="Messages it was sent")
+    since: int = Field(description="Start of the connection in Unix seconds")
+    subscriptions: int = Field(description="Open subscriptions")
+    received: int = Field(description="Messages from it")
+    sent: int = Field(description="Messages to it")
     dropped: int = Field(
-        description="Messages it sent that were refused as too many or too large"
+        description="Messages from it that were refused as too many or too large"
     )
-    waiting_bytes: int = Field(description="Bytes that wait for it to read them")
+    waiting_bytes: int = Field(description="Bytes that it has not read yet")
 
 
 class Setting(ApiModel):
@@ -361,14 +360,12 @@ class Setting(ApiModel):
 
     name: str = Field(description="Its name in `PUT /config`", example="ping_seconds")
     group: str = Field(example="Connections to relays")
-    value: float = Field(description="Used from the next start on", example=20)
+    value: float = Field(
+        description="Value that applies from the next start on", example=20
+    )
     default: float = Field(example=20)
     unit: str = Field(description="May be empty", example="seconds")
     integer: bool = Field(description="Whether it is a whole number")
-    in_force: float = Field(
-        description="The value that is used now; another one waits for a restart",
-        example=20,
-    )
     description: str = Field(
         description="One sentence: what it does, what a larger value costs",
         example="Time between two pings; a larger value notices a dead connection"
@@ -377,13 +374,13 @@ class Setting(ApiModel):
 
 
 class TestMessage(ApiModel):
-    """What the test panel asks for: a direct message, from whom and to whom."""
+    """The test panel's direct message: sender, receiver, text."""
 
     __test__ = False  # no test class, whatever pytest thinks of its name
 
     sender_private_key: str | None = Field(
         default=None,
-        description="nsec or 64 hex digits; without one, a new key is made",
+        description="nsec or 64 hex digits; by default a new key is generated",
         pattern=HEX_OR.format("nsec"),
     )
     reciever_public_key: str = Field(  # spelled as clients know it
@@ -391,11 +388,11 @@ class TestMessage(ApiModel):
         pattern=HEX_OR.format("npub"),
         example=NPUB,
     )
-    message: str = Field(description="What to encrypt (NIP-04)", example="hello")
+    message: str = Field(description="Text to encrypt (NIP-04)", example="hello")
 
 
 class TestMessageResponse(ApiModel):
-    """A signed kind-4 event, and the keys it was made with."""
+    """A signed kind-4 event with its keys."""
 
     __test__ = False
 
@@ -403,7 +400,7 @@ class TestMessageResponse(ApiModel):
     public_key: str = Field(
         description="The receiver's, 64 hex digits", example=PUBLIC_KEY
     )
-    event_json: str = Field(description="The message EVENT, to be sent as it is")
+    event_json: str = Field(description="The EVENT message, ready to send")
 
 
 class TestAnswer(ApiModel):
@@ -411,30 +408,30 @@ class TestAnswer(ApiModel):
 
     __test__ = False
 
-    url: str = Field(description="The relay's", example=RELAY_URL)
+    url: str = Field(description="URL of the relay", example=RELAY_URL)
     accepted: bool | None = Field(
         default=None, description="Null while it has not answered"
     )
-    message: str = Field(description="What it said; may be empty")
+    message: str = Field(description="Its message; may be empty")
     milliseconds: float | None = Field(
         default=None,
-        description="Those between the event's publication and the answer",
+        description="Milliseconds from publication to answer",
         example=41.5,
     )
     owed: bool = Field(
-        description="Whether it is still to take the event: one that refused is asked"
-        " again"
+        description="Whether the event is still queued for it; transient refusals are"
+        " retried"
     )
 
 
-_SETTINGS = "Numbers by name, of those that `GET /settings` lists"
+_SETTINGS = "Values by name, as listed by `GET /settings`"
 
 
 class Config(ApiModel):
-    """Which endpoints are open, and the numbers that differ from the defaults.
+    """Which endpoints are open, and the settings that differ from the defaults.
 
-    `settings` are those of `nostr.settings.Settings`, by name; they take effect when
-    nostrclient starts. Those that do not go together are refused (`Settings.changed`).
+    Settings apply when nostrclient starts again. `Settings.with_changes` refuses those
+    that contradict each other.
     """
 
     private_ws: bool = Field(
@@ -445,12 +442,12 @@ class Config(ApiModel):
     )
     settings: dict[str, float] = Field(
         default={},
-        description=f"{_SETTINGS}; left out where all are the defaults",
+        description=f"{_SETTINGS}; absent if all are defaults",
         example={"ping_seconds": 15},
     )
 
     def dict(self, **options: Any) -> dict[str, Any]:
-        """Give it as clients know it: without settings where there are none."""
+        """Return it without `settings` if there are none, as clients expect."""
         shown = super().dict(**options)
         if not shown.get("settings"):
             shown.pop("settings", None)
@@ -458,7 +455,7 @@ class Config(ApiModel):
 
 
 class ConfigUpdate(ApiModel):
-    """What to change of `Config`; what is not named stays."""
+    """Changes of `Config`; fields that are not named stay."""
 
     private_ws: bool | None = Field(
         default=None, description="Open or close the private one"
@@ -473,7 +470,7 @@ class ConfigUpdate(ApiModel):
     # LNbits imports this module afresh at every activation; pydantic 1 remembers.
     @validator("settings", pre=True, each_item=True, allow_reuse=True)
     def _fits_a_float(cls, number: Any) -> Any:
-        # pydantic 1 lets what Python cannot convert pass as an error of ours.
+        # pydantic 1 would turn Python's OverflowError into an error 500.
         if isinstance(number, int) and abs(number) > float_info.max:
             raise ValueError("the number is too large")
         return number
@@ -493,91 +490,89 @@ class OutboxEvent(BaseModel):
     owed: str
 
 
-class HistoryRow(BaseModel):
-    """A relay's history in one slot, as it is stored."""
-
-    slot: int
-    relay: str
-    seconds: int
-    up: int
-    latency_ms: int | None
-    received: int
-    accepted: int
-    refused: int
-    closed: int
-    reason: str
-
-
-class HistoryPoint(ApiModel):
-    """What happened in one part of the history."""
-
-    at: int = Field(description="When it began, in Unix seconds")
-    uptime: float = Field(description="Share of the time it was connected", example=1)
-    latency_ms: float | None = Field(
-        default=None, description="Mean round trip in milliseconds", example=41.5
-    )
-    received: int = Field(description="Events received")
-    accepted: int = Field(description="Events accepted")
-    refused: int = Field(description="Events refused")
-
-
-class Incident(ApiModel):
-    """A time in which a relay was not connected all along."""
-
-    since: int = Field(description="Unix seconds; exact to a slot")
-    until: int = Field(description="Unix seconds; exact to a slot")
-    down_seconds: int = Field(description="How long it was down within that time")
-    reason: str = Field(description="Its latest error", example="connection refused")
-
-
-class Uptime(ApiModel):
-    """How much of the time a relay was connected."""
-
-    url: str = Field(example=RELAY_URL)
-    day: float | None = Field(default=None, description="Share of the last 24 hours")
-    week: float | None = Field(default=None, description="Share of the last 7 days")
-
-
-class History(ApiModel):
-    """The history of all relays together."""
-
-    points: list[HistoryPoint] = Field(description="Oldest first, one for each hour")
-    uptimes: list[Uptime] = Field(description="One for each relay")
-
-
-class RelayHistory(ApiModel):
-    """The history of one relay."""
-
-    points: list[HistoryPoint] = Field(description="Oldest first, each of 30 minutes")
-    incidents: list[Incident] = Field(description="Newest first")
-
-
 class Identity(ApiModel):
-    """Who nostrclient is to relays that ask (NIP-42)."""
+    """The identity for relays that demand authentication (NIP-42)."""
 
     npub: str | None = Field(
         default=None,
-        description="Its public key (NIP-19), null where it is nobody",
+        description="The public key (NIP-19), null if there is none",
         example=NPUB,
     )
 
 
 class IdentityUpdate(ApiModel):
-    """The key to authenticate with: a given one, or a new one."""
+    """The new identity key: a given one or a generated one."""
 
     nsec: str | None = Field(
         default=None, description="nsec or 64 hex digits", pattern=HEX_OR.format("nsec")
     )
-    generate: bool = Field(default=False, description="Make a new one instead")
+    generate: bool = Field(default=False, description="Generate a new key instead")
+
+
+class ReaderKey(ApiModel):
+    """A key that relays are asked as, for what they give to its owner only (H2)."""
+
+    npub: str = Field(description="Its public key (NIP-19)", example=NPUB)
+    pubkey: str = Field(description="The same, 64 hex digits", example=PUBLIC_KEY)
+    label: str = Field(description="The admin's name for it", example="my shop")
+
+
+class ReaderKeyUpdate(ApiModel):
+    """The key to add."""
+
+    nsec: str = Field(
+        description="nsec or 64 hex digits; it is never returned",
+        pattern=HEX_OR.format("nsec"),
+    )
+    label: str = Field(default="", description="A name for it", max_length=100)
+
+
+class ReaderKeyRef(ApiModel):
+    """Which key is meant."""
+
+    pubkey: str = Field(description="64 hex digits or npub", example=PUBLIC_KEY)
+
+
+class Merchant(ApiModel):
+    """A merchant of nostrmarket on this server."""
+
+    npub: str = Field(description="The merchant's public key (NIP-19)", example=NPUB)
+    pubkey: str = Field(description="The same, 64 hex digits", example=PUBLIC_KEY)
+
+
+class Merchants(ApiModel):
+    """The merchants of nostrmarket on this server, and whether their keys are used."""
+
+    enabled: bool = Field(
+        description="Whether relays are asked as each merchant; the keys are held in"
+        " memory only"
+    )
+    merchants: list[Merchant] = Field(description="Those in nostrmarket's table")
+
+
+class MerchantsUpdate(ApiModel):
+    """Whether to use the merchants' keys."""
+
+    enabled: bool = Field(description="Off: they are removed from memory at once")
+
+
+class StoredIdentity(BaseModel):
+    """A reader key as it is stored: encrypted with LNbits' own secret."""
+
+    pubkey: str
+    secret: str
+    label: str
 
 
 class StoredConfig(Config):
-    """A `Config` with what no interface ever returns.
+    """A `Config` with the secrets that no interface returns.
 
-    `identity` is the private key, encrypted with LNbits' own secret.
+    `identity` is the private key, encrypted with LNbits' own secret. `merchants` says
+    whether the keys of nostrmarket's merchants are used.
     """
 
     identity: str | None = None
+    merchants: bool = False
 
 
 class UserConfig(BaseModel):
@@ -588,20 +583,20 @@ class UserConfig(BaseModel):
 
 
 class LivePath(ApiModel):
-    """Where to connect to in order to be told what changes."""
+    """The WebSocket that pushes changes."""
 
     path: str = Field(
-        description="Of a WebSocket on the same host; good once, for 30 seconds",
+        description="Path of a WebSocket on the same host; valid once, for 30 seconds",
         example="/nostrclient/api/v1/live/J2bq…",
     )
 
 
 class Endpoints(ApiModel):
-    """The paths of the endpoints; scheme and host are those the page was reached by."""
+    """The paths of the endpoints, relative to the page's scheme and host."""
 
     public: str = Field(example="/nostrclient/api/v1/relay")
     private: str = Field(
-        description="Holds a secret, spelled differently each time",
+        description="Contains a secret, spelled differently each time",
         example="/nostrclient/api/v1/J2bq…",
     )
 
@@ -640,12 +635,12 @@ class RelayAnswer(ApiModel):
     accepted: bool | None = Field(
         default=None, description="Null while it has not answered"
     )
-    message: str = Field(description="Its own words; may be empty")
-    pending: bool = Field(description="Whether it is still to be sent the event")
+    message: str = Field(description="Its message; may be empty")
+    pending: bool = Field(description="Whether the event is still queued for it")
 
 
 class PublishAnswer(ApiModel):
-    """What became of a published event."""
+    """The result of publishing an event."""
 
     id: str = Field(description="The event's, 64 hex digits", example=EVENT_ID)
     accepted: bool = Field(

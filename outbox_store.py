@@ -89,7 +89,7 @@ class OutboxStore:
     @property
     def idle(self) -> bool:
         """Whether nothing is left to write."""
-        return not self._pending and not self._manager.ledger
+        return not self._pending and not self._manager.publisher.ledger
 
     def add_undeleted(self, event_ids: Iterable[str]) -> None:
         """Add deletions that an earlier generation of this code left behind."""
@@ -100,7 +100,7 @@ class OutboxStore:
     # The clock's side
 
     def step(self) -> float | None:
-        """Take new entries, give up late ones, and return the next deadline."""
+        """Add new entries, give up late ones, and return the next deadline."""
         now = clock.now()
         while True:
             self._take_entries(now)
@@ -111,14 +111,14 @@ class OutboxStore:
             ]
             for event_id in late:
                 self._give_up(self._pending[event_id])
-            if not late and not self._manager.ledger:
+            if not late and not self._manager.publisher.ledger:
                 break  # giving up an entry may have put others into the ledger
         deadlines = [entry.deadline for entry in self._pending.values()]
         return min((at for at in deadlines if at is not None), default=None)
 
     def _take_entries(self, now: float) -> None:
-        while self._manager.ledger:
-            request = self._manager.ledger.popleft()
+        while self._manager.publisher.ledger:
+            request = self._manager.publisher.ledger.popleft()
             earlier = self._pending.pop(request.event_id, None)
             if earlier is None:
                 entry = Entry(request, self._deadline(request, now))
@@ -126,7 +126,7 @@ class OutboxStore:
                 # The row is stored again: a client that waits for its deletion need
                 # not wait any longer.
                 if isinstance(earlier.request, Delete):
-                    self._manager.outbox_forgotten(earlier.request)
+                    self._manager.publisher.deleted(earlier.request)
                 entry = Entry(request, self._deadline(request, now))
             else:
                 entry = _deletion_after(earlier, request, self._deadline(request, now))
@@ -137,7 +137,7 @@ class OutboxStore:
         if isinstance(request, Delete) and not request.tell:
             return None
         settings = self._manager.settings
-        publication = self._manager.outbox_publication(request.event_id)
+        publication = self._manager.publisher.publication(request.event_id)
         answer_at = now
         if publication is not None:
             # A client without an answer from a relay expects none before this.
@@ -148,9 +148,9 @@ class OutboxStore:
         """Answer the client without the database; the entry itself stays pending."""
         entry.deadline = None
         if isinstance(entry.request, Save):
-            self._manager.outbox_stored(entry.request.event_id, False)
+            self._manager.publisher.stored(entry.request.event_id, False)
         else:
-            self._manager.outbox_forgotten(entry.request)
+            self._manager.publisher.deleted(entry.request)
             entry.request = Delete(entry.request.event_id)
 
     # The writer's side
@@ -216,12 +216,12 @@ class OutboxStore:
                 continue  # a newer entry arrived during the commit
             del self._pending[event_id]
             if isinstance(entry.request, Save):
-                self._manager.outbox_stored(event_id, True)
+                self._manager.publisher.stored(event_id, True)
             else:
-                self._manager.outbox_forgotten(entry.request)
+                self._manager.publisher.deleted(entry.request)
 
     def _row(self, event_id: str, began: float) -> OutboxEvent | None:
-        publication = self._manager.outbox_publication(event_id)
+        publication = self._manager.publisher.publication(event_id)
         if publication is None:
             return None
         return OutboxEvent(
@@ -256,7 +256,7 @@ class OutboxStore:
                 logger.error(f"stored event {stored.id} is given up: {error}")
                 continue
             published_at = stored.published_at / MICROSECONDS
-            self._manager.outbox_restore(
+            self._manager.publisher.restore(
                 event,
                 is_public=stored.is_public,
                 age_seconds=max(0.0, clock.wall() - published_at),

@@ -1,7 +1,7 @@
-"""The WebSocket shell round one client's session, and the relays all clients share.
+"""The WebSocket around one client's session, and the relays that all clients share.
 
-The event loop's side of the crossing: a `NostrRouter` is woken when its mailbox has
-something, takes all of it and sends it. Nothing here polls.
+This is the event loop's side: a `NostrRouter` is woken when its mailbox has items,
+takes all of them and sends them. Nothing here polls.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TRY_AGAIN_LATER = 1013
 
 @dataclass
 class Traffic:
-    """What went through an endpoint since this code was loaded, in counts."""
+    """Counters of an endpoint since this code was loaded."""
 
     connections: int = 0
     received_messages: int = 0
@@ -52,7 +52,7 @@ class Traffic:
     dropped_messages: int = 0
 
     def add(self, router: NostrRouter) -> None:
-        """Add what one client did."""
+        """Add the counters of one client."""
         self.connections += 1
         self.received_messages += router.received_messages
         self.sent_messages += router.sent_messages
@@ -70,7 +70,7 @@ refused_connections: dict[str, Counter[str]] = {
 
 
 def traffic(*, is_public: bool) -> Traffic:
-    """Give what went through an endpoint, of clients that are gone as well."""
+    """Return the counters of an endpoint, including disconnected clients."""
     total = replace(_departed[is_public])
     for router in all_routers:
         if router.is_public == is_public:
@@ -78,7 +78,7 @@ def traffic(*, is_public: bool) -> Traffic:
     return total
 
 
-# What sending raises once the client went away, depending on how it went.
+# Errors of sending to a disconnected client, depending on how it disconnected.
 CLIENT_GONE = (RuntimeError, OSError, WebSocketDisconnect, ConnectionClosed)
 
 
@@ -86,7 +86,8 @@ class NostrRouter:
     """One client's WebSocket, from `start` to `stop`.
 
     The class also holds the events of subscriptions that other extensions opened in
-    this process, by subscription id; they poll these lists and take from their front.
+    this process, by subscription id. They poll these lists and remove items from the
+    front.
     """
 
     received_subscription_events: ClassVar[dict[str, list[EventMessage]]] = {}
@@ -179,12 +180,12 @@ class NostrRouter:
             await self.finish()
 
     async def stop(self, reason: str = "endpoint closed") -> None:
-        """End the connection and wait until nothing of it is left."""
+        """End the connection and wait until its tasks have ended."""
         self.end(GOING_AWAY, reason)
         await self._finished.wait()
 
     def end(self, code: int, reason: str) -> None:
-        """Have the connection ended with this code and reason (RFC 6455)."""
+        """Request the end of the connection with this code and reason (RFC 6455)."""
         if not self._ended.is_set():
             self._end_code, self._end_reason = code, reason
             self._ended.set()
@@ -228,15 +229,17 @@ class NostrRouter:
                 output = self._session.receive_binary()
             else:
                 output = self._session.receive(text, clock.now(), clock.wall())
-            # Answers wait in the mailbox, so that somebody who does not read them
-            # neither keeps us from reading nor has more waiting than it holds.
+            # Answers go through the mailbox. So a client that does not read them
+            # neither blocks reading nor exceeds the mailbox's limit.
             for item in output:
                 if isinstance(item, str):
                     self._mailbox.put_later(Reply(item))
                 else:
                     self._command(item)
             self._mailbox.flush()  # wakes the sender only if there is something to send
-            await asyncio.sleep(0)  # the next message may be there: others first
+            await asyncio.sleep(
+                0
+            )  # another message may have arrived: let others run first
 
     async def _put_out(
         self, writer: ClientWriter, output: Iterable[str | Command]
@@ -250,12 +253,12 @@ class NostrRouter:
             else:
                 self._command(item)
             pause = number % BURST_MESSAGES == 0
-            # What was taken out is sent before anything else can happen.
+            # Items taken from the session are sent before any other task runs.
             if pause or len(texts) >= writer.burst or characters > BURST_CHARACTERS:
                 await self._send(writer, texts)
                 texts, characters = [], 0
             if pause:
-                await asyncio.sleep(0)  # a burst must not hold up LNbits
+                await asyncio.sleep(0)  # a burst must not block LNbits
         await self._send(writer, texts)
 
     async def _send(self, writer: ClientWriter, texts: Sequence[str]) -> None:
@@ -266,7 +269,9 @@ class NostrRouter:
     def _command(self, command: Command) -> None:
         manager = nostr_client.relay_manager
         if isinstance(command, Publish):
-            manager.publish(command.event, self._mailbox, is_public=self.is_public)
+            manager.publisher.publish(
+                command.event, self._mailbox, is_public=self.is_public
+            )
         elif isinstance(command, Subscribe):
             manager.subscribe(
                 command.upstream_id,
@@ -285,13 +290,13 @@ class NostrRouter:
         try:
             self._loop.call_soon_threadsafe(self._woken)
         except RuntimeError:
-            self._mailbox.close()  # the loop is gone, and with it the client
+            self._mailbox.close()  # the loop has ended, and so has the client
 
     def _woken(self) -> None:
         self._arrived.set()
         if self._mailbox.overflowed:
             logger.warning("a client reads too slowly and is disconnected")
-            self.end(TRY_AGAIN_LATER, "too slow: too much was waiting to be read")
+            self.end(TRY_AGAIN_LATER, "too slow: too much data was waiting")
 
     async def _nostr_to_client(self) -> None:
         writer = ClientWriter(self.websocket)
@@ -300,7 +305,7 @@ class NostrRouter:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
-                # Taken after `now`: what came by then precedes an EOSE that is due.
+                # Taken after `now`, so that earlier items precede an EOSE that is due.
                 now = clock.now()
                 arrived_at, deliveries = self._take_all()
                 while True:
@@ -319,10 +324,10 @@ class NostrRouter:
                         break
                 self._set_timer(now)
         except CLIENT_GONE:
-            return  # the client went away
+            return  # the client disconnected
 
     def _take_all(self) -> tuple[float | None, list[Delivery]]:
-        """Take what waits, and when the oldest event of it came from its relay."""
+        """Return all waiting items and the arrival of the oldest event among them."""
         arrived_at, self._mailbox.arrived_at = self._mailbox.arrived_at, None
         return arrived_at, self._mailbox.take_all(self._session.held_bytes)
 

@@ -1,12 +1,9 @@
-"""What is shown of the running client: to the admin over REST, and to monitoring."""
+"""The state of the running client as the REST interface and the metrics show it."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import history
 from .configuration import configuration
 from .models import (
     Client,
@@ -36,21 +33,17 @@ from .router import (
     traffic,
 )
 
-VERSION = str(
-    json.loads(Path(__file__).with_name("config.json").read_text())["version"]
-)
-
 
 def relays() -> list[Relay]:
     """Return all relays, including those that other extensions added."""
     stored = configuration.relays
     manager = nostr_client.relay_manager
-    numbers = manager.relay_numbers()
+    numbers = manager.publisher.relay_numbers()
     shown = [
         _relay(
             relay,
             stored.get(url),
-            manager.is_active(url),
+            relay.active,
             *numbers.get(url, (0, 0)),
         )
         for url, relay in list(manager.relays.items())
@@ -156,7 +149,7 @@ def _information(told: ToldInformation | None) -> RelayInformation | None:
 
 
 def outbox() -> list[WaitingEvent]:
-    """Give the events that wait for a relay to accept them, in order."""
+    """Return the events that wait for a relay to accept them, in order."""
     now = clock.now()
     began = clock.wall() - now
     return [
@@ -169,14 +162,14 @@ def outbox() -> list[WaitingEvent]:
             since=int(began + publication.published_at),
             expires_in_seconds=max(0.0, publication.expires_at - now),
             owed=list(publication.copies),
-            refusals=publication.refusals,
+            refusals=publication.messages,
         )
-        for publication in nostr_client.relay_manager.waiting_events()
+        for publication in nostr_client.relay_manager.publisher.waiting_events()
     ]
 
 
 def undeliverable() -> list[UndeliverableEvent]:
-    """Give the latest events that were vouched for in vain, newest first."""
+    """Return recent events that were queued but never accepted, newest first."""
     began = clock.wall() - clock.now()
     return [
         UndeliverableEvent(
@@ -186,16 +179,16 @@ def undeliverable() -> list[UndeliverableEvent]:
             reason=item.reason,
             at=int(began + item.at),
         )
-        for item in nostr_client.relay_manager.undeliverable_events()
+        for item in nostr_client.relay_manager.publisher.undeliverable_events()
     ]
 
 
 def test_answers(event_id: str) -> list[TestAnswer] | None:
-    """Give how each relay answered an event of the test panel; None: no such event."""
+    """Return how each relay answered an event of the test panel; None if unknown."""
     manager = nostr_client.relay_manager
-    publication = manager.outbox_publication(event_id)
+    publication = manager.publisher.publication(event_id)
     owed = publication.copies if publication else {}
-    answers = manager.event_answers(event_id)
+    answers = manager.publisher.answers(event_id)
     if answers is None:
         return None
     answered = [
@@ -216,7 +209,7 @@ def test_answers(event_id: str) -> list[TestAnswer] | None:
 
 
 def clients() -> list[Client]:
-    """Give the clients of both endpoints, in the order they came."""
+    """Return the clients of both endpoints, in the order of their connection."""
     return [
         Client(
             id=router.id,
@@ -234,7 +227,7 @@ def clients() -> list[Client]:
 
 
 class Endpoint(NamedTuple):
-    """An endpoint in numbers: `traffic` only grows, the others come and go."""
+    """The numbers of an endpoint; `traffic` only grows."""
 
     name: str
     clients: int
@@ -244,7 +237,7 @@ class Endpoint(NamedTuple):
 
 
 def endpoints() -> list[Endpoint]:
-    """Give both endpoints in numbers."""
+    """Return the numbers of both endpoints."""
     present = clients()
     found = []
     for name in ("public", "private"):
@@ -257,51 +250,45 @@ def endpoints() -> list[Endpoint]:
 
 
 def status() -> Status:
-    """Give the summary in numbers."""
+    """Return the summary in numbers."""
     manager = nostr_client.relay_manager
     return Status(
         relays=len(manager.relays),
         relays_connected=manager.connected_relays,
         clients=len(all_routers),
         subscriptions=manager.subscription_count,
-        outbox_waiting=manager.waiting_count,
-        outbox_undeliverable=manager.undeliverable_count,
+        outbox_waiting=manager.publisher.waiting_count,
+        outbox_undeliverable=manager.publisher.undeliverable_count,
         outbox_oldest_at=_oldest_at(),
-        outbox_undeliverable_at=_undeliverable_at(),
         can_publish=can_publish(),
         can_receive=can_receive(),
         figures=figures(),
         not_loaded=configuration.not_loaded,
-        version=VERSION,
     )
 
 
 def _oldest_at() -> int | None:
     published = [
-        item.published_at for item in nostr_client.relay_manager.waiting_events()
+        item.published_at
+        for item in nostr_client.relay_manager.publisher.waiting_events()
     ]
     if not published:
         return None
     return int(clock.wall() - clock.now() + min(published))
 
 
-def _undeliverable_at() -> int | None:
-    found = nostr_client.relay_manager.undeliverable_events()
-    return int(clock.wall() - clock.now() + found[0].at) if found else None
-
-
 SERVING = (Service.UNKNOWN, Service.WORKS)
 
 
 def can_publish() -> bool:
-    """Return whether a connected relay takes events, as far as it was tried."""
+    """Return whether a connected relay accepts events, or was not tried yet."""
     return any(
         relay.write and relay.counters.publishing in SERVING for relay in _connected()
     )
 
 
 def can_receive() -> bool:
-    """Return whether a connected relay serves requests, as far as it was tried."""
+    """Return whether a connected relay serves requests, or was not tried yet."""
     return any(
         relay.read and relay.counters.receiving in SERVING for relay in _connected()
     )
@@ -312,12 +299,12 @@ def _connected() -> list[nostr_relay.Relay]:
     return [
         relay
         for url, relay in list(manager.relays.items())
-        if relay.connected and manager.is_active(url)
+        if relay.connected and relay.active
     ]
 
 
 def figures() -> Figures:
-    """Return how fast and how complete everything works."""
+    """Return the figures of speed and completeness."""
     measured = nostr_client.relay_manager.message_pool.figures
     counters = [
         relay.counters for relay in list(nostr_client.relay_manager.relays.values())
@@ -329,7 +316,6 @@ def figures() -> Figures:
         processing=_delay(measured.processing),
         recovered={way.value: count for way, count in measured.recovered.items()},
         success=_share(finished, finished + failed),
-        uptime=history.uptime(),
     )
 
 
@@ -355,7 +341,6 @@ def settings() -> list[Setting]:
             default=setting.default,
             unit=setting.unit,
             integer=setting.integer,
-            in_force=nostr_client.relay_manager.settings.number(setting.name),
             description=setting.description,
         )
         for setting in SETTINGS.values()

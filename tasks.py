@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from weakref import WeakSet
 
-from . import history, http_requests, live, notifications
+from . import http_requests, live
 from .configuration import Part, configuration
 from .crud import (
     create_tables,
@@ -17,6 +17,7 @@ from .crud import (
 )
 from .generations import process
 from .helpers import decrypt_identity
+from .identities import identities
 from .nostr import clock
 from .nostr.errors import InvalidKey
 from .nostr.in_process import (
@@ -30,17 +31,13 @@ from .nostr.settings import DEFAULTS, usable_settings
 from .outbox_store import outbox_store
 from .router import NostrRouter, all_routers, nostr_client
 
-MOST_PER_SUBSCRIPTION = 10_000
-MOST_SUBSCRIPTIONS = 100
-MOST_NOTICES = 1_000
-
 Generation = dict[str, Any]
 """What a generation of this code leaves in `process`: how to stop it, and its state."""
 
 _running: dict[str, asyncio.Task[None]] = {}
 _stop_requested: list[asyncio.Event] = []
 """The event of the start that is in force, if any; see `stop`."""
-_bounds: dict[str, ByteLimit] = {}
+_byte_limits: dict[str, ByteLimit] = {}
 
 
 def start() -> None:
@@ -52,7 +49,7 @@ def start() -> None:
     if _running:
         return
     nostr_client.running = True
-    nostr_client.relay_manager.outbox.durable = True
+    nostr_client.relay_manager.publisher.outbox.durable = True
     previous = process.get("generation")
     generation = {"stop": stop, "hand_over": hand_over}
     process["generation"] = generation
@@ -63,8 +60,7 @@ def start() -> None:
     _run("events", subscribe_events())
     _run("clock", keep_time())
     _run("outbox", outbox_store.run())
-    _run("history", history.keep())
-    _run("notifications", notifications.keep())
+    _run("merchants", identities.watch_merchants())
 
 
 async def stop() -> None:
@@ -166,6 +162,7 @@ async def _load(previous: Generation | None, stopping: asyncio.Event) -> None:
         outbox_store.add_undeleted(process.pop("undeleted", ()))
         process.setdefault("clients", WeakSet()).add(nostr_client)
         await load(Part.IDENTITY, load_identity)
+        await load(Part.IDENTITIES, identities.load)
         await load(Part.OUTBOX, load_outbox)
         await load(Part.RELAYS, load_relays)
         if not stopping.is_set():
@@ -224,7 +221,7 @@ async def load_outbox() -> None:
     await outbox_store.restore()
     manager = nostr_client.relay_manager
     if manager.running:
-        manager.outbox_retry()
+        manager.publisher.retry()
 
 
 async def load_relays() -> None:
@@ -276,17 +273,21 @@ def keep_event(event: EventMessage) -> None:
     _make_room(received, event.subscription_id)
     events = received.setdefault(event.subscription_id, [])
     events.append(event)
-    if len(events) > MOST_PER_SUBSCRIPTION:
+    settings = nostr_client.relay_manager.settings
+    if len(events) > settings.in_process_events:
         events.pop(0)
-    _make_room(_bounds, event.subscription_id)
-    _bounds.setdefault(event.subscription_id, ByteLimit()).added(event.event, events)
+    _make_room(_byte_limits, event.subscription_id)
+    limit = _byte_limits.setdefault(
+        event.subscription_id, ByteLimit(settings.in_process_bytes)
+    )
+    limit.added(event.event, events)
 
 
 def keep_notice(notice: NoticeMessage) -> None:
     """Keep a relay's NOTICE; the oldest go first."""
     notices = NostrRouter.received_subscription_notices
     notices.append(notice)
-    if len(notices) > MOST_NOTICES:
+    if len(notices) > nostr_client.relay_manager.settings.in_process_notices:
         notices.pop(0)
 
 
@@ -302,9 +303,10 @@ def _make_room(kept: dict[str, Any], subscription_id: str) -> None:
 
     Not at their end: some take what has come only after they have closed them.
     """
-    if len(kept) < MOST_SUBSCRIPTIONS or subscription_id in kept:
+    most = nostr_client.relay_manager.settings.in_process_subscriptions
+    if len(kept) < most or subscription_id in kept:
         return
     is_open = nostr_client.relay_manager.is_open
     closed = [name for name in kept if not is_open(name)]
-    for name in closed[: len(kept) - MOST_SUBSCRIPTIONS + 1]:
+    for name in closed[: len(kept) - most + 1]:
         del kept[name]

@@ -1,4 +1,4 @@
-"""The admin page, and where it finds the endpoints."""
+"""The admin page, and the paths of the endpoints for it."""
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
@@ -32,10 +32,10 @@ async def index(
 @nostrclient_generic_router.get(
     "/api/v1/endpoints",
     dependencies=[Depends(check_admin)],
-    summary="Tell the endpoints' paths",
+    summary="Return the endpoints' paths",
 )
 async def api_get_endpoints() -> Endpoints:
-    """Tell the paths of both endpoints; the private one is another each time."""
+    """Return the paths of both endpoints; the private one differs each time."""
     secret = encrypt_internal_message(PUBLIC_ENDPOINT, urlsafe=True)
     return Endpoints(
         public=f"/nostrclient/api/v1/{PUBLIC_ENDPOINT}",

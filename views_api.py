@@ -9,9 +9,8 @@ from fastapi.responses import JSONResponse, Response
 from lnbits.core.models import Account
 from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import urlsafe_short_hash
-from loguru import logger
 
-from . import services, tasks
+from . import services
 from .access import check_signed_in, is_admin
 from .configuration import configuration
 from .crud import (
@@ -25,6 +24,7 @@ from .crud import (
 from .helpers import (
     encrypt_identity,
     normalize_public_key,
+    read_private_key,
 )
 from .models import (
     REFUSED,
@@ -33,7 +33,6 @@ from .models import (
     ConfigUpdate,
     Identity,
     IdentityUpdate,
-    Reconnected,
     Relay,
     RelayUpdate,
     RelayUrl,
@@ -71,7 +70,7 @@ nostrclient_api_router = APIRouter(responses=REFUSED)
 async def api_list_relays(
     account: Account = Depends(check_signed_in),
 ) -> list[Relay] | Response:
-    """List all relays, those that other extensions added included.
+    """List all relays, including those that other extensions added.
 
     A user who is no admin gets `url` and `connected` of each and nothing else.
     """
@@ -84,7 +83,7 @@ async def api_list_relays(
 
 
 async def api_get_relays() -> list[Relay]:
-    """Return all relays, those that other extensions added included."""
+    """Return all relays, including those that other extensions added."""
     return services.relays()
 
 
@@ -159,22 +158,6 @@ async def api_update_relay(update: RelayUpdate) -> list[Relay]:
     return await api_get_relays()
 
 
-@nostrclient_api_router.put(
-    "/api/v1/relay/reconnect",
-    dependencies=[Depends(check_admin)],
-    summary="Connect relays now",
-    responses=not_found("The relay is not known"),
-)
-async def api_reconnect(relay: RelayUrl) -> Reconnected:
-    """Connect a relay that waits for its next attempt at once; without `url`, all."""
-    try:
-        count = nostr_client.relay_manager.reconnect(relay.url)
-    except KeyError:
-        text = f"Relay: {relay.url} is not known."
-        raise HTTPException(HTTPStatus.NOT_FOUND, text) from None
-    return Reconnected(relays=count)
-
-
 def _valid_url(url: str | None) -> str:
     if not url:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Relay url not provided.")
@@ -191,7 +174,7 @@ def _is_own_endpoint(url: str, request: Request) -> bool:
 
 
 async def _is_this_instance(url: str) -> bool:
-    """Whether the relay's NIP-11 document is our own, under whatever name."""
+    """Return whether the relay's NIP-11 document is our own."""
     manager = nostr_client.relay_manager
     told = await fetch_information(url, manager.settings, RECOGNISE_SECONDS)
     return told is not None and told.instance_id == manager.instance_id
@@ -203,15 +186,15 @@ async def _is_this_instance(url: str) -> bool:
 @nostrclient_api_router.get(
     "/api/v1/status",
     dependencies=[Depends(check_user_exists)],
-    summary="Tell in numbers whether Nostr works",
+    summary="Return a summary in numbers",
 )
 async def api_get_status() -> Status:
-    """Tell in a few numbers whether Nostr works."""
+    """Return whether Nostr works, in a few numbers."""
     return services.status()
 
 
 @nostrclient_api_router.get(
-    "/api/v1/outbox", dependencies=[Depends(check_admin)], summary="List what waits"
+    "/api/v1/outbox", dependencies=[Depends(check_admin)], summary="List waiting events"
 )
 async def api_get_outbox() -> list[WaitingEvent]:
     """List the events that wait for a relay to accept them."""
@@ -221,50 +204,50 @@ async def api_get_outbox() -> list[WaitingEvent]:
 @nostrclient_api_router.put(
     "/api/v1/outbox",
     dependencies=[Depends(check_admin)],
-    summary="Try all that waits again now",
+    summary="Retry all waiting events now",
 )
 async def api_retry_outbox() -> list[WaitingEvent]:
-    """Try all events that wait again now."""
-    nostr_client.relay_manager.outbox_retry()
+    """Retry all waiting events now."""
+    nostr_client.relay_manager.publisher.retry()
     return services.outbox()
 
 
 @nostrclient_api_router.get(
     "/api/v1/outbox/undeliverable",
     dependencies=[Depends(check_admin)],
-    summary="List what no relay took",
+    summary="List undeliverable events",
 )
 async def api_get_undeliverable() -> list[UndeliverableEvent]:
-    """List the latest events that were queued and that no relay took, newest first."""
+    """List recent events that were queued but never accepted, newest first."""
     return services.undeliverable()
 
 
 @nostrclient_api_router.put(
     "/api/v1/outbox/{event_id}",
     dependencies=[Depends(check_admin)],
-    summary="Try an event again now",
+    summary="Retry an event now",
     responses=not_found("No such event waits"),
 )
 async def api_retry_event(event_id: str) -> None:
-    """Try an event again now, at all relays it is owed to."""
+    """Retry an event now, at all relays that may still accept it."""
     _check_waits(event_id)
-    nostr_client.relay_manager.outbox_retry(event_id)
+    nostr_client.relay_manager.publisher.retry(event_id)
 
 
 @nostrclient_api_router.delete(
     "/api/v1/outbox/{event_id}",
     dependencies=[Depends(check_admin)],
-    summary="Give up an event",
+    summary="Discard an event",
     responses=not_found("No such event waits"),
 )
 async def api_discard_event(event_id: str) -> None:
-    """Give up an event that waits."""
+    """Discard a waiting event."""
     _check_waits(event_id)
-    nostr_client.relay_manager.outbox_discard(event_id)
+    nostr_client.relay_manager.publisher.discard(event_id)
 
 
 def _check_waits(event_id: str) -> None:
-    if nostr_client.relay_manager.outbox_publication(event_id) is None:
+    if nostr_client.relay_manager.publisher.publication(event_id) is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "No such event waits.")
 
 
@@ -272,7 +255,7 @@ def _check_waits(event_id: str) -> None:
     "/api/v1/clients", dependencies=[Depends(check_admin)], summary="List the clients"
 )
 async def api_get_clients() -> list[Client]:
-    """List the clients of both endpoints, in the order they came."""
+    """List the clients of both endpoints, in the order of their connection."""
     return services.clients()
 
 
@@ -283,21 +266,21 @@ async def api_get_clients() -> list[Client]:
     "/api/v1/relay/test",
     status_code=HTTPStatus.OK,
     dependencies=[Depends(check_admin)],
-    summary="Make a test message",
+    summary="Create a test message",
 )
 async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
-    """Make a signed direct message, to be sent through an endpoint."""
+    """Return a signed direct message, for you to publish through an endpoint."""
     try:
         to_public_key = normalize_public_key(data.reciever_public_key)
         secret = (data.sender_private_key or "").strip()
-        private_key = _private_key(secret) if secret else PrivateKey()
+        private_key = read_private_key(secret) if secret else PrivateKey()
         message = EncryptedDirectMessage(
             recipient_pubkey=to_public_key, cleartext_content=data.message
         )
         private_key.sign_event(message)
     except NostrError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
-    nostr_client.relay_manager.follow_event(message.id)
+    nostr_client.relay_manager.publisher.follow(message.id)
     return TestMessageResponse(
         private_key=private_key.hex(),
         public_key=to_public_key,
@@ -308,11 +291,11 @@ async def api_test_endpoint(data: TestMessage) -> TestMessageResponse:
 @nostrclient_api_router.get(
     "/api/v1/relay/test/{event_id}",
     dependencies=[Depends(check_admin)],
-    summary="Tell who took a test message",
+    summary="Return the answers to a test message",
     responses=not_found("It is none of the latest test messages"),
 )
 async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
-    """Tell how each relay answered one of the latest test messages."""
+    """Return how each relay answered a recent test message."""
     answers = services.test_answers(event_id)
     if answers is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "No such test message is known.")
@@ -325,7 +308,7 @@ async def api_get_test_answers(event_id: str) -> list[TestAnswer]:
 @nostrclient_api_router.get(
     "/api/v1/config",
     dependencies=[Depends(check_admin)],
-    summary="Tell which endpoints are open",
+    summary="Return the configuration",
 )
 async def api_get_config() -> Config:
     """Return which endpoints are open, and the settings that differ from defaults."""
@@ -335,13 +318,13 @@ async def api_get_config() -> Config:
 @nostrclient_api_router.put(
     "/api/v1/config",
     dependencies=[Depends(check_admin)],
-    summary="Open or close endpoints, change numbers",
+    summary="Change the configuration",
 )
 async def api_update_config(data: ConfigUpdate) -> Config:
-    """Open or close endpoints, change numbers; what is not named stays as it is.
+    """Open or close endpoints, change settings; fields that are not named stay.
 
-    Numbers are used from the next start of nostrclient on; one that is put back to its
-    default is forgotten.
+    Settings apply when nostrclient starts again. A setting equal to its default is not
+    stored.
     """
     changes = data.dict(exclude_none=True, exclude={"settings"})
 
@@ -359,26 +342,11 @@ async def api_update_config(data: ConfigUpdate) -> Config:
     return config
 
 
-@nostrclient_api_router.put(
-    "/api/v1/restart",
-    dependencies=[Depends(check_admin)],
-    summary="Restart nostrclient",
-)
-async def api_restart() -> None:
-    """Restart nostrclient, so that changed settings are used.
-
-    It disconnects all clients and relays. The outbox is kept.
-    """
-    logger.info("nostrclient restarts, as the admin asked")
-    await tasks.stop()
-    tasks.start()
-
-
 @nostrclient_api_router.get(
-    "/api/v1/settings", dependencies=[Depends(check_admin)], summary="List all numbers"
+    "/api/v1/settings", dependencies=[Depends(check_admin)], summary="List all settings"
 )
 async def api_get_settings() -> list[Setting]:
-    """List every number nostrclient goes by, as it will from its next start on."""
+    """List all settings with the values that apply from the next start on."""
     return services.settings()
 
 
@@ -388,10 +356,10 @@ async def api_get_settings() -> list[Setting]:
 @nostrclient_api_router.get(
     "/api/v1/identity",
     dependencies=[Depends(check_admin)],
-    summary="Tell who we are to relays",
+    summary="Return the identity",
 )
 async def api_get_identity() -> Identity:
-    """Tell who we are to relays that ask (NIP-42); never the private key."""
+    """Return the npub for relays that demand authentication; never the private key."""
     key = nostr_client.relay_manager.identity
     return Identity(npub=key.public_key.bech32() if key else None)
 
@@ -402,11 +370,11 @@ async def api_get_identity() -> Identity:
     summary="Set the identity key",
 )
 async def api_update_identity(data: IdentityUpdate) -> Identity:
-    """Authenticate with a given key, or with a new one, from now on."""
+    """Set the key for relays that demand authentication: a given one or a new one."""
     if (data.nsec is None) is not data.generate:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Give either nsec or generate.")
     try:
-        key = PrivateKey() if data.nsec is None else _private_key(data.nsec.strip())
+        key = PrivateKey() if data.nsec is None else read_private_key(data.nsec)
         encrypted = encrypt_identity(key)
     except NostrError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
@@ -416,20 +384,13 @@ async def api_update_identity(data: IdentityUpdate) -> Identity:
     return await api_get_identity()
 
 
-def _private_key(text: str) -> PrivateKey:
-    """Read an nsec or 64 hex digits; what `InvalidKey` says never repeats them."""
-    if text.lower().startswith("nsec1"):
-        return PrivateKey.from_nsec(text)
-    return PrivateKey.from_hex(text)
-
-
 @nostrclient_api_router.delete(
     "/api/v1/identity",
     dependencies=[Depends(check_admin)],
-    summary="Forget the identity key",
+    summary="Delete the identity key",
 )
 async def api_delete_identity() -> Identity:
-    """Forget the key: from now on we are nobody to any relay."""
+    """Delete the key; relays that demand authentication get no answer any more."""
     async with configuration.lock:
         await update_identity(None)
         nostr_client.relay_manager.set_identity(None)

@@ -1,4 +1,4 @@
-"""The push of what changes to the admin's page: a ticket, then a WebSocket."""
+"""Pushes changes to the admin's page: a ticket, then a WebSocket."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ nostrclient_live_router = APIRouter()
 @nostrclient_live_router.post(
     "/api/v1/live",
     dependencies=[Depends(check_admin)],
-    summary="Open a push of what changes",
-    responses=REFUSED | conflict("Too many are being told already"),
+    summary="Open a push of changes",
+    responses=REFUSED | conflict("Too many pages are connected"),
 )
 async def api_open_live() -> LivePath:
-    """Give the path of a WebSocket that tells what changes; good once, for 30 seconds.
+    """Return the path of a WebSocket that pushes changes; valid once, for 30 seconds.
 
-    A browser cannot send the session along with a WebSocket's handshake.
+    A browser cannot send the session with a WebSocket's handshake.
     """
-    if len(live.listeners) >= live.MOST_LISTENERS:
-        reason = f"{live.MOST_LISTENERS} pages are being told already."
+    if len(live.listeners) >= live.MAX_LISTENERS:
+        reason = f"{live.MAX_LISTENERS} pages are connected already."
         raise HTTPException(HTTPStatus.CONFLICT, reason)
     return LivePath(path=f"/nostrclient/api/v1/live/{live.issue_ticket(clock.now())}")
 
 
 @nostrclient_live_router.websocket("/api/v1/live/{ticket}")
 async def ws_live(ticket: str, websocket: WebSocket) -> None:
-    """Tell what changes; a refused page gets HTTP 403 before the upgrade."""
+    """Push changes; a refused page gets HTTP 403 before the upgrade."""
     good = live.redeem_ticket(ticket, clock.now())
-    if not good or len(live.listeners) >= live.MOST_LISTENERS:
+    if not good or len(live.listeners) >= live.MAX_LISTENERS:
         await websocket.close()
         return
     await live.Listener(websocket).run()

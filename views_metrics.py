@@ -1,8 +1,10 @@
-"""What robots read: the numbers for Prometheus and the health, and who may."""
+"""Metrics for Prometheus and the health check, with their authorisation."""
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
+from pathlib import Path
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Security
 from fastapi.responses import PlainTextResponse, Response
@@ -22,6 +24,9 @@ from .models import NOT_ALLOWED
 from .nostr import clock
 from .router import nostr_client
 
+VERSION = str(
+    json.loads(Path(__file__).with_name("config.json").read_text())["version"]
+)
 STARTED_AT = clock.wall()
 
 nostrclient_metrics_router = APIRouter()
@@ -32,9 +37,9 @@ async def check_monitor(
     api_key: str | None = Security(api_key_header),
     access_token: str | None = Depends(check_access_token),
 ) -> None:
-    """Let in the admin key of an admin's wallet, or else an admin's session.
+    """Accept the admin key of an admin's wallet, or an admin's session.
 
-    Monitoring has no session, and everybody has a wallet with an admin key.
+    Monitoring has no session, and every user has a wallet with an admin key.
     """
     if api_key:
         account = await _owner(request, api_key)
@@ -59,7 +64,7 @@ async def _owner(request: Request, api_key: str) -> Account:
 @nostrclient_metrics_router.get(
     "/api/v1/metrics",
     dependencies=[Depends(check_monitor)],
-    summary="Give the numbers to Prometheus",
+    summary="Return the metrics for Prometheus",
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
@@ -67,14 +72,14 @@ async def _owner(request: Request, api_key: str) -> Account:
     },
 )
 async def api_get_metrics() -> Response:
-    """Give the numbers of the status, the relays and the endpoints to Prometheus."""
+    """Return the metrics of the status, the relays and the endpoints."""
     text = exposition(
         Measured(
             status=services.status(),
             relays=services.relays(),
             endpoints=services.endpoints(),
             figures=nostr_client.relay_manager.message_pool.figures,
-            version=services.VERSION,
+            version=VERSION,
             started_at=STARTED_AT,
         )
     )
@@ -92,7 +97,7 @@ async def api_get_metrics() -> Response:
             "description": "They cannot",
             "content": {"text/plain": {"schema": {"type": "string"}}},
         },
-        422: {"description": "Never: it takes nothing"},
+        422: {"description": "Never: it has no parameters"},
     },
 )
 async def api_get_health() -> PlainTextResponse:

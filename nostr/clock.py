@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from .moment import Moment
+
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 
@@ -17,3 +19,8 @@ def now() -> float:
 def wall() -> float:
     """Unix seconds, as in `created_at` and `since`; may step."""
     return time.time()
+
+
+def moment() -> Moment:
+    """Return the present instant on both clocks."""
+    return Moment(now(), wall())

@@ -1,8 +1,8 @@
 """One WebSocket connection to a relay, driven by the thread that owns it (RFC 6455).
 
-The protocol is the sans-I/O core of `websockets`. `dial` opens the socket; here are the
-handshake, reading, writing and waiting. Every wait ends when the deadline passes or the
-owner is to stop.
+The protocol is the sans-I/O core of `websockets`. `dial` opens the socket. This module
+does the handshake, reading, writing and waiting. Every wait ends when the deadline
+passes or the owner has to stop.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class _Opened(NamedTuple):
-    """A connection after its handshake, and the bytes that followed it at once."""
+    """A connection after its handshake, with the bytes that already followed it."""
 
     socket: socket.socket
     protocol: ClientProtocol
@@ -56,8 +56,8 @@ class _Opened(NamedTuple):
 class Connection:
     """An open connection to a relay.
 
-    `check` is called whenever a wait was interrupted and raises `StopRequestedError`
-    when it is time to stop. All methods belong to one thread and raise
+    `check` is called after each interrupted wait and raises `StopRequestedError` when
+    the owner has to stop. All methods belong to one thread and raise
     `ConnectionLostError`.
     """
 
@@ -80,7 +80,7 @@ class Connection:
         self.longest_sent = 0
         self.round_trip_seconds: float | None = None
         self.received_at = 0.0
-        """When something was last received, be it a part of a frame."""
+        """When anything was last received, even a part of a frame."""
         deadline = clock.now() + settings.connect_seconds
         try:
             uri = parse_uri(url)
@@ -105,9 +105,9 @@ class Connection:
     # Conversing
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait until there is something to read or write, or the owner was woken.
+        """Wait until data can be read or written, or the owner is woken.
 
-        At most `seconds`. Tells whether there may be something to read.
+        Wait at most `seconds`. Return whether there may be data to read.
         """
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return True
@@ -123,7 +123,7 @@ class Connection:
         return bool(ready.get(self._socket.fileno(), 0) & ~select.POLLOUT)
 
     def receive(self) -> list[bytes]:
-        """Give the text messages that have arrived, as bytes."""
+        """Return the received text messages, as bytes."""
         data, self._early = self._early, b""
         messages: list[bytes] = []
         for frame in self._cutter.feed(data or self._read()):
@@ -142,7 +142,7 @@ class Connection:
         return messages
 
     def check_open(self) -> None:
-        """Raise `ConnectionLostError` if the relay, or a fault, has ended it."""
+        """Raise `ConnectionLostError` if the relay or an error has ended it."""
         if self._protocol.state is not State.OPEN:
             raise ConnectionLostError(self._end())
 
@@ -165,7 +165,7 @@ class Connection:
     def ping_sent_at(self) -> float | None:
         """When the last ping was sent, if nothing was received since.
 
-        Anything received proves life as well as a pong does: some relays never pong.
+        Any data proves that the relay is alive: some relays never send a pong.
         """
         if self._ping is None or self.received_at > self._ping[1]:
             return None
@@ -182,7 +182,7 @@ class Connection:
         return len(self._buffer)
 
     def flush(self) -> None:
-        """Hand to the network what it takes now, the rest with the next call."""
+        """Write as much as the network accepts now; the next call writes the rest."""
         for data in self._protocol.data_to_send():
             self._buffer += data
         try:
@@ -217,8 +217,8 @@ class Connection:
         return data
 
     def _acknowledge(self) -> None:
-        # Many relays write OK and EVENT apart without TCP_NODELAY: the second leaves
-        # when the first is acknowledged, which Linux delays by 40 ms unless told so.
+        # Many relays write OK and EVENT separately, without TCP_NODELAY. They send the
+        # second after the acknowledgement of the first, which Linux delays by 40 ms.
         if _QUICKACK is not None:
             with suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
@@ -235,12 +235,12 @@ class Connection:
 
     @property
     def ended_by_relay(self) -> bool:
-        """Whether the other side, not we, ended it, with a closing frame or without."""
+        """Whether the relay ended it, with or without a closing frame."""
         return self._broken or self._protocol.state is not State.OPEN
 
     @property
     def was_too_long(self) -> bool:
-        """Whether the relay ended it because a message was too long for it."""
+        """Whether the relay ended it because of a too long message."""
         closed = self._protocol.close_rcvd
         return closed is not None and closed.code == CloseCode.MESSAGE_TOO_BIG
 

@@ -67,6 +67,11 @@ class RelayOwner(Protocol):
     message_pool: MessagePool
 
     @property
+    def link_key(self) -> str | None:
+        """The reader key in hex whose link this is; None for a main link."""
+        ...
+
+    @property
     def identity(self) -> PrivateKey | None:
         """The key to authenticate with (NIP-42), if there is one."""
         ...
@@ -153,6 +158,7 @@ class Conversation:
         self._settings = settings
         self._connection = connection
         self._garbage = GarbageMeter(settings)
+        self._link_key = owner.link_key
         self._latest = message.EventHead("")
         # Several AUTHs may be on their way: any of them may be the accepted one.
         self._auth_ids: dict[str, float] = {}
@@ -174,10 +180,8 @@ class Conversation:
         settings, session, connection = self._settings, self._session, self._connection
         counters = self._relay.counters
         counters.opened(clock.now())
-        if self._owner.identity is not None:
-            session.try_out(clock.now())
-            if self._relay.challenges_at_once:
-                session.hold_requests(clock.now() + AUTH_HEAD_START_SECONDS)
+        if self._owner.identity is not None and self._relay.challenges_at_once:
+            session.hold_requests(clock.now() + AUTH_HEAD_START_SECONDS)
         session.open(clock.now(), clock.wall())
         self._relay.move(RelayStatus.CONNECTED)
         self._owner.relay_connected(self._relay)
@@ -187,11 +191,9 @@ class Conversation:
             if readable:
                 self._read()
             connection.check_open()
-            events, again = self._take_events()
+            again = self._take_events()
             take_orders()
             now = clock.now()
-            for event, client in events:
-                self.publish(event, client, now)
             counters.tick(now)
             self._authenticate(now)
             session.tick(now, clock.wall())
@@ -238,19 +240,24 @@ class Conversation:
 
     # What it is sent
 
-    def _take_events(self) -> tuple[list[OutgoingEvent], float | None]:
-        """Return events that are due, and the instant at which to look again."""
+    def _take_events(self) -> float | None:
+        """Queue events that are due; return the instant at which to look again."""
         relay, session, connection = self._relay, self._session, self._connection
         if (
             not relay.write
             or connection.unsent_bytes > self._settings.relay_buffer_bytes
             or session.waiting_events >= EVENTS_AT_ONCE
         ):
-            return [], None
+            return None
         events, again = self._owner.take_events(relay, EVENTS_AT_ONCE)
+        if not events:
+            return again
+        now = clock.now()
+        for event, client in events:
+            self.publish(event, client, now)
         if len(events) == EVENTS_AT_ONCE:
-            again = clock.now()
-        return events, again
+            return now
+        return again
 
     def publish(
         self,
@@ -449,7 +456,7 @@ class Conversation:
         wanted: tuple[str, ...] = subscription.upstream_ids
         if subscription.live_only:
             wanted = self._without_history(subscription, event)
-        if pool.deliver(wanted, event, relay.url, burst.touched):
+        if pool.deliver(wanted, event, relay.label, burst.touched, self._link_key):
             self._count_delivery(subscription, event, burst)
             if not subscription.is_shared:
                 return

@@ -1,7 +1,7 @@
-"""What reaches a consumer of relays, in one ordered stream: its mailbox's items.
+"""The items of a mailbox: everything that relays report, in one ordered stream.
 
-EVENT, EOSE, OK, CLOSED and news of relays travel in the same stream, so that an EOSE
-cannot overtake an event. Items are immutable and cross from threads to the event loop.
+EVENT, EOSE, OK, CLOSED and changes of relays share the stream, so that an EOSE cannot
+overtake an event. Items are immutable and cross from threads to the event loop.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Delivered(NamedTuple):
 
 
 class Copied(NamedTuple):
-    """A copy of an event that was delivered already, for a subscription that merges.
+    """A copy of a delivered event, for a subscription that merges answers.
 
-    `shared`: it came on a wire that serves other clients as well, so that it says
-    nothing about how far the relay's answer to this one has come.
+    `shared`: it arrived on a wire that serves other clients as well, so it does not
+    show how far the relay's answer to this subscription has come.
     """
 
     upstream_id: str
@@ -40,8 +40,8 @@ class Copied(NamedTuple):
 class SubscriptionOpened(NamedTuple):
     """A subscription was opened on the relays.
 
-    `relay_urls` are all relays it is meant for. `pending_eose` holds those whose EOSE
-    is worth waiting for, each with the instant at which the wait ends.
+    `relay_urls` are all relays it is for. `pending_eose` are the relays whose EOSE is
+    waited for, each with the instant at which the wait ends.
     """
 
     upstream_id: str
@@ -51,7 +51,7 @@ class SubscriptionOpened(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """A relay is sending stored events for a subscription, all of them known ones."""
+    """A relay is sending stored events for a subscription that are all known."""
 
     upstream_id: str
     relay_url: str
@@ -61,7 +61,7 @@ class Eose(NamedTuple):
     """A relay has sent its stored events for a subscription.
 
     `complete` is the relay's hint (NIP-67): True for `finish`, False for `more`.
-    `max_limit` is what its NIP-11 document announces.
+    `max_limit` is the one in its NIP-11 document.
     """
 
     upstream_id: str
@@ -87,7 +87,7 @@ class RelayChanged(NamedTuple):
 
 
 class PublishResult(NamedTuple):
-    """What the publisher of an event is told."""
+    """The result for the publisher of an event: its OK."""
 
     event_id: str
     accepted: bool
@@ -97,7 +97,7 @@ class PublishResult(NamedTuple):
 class Counted(NamedTuple):
     """The answer to a COUNT; `total` is None if no relay could count.
 
-    `hll` are the merged HyperLogLog registers of the relays that sent some (NIP-45).
+    `hll` are the merged HyperLogLog registers of the relays (NIP-45), if any.
     """
 
     upstream_id: str
@@ -107,7 +107,7 @@ class Counted(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What a client is answered at once; waits its turn like everything else."""
+    """An immediate answer to a client, sent in order with all other items."""
 
     text: str
 
@@ -135,8 +135,8 @@ Delivery = (
 
 
 class Consumer(Protocol):
-    """Whoever takes deliveries: a client's mailbox, or other extensions' queues."""
+    """A receiver of deliveries: a client's mailbox or other extensions' queues."""
 
     def put(self, item: Delivery) -> None:
-        """Add an item to the stream; from any thread, never blocking."""
+        """Add an item to the stream. Called from any thread; never blocks."""
         ...

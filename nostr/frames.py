@@ -1,8 +1,8 @@
-"""Whole text messages cut out of a WebSocket's bytes (RFC 6455, section 5.2).
+"""A fast path for WebSocket text messages (RFC 6455, section 5.2).
 
-Nearly all that relays send are unfragmented text frames. These are cut out here, at a
-sixth of what they would cost in the protocol; everything else, be it a control frame, a
-fragment or a fault, is handed to the protocol, which is in charge of the rules.
+Nearly all frames from relays are unfragmented text frames. These are extracted here, at
+a sixth of the protocol's cost. All other frames go to the protocol, which enforces the
+rules: control frames, fragments and invalid frames.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ _WHOLE_TEXT = 0x81  # FIN and the opcode of text, no reserved bit
 
 
 class FrameCutter:
-    """Turns what arrives on an open connection into text messages and other frames.
+    """Splits the bytes of an open connection into text messages and other frames.
 
-    The protocol sees only whole frames, until one is at fault: then everything that
-    follows is its own.
+    The protocol gets only whole frames. After an invalid frame it gets everything.
     """
 
     def __init__(self, protocol: Protocol, max_bytes: int) -> None:
@@ -28,7 +27,7 @@ class FrameCutter:
         self._in_fragments = False
 
     def feed(self, data: bytes) -> list[bytes | Frame]:
-        """Take what arrived; gives text messages as bytes, in order with the frames."""
+        """Split received bytes; return text messages, as bytes, and other frames."""
         if not data:
             return []
         if not self._is_open():
@@ -61,10 +60,10 @@ class FrameCutter:
         return received
 
     def _measure(self, data: bytes, at: int) -> tuple[int, int]:
-        """Tell where the payload of a frame from 126 bytes on begins and ends.
+        """Return the start and end of the payload of a frame of 126 bytes or more.
 
-        Where the head is incomplete, its end is all there is to tell. A frame at fault
-        has no beginning, and everything that has arrived belongs to it.
+        If the head is incomplete, both are its end. For an invalid frame the start is 0
+        and the end that of all received bytes.
         """
         size = data[at + 1]
         if size > 127:  # masked, which only clients do

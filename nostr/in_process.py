@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from .delivery import Delivered, Delivery, Eose, Notice
-from .settings import MIB
+from .relay_url import url_of
+from .settings import DEFAULTS, Settings
 
 
 class EventMessage(NamedTuple):
@@ -42,7 +43,7 @@ class ByteLimit:
     are counted again once in a while.
     """
 
-    def __init__(self, max_bytes: int = 64 * MIB) -> None:
+    def __init__(self, max_bytes: int = DEFAULTS.in_process_bytes) -> None:
         self._max_bytes = max_bytes
         self._added = 0
 
@@ -71,13 +72,21 @@ class InProcessQueues:
     the other extensions chose.
     """
 
-    def __init__(self, max_items: int = 10_000) -> None:
-        self.events: deque[EventMessage] = deque(maxlen=max_items)
-        self.notices: deque[NoticeMessage] = deque(maxlen=max_items)
-        self.eose_notices: deque[EndOfStoredEventsMessage] = deque(maxlen=max_items)
+    def __init__(self, settings: Settings = DEFAULTS) -> None:
+        self.events: deque[EventMessage] = deque()
+        self.notices: deque[NoticeMessage] = deque()
+        self.eose_notices: deque[EndOfStoredEventsMessage] = deque()
         self.subscription_ids: dict[str, str] = {}
-        self._bound = ByteLimit()
         self.wake: Callable[[], None] | None = None
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Apply other limits; call it while no relay is running."""
+        max_events = settings.in_process_events
+        self.events = deque(self.events, max_events)
+        self.eose_notices = deque(self.eose_notices, max_events)
+        self.notices = deque(self.notices, settings.in_process_notices)
+        self._limit = ByteLimit(settings.in_process_bytes)
 
     def put(self, item: Delivery) -> None:
         """Add a delivery to its queue."""
@@ -87,16 +96,15 @@ class InProcessQueues:
             subscription_id = self.subscription_ids.get(item.upstream_id)
             if subscription_id is None:
                 return
+            url = url_of(item.relay_url)
             if isinstance(item, Delivered):
                 event = item.event
                 self.events.append(
-                    EventMessage(event.text, event.id, subscription_id, item.relay_url)
+                    EventMessage(event.text, event.id, subscription_id, url)
                 )
-                self._bound.added(event.text, self.events)
+                self._limit.added(event.text, self.events)
             else:
-                self.eose_notices.append(
-                    EndOfStoredEventsMessage(subscription_id, item.relay_url)
-                )
+                self.eose_notices.append(EndOfStoredEventsMessage(subscription_id, url))
         else:
             return
         wake = self.wake

@@ -1,4 +1,4 @@
-"""What a relay says about itself (NIP-11), believed where it is sane."""
+"""Relays' information documents (NIP-11): read theirs, build ours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_TEXT_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 1000
 MAX_LIMITATIONS = 40
 MAX_NAME_CHARACTERS = 64
-EXACT = 2**53  # beyond it, JavaScript reads another number than was written
+EXACT = 2**53  # JavaScript reads larger integers inexactly
 LEAST = {
     "max_message_length": 4096,
     "max_subscriptions": 1,
@@ -31,10 +31,10 @@ Limitation = bool | int | float | str
 
 
 class RelayInformation(NamedTuple):
-    """A relay's NIP-11 document, as far as it is of use here.
+    """The fields of a relay's NIP-11 document that are used here.
 
-    Texts are the relay's own words: text to be shown, never HTML. `icon` is the URL of
-    an image, or empty; `limitation` is what the relay announced, sane or not.
+    The relay's texts must be shown as text, never as HTML. `icon` is the URL of an
+    image, or empty. `limitation` is shown as announced; `limits` holds sane values.
     """
 
     name: str = ""
@@ -52,10 +52,10 @@ class RelayInformation(NamedTuple):
 def own_document(
     limits: ClientLimits, settings: Settings, instance_id: str, *, counts: bool
 ) -> dict[str, Any]:
-    """Give the NIP-11 document of one of our own endpoints.
+    """Return the NIP-11 document of one of our own endpoints.
 
-    It states what is enforced and what is delivered, and nothing else; `counts` tells
-    whether a relay can answer a COUNT. By `instance_id` we recognise ourselves.
+    It states only enforced limits and delivered NIPs. `counts` is whether a relay can
+    answer a COUNT. By `instance_id` we recognise ourselves among our relays.
     """
     nips = [1, 11, 40, HINTS_NIP]
     if counts:
@@ -78,7 +78,7 @@ def own_document(
 
 
 def parse_information(data: bytes) -> RelayInformation | None:
-    """Read a NIP-11 document; None where it is none. Absurd values are left out."""
+    """Parse a NIP-11 document; None if it is invalid. Absurd values are ignored."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):

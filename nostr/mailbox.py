@@ -1,4 +1,4 @@
-"""Where what relays' threads deliver waits for a consumer, bounded in bytes."""
+"""Mailboxes: deliveries of the relays' threads wait for a consumer, within limits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from weakref import WeakSet
 
 from .delivery import Delivered, Delivery, Reply
 
-ITEM_BYTES = 200  # of an item in a mailbox, its event's text apart
+ITEM_BYTES = 200  # of an item in a mailbox, without its event's text
 
 
 class Budget:
-    """Bytes that many mailboxes share."""
+    """A number of bytes that many mailboxes share."""
 
     def __init__(self, total_bytes: int) -> None:
         self.total_bytes = total_bytes
@@ -21,12 +21,12 @@ class Budget:
         self._lock = Lock()
 
     def share(self, mailbox: Mailbox) -> None:
-        """Let a mailbox take part."""
+        """Add a mailbox that shares these bytes."""
         with self._lock:
             self._mailboxes.add(mailbox)
 
     def fullest(self) -> Mailbox | None:
-        """Give the mailbox in which the most waits."""
+        """Return the mailbox with the most waiting bytes."""
         with self._lock:
             mailboxes = list(self._mailboxes)
         return max(mailboxes, key=lambda item: item.waiting_bytes, default=None)
@@ -37,7 +37,7 @@ class Budget:
         return self._used
 
     def take(self, size: int) -> bool:
-        """Take `size` bytes; False where they are not to be had."""
+        """Reserve `size` bytes; return False if there are too few."""
         with self._lock:
             if self._used + size > self.total_bytes:
                 return False
@@ -45,7 +45,7 @@ class Budget:
             return True
 
     def give_back(self, size: int) -> None:
-        """Give `size` bytes back."""
+        """Release `size` bytes."""
         with self._lock:
             self._used -= size
 
@@ -53,10 +53,10 @@ class Budget:
 class Mailbox:
     """One consumer's ordered stream between the relays' threads and its own loop.
 
-    Bounded in bytes: one that overflows drops everything, takes nothing more and says
-    so by `overflowed`; losing a part in silence is not an option. `wake` is called,
-    from any thread, when the consumer is to come and `take_all`. `arrived_at` is when
-    the oldest event that waits came from its relay, None where none does.
+    It is bounded in bytes. On overflow it drops everything, accepts no more items and
+    sets `overflowed`, because a consumer must not miss items silently. `wake` is
+    called, from any thread, when the consumer should call `take_all`. `arrived_at` is
+    when the oldest waiting event arrived from its relay, None if no event waits.
     """
 
     def __init__(
@@ -82,15 +82,15 @@ class Mailbox:
         self.flush()
 
     def put_later(self, item: Delivery) -> None:
-        """Add an item; `flush` is to follow at the end of the burst."""
+        """Add an item; call `flush` at the end of the burst."""
         size = ITEM_BYTES
         if isinstance(item, Delivered):
             size += item.event.memory_bytes
         elif isinstance(item, Reply):
             size += len(item.text)
         while not self._put(item, size):
-            # There is room here, but not for all clients together: who keeps up must
-            # not be closed for those who do not.
+            # This mailbox has room, but all of them together do not. Close the client
+            # that is furthest behind, not one that keeps up.
             fullest = self._budget.fullest()
             if fullest is None or fullest.waiting_bytes <= self.waiting_bytes:
                 self._overflow()
@@ -99,7 +99,7 @@ class Mailbox:
                 fullest.flush()
 
     def _put(self, item: Delivery, size: int) -> bool:
-        """Add an item; False where all mailboxes together leave no room for it."""
+        """Add an item; return False if all mailboxes together have no room for it."""
         with self._lock:
             if self._closed or self.overflowed:
                 return True
@@ -117,7 +117,7 @@ class Mailbox:
             if self._closed or self.overflowed:
                 return
             self.overflowed = True
-            self._awake = False  # the consumer must hear of it, whatever it is doing
+            self._awake = False  # so that `flush` wakes the consumer again
             self._drop_all()
 
     def _drop_all(self) -> None:
@@ -126,7 +126,7 @@ class Mailbox:
         self._bytes = self._taken_bytes = self._held_bytes = 0
 
     def flush(self) -> None:
-        """Wake the consumer if there is something to take and it was not woken yet."""
+        """Wake the consumer if items wait and it was not woken yet."""
         with self._lock:
             if self._awake or not (self._items or self.overflowed) or self._closed:
                 return
@@ -134,10 +134,10 @@ class Mailbox:
         self._wake()
 
     def take_all(self, held_bytes: int = 0) -> list[Delivery]:
-        """Take everything there is.
+        """Remove and return all items.
 
-        It counts as waiting until the next call: whoever takes it is still sending it.
-        So do the `held_bytes` of what was taken before and is still held.
+        They count as waiting until the next call, because the consumer is still sending
+        them. So do the `held_bytes` of earlier items that the consumer still holds.
         """
         with self._lock:
             items, self._items = self._items, []
@@ -150,7 +150,7 @@ class Mailbox:
             return items
 
     def close(self) -> None:
-        """Drop everything and take nothing more."""
+        """Drop all items and accept no more."""
         with self._lock:
             self._closed = True
             self._drop_all()

@@ -1,14 +1,14 @@
-"""The inbound crossing: what relays send becomes what consumers are delivered.
+"""The pool: relays' events become deliveries to the consumers of subscriptions.
 
-Relay threads hand events in; each subscription's consumer gets every event once, after
-it was verified and found to match. This is where threads end: a consumer is given a
-`wake` callable and is woken once per burst.
+Relays' threads pass events in. Each subscription's consumer gets every event once,
+after it was verified and matched. Threads end here: a consumer's mailbox has a `wake`
+callable and wakes it once per burst.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from threading import Lock
 
 from .delivery import Consumer, Copied, Delivered, Eose
@@ -33,18 +33,18 @@ __all__ = [
     "NoticeMessage",
 ]
 
-EVENT_OVERHEAD_BYTES = 1000  # of a parsed event in the cache, its text apart
+EVENT_OVERHEAD_BYTES = 1000  # of a parsed event in the cache, without its text
 
 
 class SeenIds:
-    """The ids delivered to one subscription, the newest so many of them."""
+    """The ids of the newest events delivered to one subscription."""
 
     def __init__(self, keys: Iterable[int] = ()) -> None:
         self._order: deque[int] = deque(keys)
         self._ids: set[int] = set(self._order)
 
     def keys(self) -> list[int]:
-        """Give what another `SeenIds` begins with to know the same ids."""
+        """Return the keys of all ids, to create another `SeenIds` with the same ids."""
         return list(self._order)
 
     def __len__(self) -> int:
@@ -52,14 +52,14 @@ class SeenIds:
 
     @staticmethod
     def key(event_id: str) -> int:
-        """Give what an id is known by: 128 bits tell ids apart, in half the room."""
+        """Return the key of an id: its first 128 bits, to save half the memory."""
         return int(event_id[:32], 16)
 
     def __contains__(self, key: int) -> bool:
         return key in self._ids
 
     def add(self, key: int) -> bool:
-        """Add the key of an id; False if it was there."""
+        """Add the key of an id; return False if it was there."""
         if key in self._ids:
             return False
         self._ids.add(key)
@@ -67,7 +67,7 @@ class SeenIds:
         return True
 
     def forget_oldest(self, count: int) -> int:
-        """Forget the oldest ids; tells how many there were to forget."""
+        """Remove the oldest ids; return how many were removed."""
         count = min(count, len(self._order))
         for _ in range(count):
             self._ids.discard(self._order.popleft())
@@ -75,10 +75,10 @@ class SeenIds:
 
 
 class Feed:
-    """One open subscription: its filters, who takes its events, what it was given.
+    """One open subscription: its filters, its consumer and its delivered ids.
 
-    `is_public`: its client came by the public endpoint. `merges`: its consumer merges
-    the relays' answers, and so takes their copies, until each has sent its EOSE.
+    `is_public`: its client uses the public endpoint. `merges`: its consumer merges the
+    relays' answers and so gets their copies, until each relay has sent its EOSE.
     """
 
     def __init__(
@@ -94,17 +94,26 @@ class Feed:
         self.filters = filters
         self.consumer = consumer
         self.is_public = is_public
+        self.readers: Set[str] = frozenset()
         self.merges = Merge.merges(filters) and isinstance(consumer, Mailbox)
         self.answered: set[str] = set()
         self.seen = SeenIds(seen)
 
+    def may_read_as(self, pubkey: str) -> bool:
+        """Return whether its client may read what relays give to this key only (H4).
+
+        Private clients and other extensions may; public ones must have authenticated
+        as that key.
+        """
+        return not self.is_public or pubkey in self.readers
+
     def delivered(self, event_id: str) -> bool:
-        """Whether the event was delivered already."""
+        """Return whether the event was delivered already."""
         return SeenIds.key(event_id) in self.seen
 
 
 class VerifiedCache:
-    """Verified events by their exact text, so that copies need no parsing at all."""
+    """Verified events by their exact text, so that copies need no parsing."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -113,7 +122,7 @@ class VerifiedCache:
         self._lock = Lock()
 
     def verify(self, text: str) -> SignedEvent:
-        """Give the event with exactly this text, checked now or lately.
+        """Return the event with exactly this text, verified now or before.
 
         Raises `InvalidEvent`.
         """
@@ -125,9 +134,9 @@ class VerifiedCache:
         return event
 
     def add(self, text: str, event: SignedEvent) -> None:
-        """Remember a verified event by the text in which it came."""
+        """Store a verified event by its received text."""
         size = event.memory_bytes + EVENT_OVERHEAD_BYTES
-        if text is not event.text:  # it was written anew: two texts are kept
+        if text is not event.text:  # it was serialised anew: both texts are kept
             size += len(text)
         with self._lock:
             if text in self._events:
@@ -142,15 +151,15 @@ class VerifiedCache:
 class MessagePool:
     """The feeds of all open subscriptions, and the queues of those in this process.
 
-    Relays' threads hold `parse_lock` while they parse, some messages each. Side by
-    side they would fight for the interpreter at every signature, and check the same
-    event several times; in turn, all but the first find it checked. It is the outermost
-    lock: nobody waits for it who holds another one, or for anything else within it.
+    Relays' threads hold `parse_lock` while they parse a few messages. In parallel they
+    would compete for the interpreter at every signature and verify the same event
+    several times. In turn, all but the first find it verified. It is the outermost
+    lock: no thread acquires it while it holds another lock, or blocks while holding it.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.verified = VerifiedCache(settings.verified_cache_bytes)
-        # Two, so that public clients who do not read never close a private one.
+        # Two, so that public clients that do not read never close a private one.
         self.budget = Budget(0)
         self.public_budget = Budget(0)
         self.in_process = InProcessQueues()
@@ -164,12 +173,13 @@ class MessagePool:
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
-        """Go by other numbers from now on."""
+        """Apply other settings from now on."""
         self._settings = settings
         total_bytes = settings.mailboxes_total_bytes
         public_bytes = int(total_bytes * settings.public_share)
         self.public_budget.total_bytes = public_bytes
         self.budget.total_bytes = total_bytes - public_bytes
+        self.in_process.configure(settings)
 
     # Subscriptions
 
@@ -180,7 +190,7 @@ class MessagePool:
             self._count_seen(feed, len(feed.seen))
 
     def close(self, upstream_id: str) -> Feed | None:
-        """Remove a subscription's feed, and give it."""
+        """Remove and return a subscription's feed."""
         with self._lock:
             feed = self._feeds.pop(upstream_id, None)
             if feed is not None:
@@ -188,11 +198,11 @@ class MessagePool:
             return feed
 
     def feed(self, upstream_id: str) -> Feed | None:
-        """Give a subscription's feed; None where it is closed."""
+        """Return a subscription's feed; None if it is closed."""
         return self._feeds.get(upstream_id)
 
     def seen_keys(self, upstream_id: str) -> list[int]:
-        """Give the keys of what was delivered to a subscription."""
+        """Return the keys of the events delivered to a subscription."""
         with self._lock:
             feed = self._feeds.get(upstream_id)
             return feed.seen.keys() if feed is not None else []
@@ -204,7 +214,7 @@ class MessagePool:
 
     @property
     def seen_total(self) -> int:
-        """How many delivered ids are remembered, over all subscriptions."""
+        """How many delivered ids are remembered for all subscriptions."""
         return self._seen_total
 
     # Events
@@ -215,11 +225,13 @@ class MessagePool:
         event: SignedEvent,
         relay_url: str,
         touched: set[Mailbox],
+        link_key: str | None = None,
     ) -> bool:
         """Deliver a verified event to each subscription that matches it, once.
 
-        `upstream_ids` are the subscriptions that share the wire it came on. Mailboxes
-        are not woken but added to `touched`. Return whether anybody got it.
+        `link_key` is the key in hex that the link authenticated as, if it is a reader
+        key's. `upstream_ids` are the subscriptions that share the wire it came on.
+        Mailboxes are not woken but added to `touched`. Return whether anybody got it.
         """
         given = False
         key = SeenIds.key(event.id)
@@ -227,6 +239,8 @@ class MessagePool:
         for upstream_id in upstream_ids:
             feed = self._feeds.get(upstream_id)
             if feed is None:
+                continue
+            if link_key is not None and not feed.may_read_as(link_key):
                 continue
             if key in feed.seen:
                 if feed.merges and relay_url not in feed.answered:
@@ -308,31 +322,31 @@ class MessagePool:
         forgotten = largest.seen.forget_oldest(len(largest.seen) // 10 + 1)
         self._count_seen(largest, -forgotten)
 
-    # What nobody in particular waits for; kept for code that polls
+    # Polling API for other extensions (WebSocket clients do not use it)
 
     def has_events(self) -> bool:
-        """Whether an event waits for `get_event`."""
+        """Return whether an event waits for `get_event`."""
         return bool(self.in_process.events)
 
     def get_event(self) -> EventMessage:
-        """Take the oldest event of the subscriptions opened in this process.
+        """Remove and return the oldest event of subscriptions opened in this process.
 
-        Raises `IndexError` where there is none.
+        Raises `IndexError` if there is none.
         """
         return self.in_process.events.popleft()
 
     def has_notices(self) -> bool:
-        """Whether a notice waits for `get_notice`."""
+        """Return whether a notice waits for `get_notice`."""
         return bool(self.in_process.notices)
 
     def get_notice(self) -> NoticeMessage:
-        """Take the oldest notice. Raises `IndexError` where there is none."""
+        """Remove and return the oldest notice. Raises `IndexError` if there is none."""
         return self.in_process.notices.popleft()
 
     def has_eose_notices(self) -> bool:
-        """Whether an EOSE waits for `get_eose_notice`."""
+        """Return whether an EOSE waits for `get_eose_notice`."""
         return bool(self.in_process.eose_notices)
 
     def get_eose_notice(self) -> EndOfStoredEventsMessage:
-        """Take the oldest EOSE. Raises `IndexError` where there is none."""
+        """Remove and return the oldest EOSE. Raises `IndexError` if there is none."""
         return self.in_process.eose_notices.popleft()

@@ -8,15 +8,17 @@ and telling are done by others, who are handed what is to be done as *effects*.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 from weakref import ref
 
-from . import backoff
+from typing_extensions import assert_never
+
 from .delivery import Consumer, PublishResult
 from .event import SignedEvent
-from .publication import Copy, Publication
+from .moment import Moment
+from .outbox_relay import OutboxRelay, PublishTarget
+from .publication import OkMeaning, Publication, PublicationState, read_ok
 from .settings import Settings
 
 SWEEP_SECONDS = 5.0
@@ -26,11 +28,13 @@ QUEUED = "queued: no relay has it yet, it is sent as soon as one takes it"
 QUEUED_IN_MEMORY = "queued: ephemeral, kept in memory for {seconds:.0f} seconds"
 FULL = "error: no relay answered and the outbox is full"
 NOT_STORED = "error: no relay answered and the event could not be stored"
+EXPIRED = "invalid: event has expired"
+TOO_OLD = "error: no relay accepted it in time"
 SUPERSEDED = "invalid: a newer version or a deletion of this event is waiting"
 
 
 class Notify(NamedTuple):
-    """Effect: tell a publisher what became of its event."""
+    """Effect: send a publisher the result of its event."""
 
     consumer: Consumer
     verdict: PublishResult
@@ -79,41 +83,21 @@ class Undeliverable(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a relay said to an event, and how long after it was published."""
+    """What a relay said to an event, and how long after it was published.
 
-    accepted: bool
+    `accepted` is None where the relay itself only queued it.
+    """
+
+    accepted: bool | None
     message: str
     seconds: float
 
 
-@dataclass
-class OutboxRelay:
-    """One relay as the outbox sees it.
-
-    `unsent` is what to send, in order; `sent` what was sent on this connection and not
-    answered, with the instant; `retries` what was refused for now, with the instant
-    from which to try again.
-    """
-
-    asked: bool = False
-    connected: bool = False
-    unsent: dict[str, bool] = field(default_factory=dict)
-    sent: dict[str, tuple[float, bool]] = field(default_factory=dict)
-    retries: dict[str, float] = field(default_factory=dict)
-    dropped: int = 0
-
-    def discard(self, event_id: str) -> None:
-        """Forget a copy."""
-        self.unsent.pop(event_id, None)
-        self.sent.pop(event_id, None)
-        self.retries.pop(event_id, None)
-
-
 class Outbox:
-    """All publications that some relay still owes an answer to.
+    """All publications that some relay has not answered for good.
 
     Instants are those of `clock.now`. Not thread-safe: its owner holds a lock. Methods
-    that change anything give the effects that follow from it, in order.
+    that change anything return the effects that follow from it, in order.
     """
 
     def __init__(self, settings: Settings, *, durable: bool = False) -> None:
@@ -127,73 +111,74 @@ class Outbox:
         self._settings = settings
         self._sequence = 0
         self._restored = -(2**62)
-        self._answer_due: deque[tuple[float, str, int]] = deque()
-        self._storing: set[str] = set()
+        self._waiting: dict[str, Publication] = {}
+        self._by_address: dict[str, dict[str, Publication]] = {}
+        self._removals: dict[str, dict[str, Publication]] = {}
+        self._room: Counter[tuple[bool, bool]] | None = None  # within one call
+        self._answer_due: deque[tuple[float, Publication]] = deque()
         self._followed: dict[str, dict[str, Answer]] = {}
         self._sweep_at: float | None = None
 
     def configure(self, settings: Settings) -> None:
-        """Go by other numbers from now on, also with what waits already."""
+        """Apply other settings, also to the events that wait already."""
         self._settings = settings
         for publication in self.publications.values():
             lifetime = self._lifetime(publication.event)
             publication.expires_at = publication.published_at + lifetime
+        for relay in self.relays.values():
+            relay.configure(settings)
 
     # Relays
 
-    def relay_asked(self, relay_url: str, asked: bool, now: float) -> None:
-        """A relay is to receive events from now on, or no longer.
+    def relay(self, relay_url: str) -> OutboxRelay:
+        """Return a relay; a new one is no target yet."""
+        relay = self.relays.get(relay_url)
+        if relay is None:
+            relay = self.relays[relay_url] = OutboxRelay(relay_url, self._settings)
+        return relay
 
-        A new one receives what nobody has accepted yet. What a relay is owed when it
-        leaves is kept for its return.
+    def set_publish_target(self, relay_url: str, target: PublishTarget) -> None:
+        """Start or stop publishing to a relay.
+
+        A new target receives the events that nobody has accepted yet. The copies of a
+        relay that leaves are kept for its return.
         """
-        relay = self.relays.setdefault(relay_url, OutboxRelay())
-        if relay.asked == asked:
+        relay = self.relay(relay_url)
+        if relay.target is target:
             return
-        relay.asked = asked
-        if not asked:
-            return
-        for publication in self.publications.values():
-            if not publication.accepted and relay_url not in publication.refusals:
-                publication.copies.setdefault(relay_url, Copy())
-        self._requeue(relay_url, relay)
+        relay.target = target
+        if target is PublishTarget.ASKED:
+            for publication in self.publications.values():
+                if not publication.accepted and relay_url not in publication.refusals:
+                    relay.add(publication)
+        relay.requeue()
 
     def relay_connected(self, relay_url: str) -> None:
-        """A relay can be sent events: everything it is owed is to be sent (again)."""
-        relay = self.relays.setdefault(relay_url, OutboxRelay())
+        """Send a relay all its pending copies (again): it has just connected."""
+        relay = self.relay(relay_url)
         relay.connected = True
-        self._requeue(relay_url, relay)
+        relay.requeue()
 
     def relay_disconnected(self, relay_url: str, now: float) -> list[Effect]:
-        """A relay cannot be sent events; what it did not answer stays owed."""
+        """A relay cannot be sent events; copies that it did not answer stay pending."""
         relay = self.relays.get(relay_url)
         if relay is None or not relay.connected:
             return []
         relay.connected = False
-        self._requeue(relay_url, relay)
+        relay.requeue()
+        self._room = None
         if self.can_ask:
             return []
         effects: list[Effect] = []
         for publication in list(self.publications.values()):
-            if not publication.accepted and not publication.queued:
+            if publication.state is PublicationState.ANSWERING:
                 effects += self._queue(publication, now)
         return effects
 
     @property
     def can_ask(self) -> bool:
         """Whether any relay that events are meant for is connected."""
-        return any(relay.asked and relay.connected for relay in self.relays.values())
-
-    def _requeue(self, relay_url: str, relay: OutboxRelay) -> None:
-        owed = [
-            publication
-            for publication in self.publications.values()
-            if relay_url in publication.copies
-        ]
-        owed.sort(key=lambda item: (not item.event.is_ephemeral, item.sequence))
-        relay.sent.clear()
-        relay.retries.clear()
-        relay.unsent = {publication.event.id: True for publication in owed}
+        return any(relay.can_ask for relay in self.relays.values())
 
     # Publishing
 
@@ -210,7 +195,7 @@ class Outbox:
 
         `client` is the publisher where it wants no result.
         """
-        effects = self._publish(event, consumer, now, is_public)
+        effects = self._publish(event, consumer, now, is_public, client or consumer)
         publication = self.publications.get(event.id)
         publisher = client if consumer is None else consumer
         if publication is not None and publisher is not None:
@@ -223,31 +208,34 @@ class Outbox:
         consumer: Consumer | None,
         now: float,
         is_public: bool,
+        client: Consumer | None,
     ) -> list[Effect]:
         earlier = self.publications.get(event.id)
         if earlier is not None and not self._is_over(earlier, now):
             return self._join(earlier, consumer)
         if any(
-            other.waiting and other.replaces(event)
-            for other in self.publications.values()
+            other.waiting and other.replaces(event) for other in self._rivals(event)
         ):
-            if earlier is not None:  # some relay has it, and some are still owed it
+            if earlier is not None:  # a relay has it, and copies are still pending
                 return self._join(earlier, consumer)
             return _tell([consumer] if consumer else [], event, False, SUPERSEDED)
         self._sequence += 1
         if earlier is not None:
+            relay_urls, stored = list(earlier.copies), earlier.stored
             self._remove(earlier, [])
-        publication = self._add(event, self._sequence, now, is_public=is_public)
+        publication = self._add(
+            event, self._sequence, now, is_public=is_public, client=client
+        )
         if earlier is not None:
-            publication.stored = earlier.stored
-            for relay_url in earlier.copies:
-                self._add_copy(publication, relay_url)
+            publication.stored = stored
+            for relay_url in relay_urls:
+                self.relay(relay_url).add(publication)
         if consumer is not None:
             publication.consumers.append(consumer)
         if not self.can_ask:
+            self._room = None
             return self._queue(publication, now)
-        due = now + self._settings.answer_seconds
-        self._answer_due.append((due, event.id, publication.sequence))
+        self._answer_due.append((now + self._settings.answer_seconds, publication))
         return []
 
     def _is_over(self, publication: Publication, now: float) -> bool:
@@ -255,6 +243,13 @@ class Outbox:
         # it again is a new publication.
         answered_at = publication.published_at + self._settings.answer_seconds
         return publication.accepted and answered_at <= now
+
+    def _rivals(self, event: SignedEvent) -> list[Publication]:
+        """Return the publications that may replace an event."""
+        found = list(self._removals.get(event.pubkey, {}).values())
+        if event.address is not None:
+            found += self._by_address.get(event.address, {}).values()
+        return found
 
     def restore(
         self,
@@ -266,7 +261,7 @@ class Outbox:
         accepted: bool,
         owed: Iterable[str],
     ) -> None:
-        """Take back an event that an earlier run of the process vouched for."""
+        """Restore an event that an earlier run of the process queued."""
         if event.id in self.publications:
             self.publications[event.id].stored = True
             return
@@ -275,16 +270,25 @@ class Outbox:
         publication.published_at -= age_seconds
         publication.expires_at -= age_seconds
         self._sweep_before(publication.expires_at, now)
-        publication.queued = publication.stored = True
-        publication.accepted = accepted
-        if accepted:
-            for relay_url in set(publication.copies) - set(owed):
-                self._drop_copy(publication, relay_url)
-            for relay_url in owed:
-                self._add_copy(publication, relay_url)
+        publication.stored = True
+        if not accepted:
+            self._move(publication, PublicationState.QUEUED)
+            return
+        self._move(publication, PublicationState.ACCEPTED)
+        pending = set(owed)
+        for relay_url in set(publication.copies) - pending:
+            self.relays[relay_url].discard(publication)
+        for relay_url in pending:
+            self.relay(relay_url).add(publication)
 
     def _add(
-        self, event: SignedEvent, sequence: int, now: float, *, is_public: bool
+        self,
+        event: SignedEvent,
+        sequence: int,
+        now: float,
+        *,
+        is_public: bool,
+        client: Consumer | None = None,
     ) -> Publication:
         publication = Publication(
             event=event,
@@ -292,23 +296,38 @@ class Outbox:
             is_public=is_public,
             published_at=now,
             expires_at=now + self._lifetime(event),
+            turn=event.pubkey if client is None else id(client),
         )
         self.publications[event.id] = publication
+        self._index(publication)
         self._sweep_before(publication.expires_at, now)
-        for relay_url, relay in self.relays.items():
-            if relay.asked:
-                self._add_copy(publication, relay_url)
+        for relay in self.relays.values():
+            if relay.target is PublishTarget.ASKED:
+                relay.add(publication)
         return publication
+
+    def _index(self, publication: Publication) -> None:
+        event_id, address = publication.event.id, publication.address
+        if address is not None:
+            self._by_address.setdefault(address, {})[event_id] = publication
+        elif publication.can_replace:
+            author = publication.event.pubkey
+            self._removals.setdefault(author, {})[event_id] = publication
+
+    def _unindex(self, publication: Publication) -> None:
+        if not publication.can_replace:
+            return
+        address = publication.address
+        index = self._removals if address is None else self._by_address
+        key = publication.event.pubkey if address is None else address
+        index[key].pop(publication.event.id, None)
+        if not index[key]:
+            del index[key]
 
     def _lifetime(self, event: SignedEvent) -> float:
         if event.is_ephemeral:
             return self._settings.ephemeral_expiry_seconds
         return self._settings.outbox_expiry_seconds
-
-    def _add_copy(self, publication: Publication, relay_url: str) -> None:
-        relay = self.relays.setdefault(relay_url, OutboxRelay())
-        publication.copies.setdefault(relay_url, Copy())
-        relay.unsent.setdefault(publication.event.id, not relay.connected)
 
     def _join(
         self, publication: Publication, consumer: Consumer | None
@@ -318,99 +337,98 @@ class Outbox:
             return []
         if publication.accepted:
             return _tell([consumer], event, True, "duplicate: already published")
-        if publication.queued and event.id not in self._storing:
+        if publication.state is PublicationState.QUEUED:
             return _tell([consumer], event, True, self._queued(event))
         publication.consumers.append(consumer)
         return []
 
+    def _move(self, publication: Publication, state: PublicationState) -> None:
+        publication.move(state)
+        event_id = publication.event.id
+        if publication.waiting:
+            self._waiting[event_id] = publication
+        else:
+            self._waiting.pop(event_id, None)
+        self._room = None
+
     # Sending
 
-    def take(
-        self, relay_url: str, now: float, most: int
-    ) -> tuple[list[OutgoingEvent], float | None]:
-        """Return the events to send to a relay now, and when to ask again (or None).
-
-        Copies that waited (the backlog) are sent a few at a time, as many as the relay
-        answers; what is published meanwhile goes at once, but never past an older event
-        of its author.
-        """
+    def take(self, relay_url: str, moment: Moment, limit: int) -> list[OutgoingEvent]:
+        """Return up to `limit` events to send to a relay now."""
         relay = self.relays.get(relay_url)
-        if relay is None or not relay.connected or not relay.asked:
-            return [], None
-        for event_id in [key for key, at in relay.retries.items() if at <= now]:
-            del relay.retries[event_id]
-            relay.unsent[event_id] = True
-        patience = self._settings.answer_seconds
-        unanswered = sum(
-            1 for at, backlog in relay.sent.values() if backlog and now - at < patience
-        )
-        room = self._settings.flush_unanswered_events - unanswered
-        events: list[OutgoingEvent] = []
-        held: set[tuple[str, bool]] = set()
-        for event_id, backlog in list(relay.unsent.items()):
-            if len(events) >= most:
-                break
-            publication = self.publications.get(event_id)
-            if publication is None or relay_url not in publication.copies:
-                del relay.unsent[event_id]
-                continue
-            # Ephemeral events have no time to wait behind others of their author.
-            lane = publication.event.pubkey, publication.event.is_ephemeral
-            if lane in held or (backlog and room <= 0):
-                held.add(lane)
-                continue
-            room -= backlog
-            del relay.unsent[event_id]
-            relay.sent[event_id] = (now, backlog)
-            events.append(OutgoingEvent(publication.event, publication.latest_client))
-        again = list(relay.retries.values())
-        if relay.unsent:
-            again += [
-                at + patience
-                for at, backlog in relay.sent.values()
-                if backlog and now - at < patience
-            ]
-        return events, min(again, default=None)
+        if relay is None:
+            return []
+        return [
+            OutgoingEvent(publication.event, publication.latest_client)
+            for publication in relay.take(moment, limit)
+        ]
 
     def answered(
         self, relay_url: str, event_id: str, accepted: bool, message: str, now: float
     ) -> list[Effect]:
-        """Take a relay's OK."""
+        """Handle a relay's OK."""
         relay = self.relays.get(relay_url)
         publication = self.publications.get(event_id)
         if relay is None or publication is None:
             return []
-        relay.sent.pop(event_id, None)
-        was_accepted = publication.accepted
-        settled = publication.answer(
-            relay_url, accepted, message, self._settings.publish_tries
-        )
-        if event_id in self._followed:
-            refused = relay_url in publication.refusals or not settled
-            seconds = now - publication.published_at
-            answer = Answer(not refused, message, seconds)
-            self._followed[event_id][relay_url] = answer
-        if not settled:
-            copy = publication.copies.get(relay_url)
-            if copy is not None:
-                relay.unsent.pop(event_id, None)
-                relay.retries[event_id] = now + backoff.ceiling(
-                    copy.tries,
-                    self._settings.publish_retry_seconds,
-                    self._settings.publish_retry_max_seconds,
-                )
+        copy = publication.copies.get(relay_url)
+        if copy is None:
             return []
-        relay.discard(event_id)
-        if publication.accepted and not was_accepted:
-            return self._accept(publication, relay_url, message, now)
-        if not publication.accepted and self._refused_by_all(publication):
-            return self._refuse(publication, publication.refusal, now)
-        return self._finish_if_done(publication)
+        meaning = read_ok(accepted, message)
+        self._follow(publication, relay_url, meaning, message, now)
+        match meaning:
+            case OkMeaning.ACCEPTED:
+                relay.accepted(copy, now)
+                relay.discard(publication)
+                if publication.accepted:
+                    return self._finish_if_done(publication)
+                return self._accept(publication, relay_url, message, now)
+            case OkMeaning.REFUSED:
+                relay.refused(copy, now)
+                relay.discard(publication)
+                publication.refusals[relay_url] = message
+                if publication.accepted:
+                    return self._finish_if_done(publication)
+                if self._refused_by_all(publication):
+                    return self._refuse(publication, publication.refusal, now)
+            case OkMeaning.REFUSED_FOR_NOW:
+                relay.refused_for_now(copy, message, now)
+            case OkMeaning.RATE_LIMITED:
+                relay.rate_limited(copy, message, now)
+            case OkMeaning.QUEUED:
+                relay.queued(copy, message, now)
+            case _:
+                assert_never(meaning)
+        return []
+
+    def _follow(
+        self,
+        publication: Publication,
+        relay_url: str,
+        meaning: OkMeaning,
+        message: str,
+        now: float,
+    ) -> None:
+        followed = self._followed.get(publication.event.id)
+        if followed is not None:
+            is_accepted = meaning is OkMeaning.ACCEPTED
+            followed[relay_url] = Answer(
+                None if meaning is OkMeaning.QUEUED else is_accepted,
+                message,
+                now - publication.published_at,
+            )
+
+    def rate_limited(self, relay_url: str, now: float) -> None:
+        """Handle a relay's NOTICE about a rate limit."""
+        relay = self.relays.get(relay_url)
+        if relay is not None:
+            relay.noticed(now)
 
     def _refused_by_all(self, publication: Publication) -> bool:
         return not any(
-            relay.asked and url in publication.copies
-            for url, relay in self.relays.items()
+            relay_url in self.relays
+            and self.relays[relay_url].target is not PublishTarget.NONE
+            for relay_url in publication.copies
         )
 
     def _accept(
@@ -420,10 +438,11 @@ class Outbox:
         effects: list[Effect] = []
         effects += _tell(publication.consumers, event, True, message)
         publication.consumers.clear()
-        if publication.queued:
+        if publication.waiting:
             waited = now - publication.published_at
             text = f"delivered to {relay_url} after {waited:.0f} s in the outbox"
             effects.append(Log(event, text))
+        self._move(publication, PublicationState.ACCEPTED)
         effects += self._replace(publication)
         if not publication.copies:
             return [*effects, *self._remove(publication, [])]
@@ -436,7 +455,7 @@ class Outbox:
     ) -> list[Effect]:
         event = publication.event
         effects: list[Effect] = []
-        if publication.queued and event.id not in self._storing:
+        if publication.state is PublicationState.QUEUED:
             self.undeliverable_count += 1
             self.undeliverable.append(Undeliverable(event, reason, now))
             effects.append(Log(event, f"undeliverable: {reason}", warning=True))
@@ -453,67 +472,89 @@ class Outbox:
 
     def _remove(self, publication: Publication, tell: list[Effect]) -> list[Effect]:
         event_id = publication.event.id
+        self._move(publication, PublicationState.OVER)
         self.publications.pop(event_id, None)
-        for relay in self.relays.values():
-            relay.discard(event_id)
+        self._unindex(publication)
+        for relay_url in list(publication.copies):
+            self.relays[relay_url].discard(publication)
         if publication.stored:
             return [Delete(event_id, tuple(tell))]
         return list(tell)
 
-    def _drop_copy(self, publication: Publication, relay_url: str) -> None:
-        publication.copies.pop(relay_url, None)
-        if relay_url in self.relays:
-            self.relays[relay_url].discard(publication.event.id)
-
-    # Vouching
+    # Waiting
 
     def _queue(self, publication: Publication, now: float) -> list[Effect]:
         event = publication.event
-        if not self._has_room(publication):
+        if not self._has_room(publication, now):
             return self._refuse(publication, FULL, now)
-        publication.queued = True
+        room = self._room
         effects: list[Effect] = [Log(event, "waits in the outbox")]
         if self.durable and not event.is_ephemeral:
-            self._storing.add(event.id)
+            self._move(publication, PublicationState.STORING)
             publication.stored = True
-            return [*effects, Save(event.id)]
-        effects += self._replace(publication)
-        effects += _tell(publication.consumers, event, True, self._queued(event))
-        publication.consumers.clear()
+            effects.append(Save(event.id))
+        else:
+            self._move(publication, PublicationState.QUEUED)
+            effects += self._tell_queued(publication)
+        if room is not None:
+            room[self._is_paced(publication, now), publication.is_public] += 1
+            self._room = room
         return effects
 
-    def stored(self, event_id: str, stored: bool, now: float) -> list[Effect]:
-        """What `Save` asked for was done, or could not be."""
-        if event_id not in self._storing:
-            return []
-        self._storing.discard(event_id)
-        publication = self.publications.get(event_id)
-        if publication is None or publication.accepted or not publication.queued:
-            return []  # the last: published anew since, and not waiting yet
-        if not stored:
-            publication.queued = False
-            return self._refuse(publication, NOT_STORED, now)
+    def _tell_queued(self, publication: Publication) -> list[Effect]:
         event = publication.event
         effects = self._replace(publication)
         effects += _tell(publication.consumers, event, True, self._queued(event))
         publication.consumers.clear()
         return effects
 
-    def _has_room(self, publication: Publication) -> bool:
-        waiting = [
-            item
-            for item in self.publications.values()
-            if item.waiting and not publication.replaces(item.event)
-        ]
-        if len(waiting) >= self._settings.outbox_events:
+    def stored(self, event_id: str, stored: bool, now: float) -> list[Effect]:
+        """Handle that the row a `Save` asked for was written, or could not be."""
+        publication = self.publications.get(event_id)
+        if publication is None or publication.state is not PublicationState.STORING:
+            return []  # accepted meanwhile, or published anew and not waiting yet
+        if not stored:
+            return self._refuse(publication, NOT_STORED, now)
+        self._move(publication, PublicationState.QUEUED)
+        return self._tell_queued(publication)
+
+    def _is_paced(self, publication: Publication, now: float) -> bool:
+        """Return whether a connected relay will receive the event at its own rate."""
+        event_id = publication.event.id
+        return any(relay.paces(event_id, now) for relay in self.relays.values())
+
+    def _has_room(self, publication: Publication, now: float) -> bool:
+        """Return whether one more event may wait.
+
+        An event that a connected relay will receive at its own rate is as good as
+        asked there: such events do not count among those that wait for any relay.
+        """
+        settings = self._settings
+        if self._room is None or publication.can_replace:
+            self._room = Counter(
+                (self._is_paced(item, now), item.is_public)
+                for item in self._waiting.values()
+                if not publication.replaces(item.event)
+            )
+        room, paced = self._room, self._is_paced(publication, now)
+        if publication.can_replace:
+            self._room = None
+        limit = settings.outbox_paced_events if paced else settings.outbox_events
+        public = room[paced, True]
+        if public + room[paced, False] >= limit:
             return False
-        public = sum(item.is_public for item in waiting)
-        share = self._settings.outbox_events * self._settings.outbox_public_share
-        return not publication.is_public or public < share
+        return not publication.is_public or public < limit * (
+            settings.outbox_public_share
+        )
 
     def _replace(self, publication: Publication) -> list[Effect]:
+        if not publication.can_replace:
+            return []
+        others: Iterable[Publication] = self.publications.values()
+        if publication.address is not None:
+            others = self._by_address[publication.address].values()
         effects: list[Effect] = []
-        for other in list(self.publications.values()):
+        for other in list(others):
             if (other.waiting or other.accepted) and publication.replaces(other.event):
                 text = f"superseded by {publication.event.id}"
                 effects.append(Log(other.event, text))
@@ -521,18 +562,23 @@ class Outbox:
                 effects += self._remove(other, tell)
         return effects
 
-    def _bound_copies(self, relay_url: str, now: float) -> list[Effect]:
-        owed = [
-            publication
-            for publication in self.publications.values()
-            if publication.accepted
-            and relay_url in publication.copies
-            and publication.published_at + self._settings.answer_seconds <= now
+    def _bound_copies(self, relay: OutboxRelay, now: float) -> list[Effect]:
+        pending = [
+            copy.publication
+            for copy in relay.copies.values()
+            if copy.publication.accepted
+            and copy.publication.published_at + self._settings.answer_seconds <= now
         ]
+        most = self._settings.owed_copies_per_relay
+        if relay.can_ask and relay.rate.is_limited(now):
+            most = max(most, self._settings.outbox_paced_events)
+        if len(pending) <= most:
+            return []
+        pending.sort(key=lambda item: item.sequence)
         effects: list[Effect] = []
-        for publication in owed[: -self._settings.owed_copies_per_relay]:
-            self.relays[relay_url].dropped += 1
-            self._drop_copy(publication, relay_url)
+        for publication in pending[: len(pending) - most]:
+            relay.dropped += 1
+            relay.discard(publication)
             effects += self._finish_if_done(publication)
         return effects
 
@@ -544,29 +590,31 @@ class Outbox:
 
     # Time
 
-    def tick(self, now: float) -> list[Effect]:
+    def tick(self, moment: Moment) -> list[Effect]:
         """Do what is due: answers that take too long, events that are too old."""
+        now = moment.now
+        self._room = None
         effects: list[Effect] = []
         while self._answer_due and self._answer_due[0][0] <= now:
-            _, event_id, sequence = self._answer_due.popleft()
-            publication = self.publications.get(event_id)
-            if publication is None or publication.sequence != sequence:
-                continue
+            _, publication = self._answer_due.popleft()
             if publication.accepted:
-                effects += self._keep_owed(publication)
-            elif not publication.queued:
+                effects += self._keep_pending(publication)
+            elif publication.state is PublicationState.ANSWERING:
                 effects += self._queue(publication, now)
         if self._sweep_at is not None and self._sweep_at <= now:
-            effects += self._sweep(now)
+            effects += self._sweep(moment)
         return effects
 
-    def _sweep(self, now: float) -> list[Effect]:
+    def _sweep(self, moment: Moment) -> list[Effect]:
+        now = moment.now
         effects: list[Effect] = []
         for publication in list(self.publications.values()):
-            if publication.expires_at <= now:
-                effects += self._expire(publication, now)
-        for relay_url in self.relays:
-            effects += self._bound_copies(relay_url, now)
+            if publication.event.is_expired(moment.wall):
+                effects += self._expire(publication, now, EXPIRED)
+            elif publication.expires_at <= now:
+                effects += self._expire(publication, now, TOO_OLD)
+        for relay in self.relays.values():
+            effects += self._bound_copies(relay, now)
         self._sweep_at = None
         for publication in self.publications.values():
             self._sweep_before(publication.expires_at, now)
@@ -576,8 +624,8 @@ class Outbox:
         at = min(expires_at, now + SWEEP_SECONDS)
         self._sweep_at = at if self._sweep_at is None else min(self._sweep_at, at)
 
-    def _keep_owed(self, publication: Publication) -> list[Effect]:
-        # Accepted, but some relays have not answered: those copies are vouched for too.
+    def _keep_pending(self, publication: Publication) -> list[Effect]:
+        # Accepted, but some relays have not answered: those copies survive us, too.
         if not self.durable or publication.event.is_ephemeral:
             return []
         if publication.stored or not publication.copies:
@@ -585,19 +633,22 @@ class Outbox:
         publication.stored = True
         return [Save(publication.event.id)]
 
-    def _expire(self, publication: Publication, now: float) -> list[Effect]:
+    def _expire(
+        self, publication: Publication, now: float, reason: str
+    ) -> list[Effect]:
+        if publication.state is PublicationState.OVER:
+            return []
         if publication.accepted:
             for relay_url in list(publication.copies):
                 self.relays[relay_url].dropped += 1
-                self._drop_copy(publication, relay_url)
+                self.relays[relay_url].discard(publication)
             return self._finish_if_done(publication)
-        reason = "error: no relay accepted it in time"
-        if publication.refusals:
+        if publication.messages:
             reason = publication.refusal
         return self._refuse(publication, reason, now)
 
     def deadline(self) -> float | None:
-        """Give the instant of the next `tick`; None while nothing waits for time."""
+        """Return the instant of the next `tick`; None while nothing waits for time."""
         due = [self._answer_due[0][0]] if self._answer_due else []
         if self._sweep_at is not None:
             due.append(self._sweep_at)
@@ -605,16 +656,18 @@ class Outbox:
 
     # For the operator
 
-    def waiting(self) -> Iterator[Publication]:
-        """Give what was vouched for and no relay has yet, in order."""
-        return (item for item in self.publications.values() if item.waiting)
+    @property
+    def waiting_count(self) -> int:
+        """How many events are queued and no relay has accepted yet."""
+        return len(self._waiting)
+
+    def waiting(self) -> list[Publication]:
+        """Return the events that are queued and no relay has accepted yet, in order."""
+        return sorted(self._waiting.values(), key=lambda item: item.sequence)
 
     def pending_copies(self) -> Counter[str]:
         """Count the events that each relay has not answered for good, by URL."""
-        found: Counter[str] = Counter()
-        for publication in self.publications.values():
-            found.update(publication.copies.keys())
-        return found
+        return Counter({url: len(relay.copies) for url, relay in self.relays.items()})
 
     def follow(self, event_id: str) -> None:
         """Remember how each relay answers an event, also after all of them have.
@@ -626,27 +679,22 @@ class Outbox:
             del self._followed[next(iter(self._followed))]
 
     def answers(self, event_id: str) -> dict[str, Answer] | None:
-        """Give the relays' latest answers to an event, by URL; None: not followed."""
+        """Return the relays' latest answers to an event, by URL; None: not followed."""
         answers = self._followed.get(event_id)
         return None if answers is None else dict(answers)
 
-    def retry(self, event_id: str) -> None:
-        """Send an event to all relays it is owed to now, as the operator wishes.
+    def retry(self, event_ids: Collection[str]) -> None:
+        """Send events again to all relays that have not answered for good.
 
-        Those that refused it for now, or have not answered, are asked at once; those
-        that are not connected as ever once they are.
+        A relay that refused an event for now, or has not answered, is asked at once;
+        one that is not connected as soon as it is.
         """
-        publication = self.publications.get(event_id)
-        if publication is None:
-            return
-        for relay_url in publication.copies:
-            relay = self.relays.get(relay_url)
-            if relay is not None and event_id not in relay.unsent:
-                relay.discard(event_id)
-                relay.unsent[event_id] = True
+        for relay in self.relays.values():
+            for event_id in event_ids:
+                relay.retry(event_id)
 
     def discard(self, event_id: str, now: float) -> list[Effect]:
-        """Give an event up, as the operator wishes."""
+        """End an event that waits, as the operator wishes."""
         publication = self.publications.get(event_id)
         if publication is None:
             return []

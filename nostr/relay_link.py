@@ -18,10 +18,8 @@ from typing_extensions import assert_never
 from . import backoff, clock
 from .connection import Connection, ConnectionLostError, StopRequestedError, Waker
 from .conversation import Conversation, RelayOwner, TooMuchGarbageError
-from .event import SignedEvent
 from .information import RelayInformation
 from .information_request import request_information
-from .limits import RelayLimits
 from .log import logger
 from .relay_record import RelayRecord, RelayStatus
 from .relay_session import RelaySession
@@ -50,13 +48,6 @@ class Count(NamedTuple):
     filters: list[dict[str, Any]]
 
 
-class Publish(NamedTuple):
-    """Order: send an event that is not the outbox's business on this link."""
-
-    event: SignedEvent
-    client: object
-
-
 class Inform(NamedTuple):
     """Order: apply the relay's NIP-11 document."""
 
@@ -77,16 +68,7 @@ class WakePublisher(NamedTuple):
     """Order: look for events to publish."""
 
 
-Order = (
-    Subscribe
-    | Unsubscribe
-    | Count
-    | Publish
-    | Inform
-    | Reconnect
-    | WantKeys
-    | WakePublisher
-)
+Order = Subscribe | Unsubscribe | Count | Inform | Reconnect | WantKeys | WakePublisher
 
 
 class RelayLink:
@@ -111,7 +93,6 @@ class RelayLink:
         self._reconnecting = False
         self._pending: list[Request] | None = None
         self._session = self._new_session()
-        self._conversation: Conversation | None = None
         self._informed_at: float | None = None
 
     @property
@@ -237,7 +218,6 @@ class RelayLink:
             logger.exception(f"relay {record.url}: connection given up for a bug")
             record.failed(f"internal error: {type(error).__name__}")
         finally:
-            self._conversation = None
             if connection is not None:
                 connection.close(politely=self._stopping or penalised)
             self._waker.close()
@@ -310,9 +290,6 @@ class RelayLink:
                 session.unsubscribe(order.upstream_id)
             case Count():
                 self._count(order)
-            case Publish():
-                if self._conversation is not None:
-                    self._conversation.publish(order.event, order.client, clock.now())
             case Inform():
                 self._inform(order.information)
             case Reconnect():
@@ -350,7 +327,6 @@ class RelayLink:
         conversation = Conversation(
             self._record, self._session, self._owner, self._settings, connection
         )
-        self._conversation = conversation
         self._empty_inbox()
         if self._record.information is not None:
             self._session.set_limits(self._record.information.limits)
@@ -394,8 +370,3 @@ class _Reconnect(Exception):  # noqa: N818  # no error: the connection is replac
 def new_id() -> str:
     """Return an unguessable id for a subscription on relays."""
     return f"{random.SystemRandom().getrandbits(128):032x}"
-
-
-def limits_of(information: RelayInformation | None) -> RelayLimits:
-    """Return the limits that a relay announces."""
-    return RelayLimits() if information is None else information.limits

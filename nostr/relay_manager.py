@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import clock, message
@@ -18,25 +16,18 @@ from .delivery import (
     RelayChanged,
     SubscriptionOpened,
 )
-from .errors import InvalidMessage
+from .errors import InvalidEvent, InvalidMessage
 from .event import SignedEvent
 from .filter import Filter, parse_filters
+from .handover import Handover, RelayState, SubscriptionState
+from .identity_links import IdentityLinks
 from .information import COUNT_NIP, RelayInformation
 from .key import PrivateKey
-from .log import LimitedLog, logger
+from .log import logger
 from .message_pool import Feed, MessagePool
-from .outbox import (
-    Answer,
-    Delete,
-    Effect,
-    Log,
-    Notify,
-    Outbox,
-    OutgoingEvent,
-    Save,
-    Undeliverable,
-)
-from .publication import Publication
+from .outbox import OutgoingEvent
+from .outbox_relay import PublishTarget
+from .publisher import Publisher
 from .relay import Relay, new_id
 from .relay_record import RelayRecord, RelayStatus, RelayUse
 from .relay_session import ClosedForGood
@@ -64,27 +55,27 @@ class RelayManager:
         self.settings = settings or Settings()
         self.relays: dict[str, Relay] = {}
         self.message_pool = MessagePool(self.settings)
-        self.outbox = Outbox(self.settings)
-        self.ledger: deque[Save | Delete] = deque()
+        self.publisher = Publisher(self.settings, self._changed, self._wake_publisher)
         self.on_change: Callable[[], None] | None = None
         self.running = False
         self._requests: dict[str, Request] = {}
         self._in_process: dict[str, InProcess] = {}
         self._consumers: set[Consumer] = set()
         self.identity: PrivateKey | None = None
+        self.links = IdentityLinks(self, self.settings)
+        self.link_key: str | None = None  # the main links' owner has no reader key
         self.instance_id = new_id()
         self._counts = Counts()
         self._due: float | None = None
-        self._reports: deque[Log] = deque()
-        self._event_log = LimitedLog(self.settings)
         self._lock = threading.RLock()
 
     def configure(self, settings: Settings) -> None:
         """Go by other numbers; meant to be called while stopped."""
         with self._lock:
             self.settings = settings
-            self.outbox.configure(settings)
+            self.publisher.configure(settings)
             self.message_pool.configure(settings)
+            self.links.configure(settings)
             for relay in self.relays.values():
                 relay.configure(settings)
 
@@ -108,6 +99,7 @@ class RelayManager:
         with self._lock:
             self.running = False
             threads = [relay.stop() for relay in self.relays.values()]
+            threads += self.links.stop()
         for thread in threads:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - clock.now()))
@@ -115,7 +107,6 @@ class RelayManager:
             if not self.running:  # a thread that was stopped tells nothing more
                 for relay in self._active_relays():
                     self._disconnected(relay.url)
-        self._log_reports()
 
     def add_relay(
         self, url: str, *, active: bool = True, read: bool = True, write: bool = True
@@ -130,7 +121,6 @@ class RelayManager:
             if relay is None:
                 relay = self.relays[url] = Relay(url, self, self.settings)
                 self._set_use(relay, RelayUse(active, read, write))
-        self._log_reports()
         return relay
 
     def remove_relay(self, url: str) -> None:
@@ -139,8 +129,8 @@ class RelayManager:
             relay = self.relays.get(known_relay_url(url))
             if relay is not None:
                 self._deactivate(relay)
+                self.publisher.set_target(relay.url, PublishTarget.NONE)
                 del self.relays[relay.url]
-        self._log_reports()
 
     def remove_relays(self) -> None:
         """Remove all relays."""
@@ -167,26 +157,19 @@ class RelayManager:
             if use.read != wanted.read:
                 self._deactivate(relay)
             self._set_use(relay, wanted)
-        self._log_reports()
         return relay
-
-    def is_active(self, url: str) -> bool:
-        """Whether a relay is switched on."""
-        relay = self.relays.get(known_relay_url(url))
-        return relay is not None and relay.active
 
     def _active_relays(self) -> list[Relay]:
         return [relay for relay in self.relays.values() if relay.active]
 
     def _set_use(self, relay: Relay, use: RelayUse) -> None:
         if not use.active:
-            self._deactivate(relay)
             relay.use = use
+            self._deactivate(relay)
             return
         was_active, relay.use = relay.active, use
-        self.outbox.relay_asked(relay.url, use.writable, clock.now())
+        self.publisher.set_target(relay.url, _target(use))
         if was_active:
-            relay.wake_publisher()
             return
         if relay.read:
             self._tell_all(RelayChanged(relay.url, True, True))  # in its first attempt
@@ -199,13 +182,14 @@ class RelayManager:
     def _deactivate(self, relay: Relay) -> None:
         relay.use = relay.use._replace(active=False)
         relay.stop()
-        self.outbox.relay_asked(relay.url, False, clock.now())
+        self.links.close_relay(relay.url)
+        self.publisher.set_target(relay.url, _target(relay.use))
         self._disconnected(relay.url)
         self._tell_all(RelayChanged(relay.url, False, False))
 
     def _disconnected(self, url: str) -> None:
         self._counts.lost(url)
-        self._carry_out(self.outbox.relay_disconnected(url, clock.now()))
+        self.publisher.relay_disconnected(url)
 
     def _readers(self) -> list[Relay]:
         return [relay for relay in self.relays.values() if relay.use.readable]
@@ -222,7 +206,21 @@ class RelayManager:
             for relay in self._active_relays():
                 if relay.asks_who_we_are:
                     relay.reconnect(forget_authentication=True)
-        self._log_reports()
+
+    def add_identity(self, key: PrivateKey) -> None:
+        """Add a reader key: relays that withhold events from others are asked as it.
+
+        Private clients and other extensions receive what relays give to this key; of
+        public clients only those that authenticate as it do (H4).
+        """
+        if self.links.add_key(key):
+            with self._lock:
+                for relay in self._active_relays():
+                    relay.want_keys()
+
+    def remove_identity(self, pubkey: str) -> None:
+        """Forget a reader key, given by its public key in hex, and close its links."""
+        self.links.remove_key(pubkey)
 
     # Consumers
 
@@ -293,6 +291,8 @@ class RelayManager:
                 return
             for relay in self._readers():
                 relay.unsubscribe(upstream_id)
+            self.links.unsubscribe(upstream_id)
+        self._check_due()
 
     @property
     def subscription_count(self) -> int:
@@ -314,7 +314,7 @@ class RelayManager:
             self._counts.open(upstream_id, consumer, urls, deadline)
             for relay in able:
                 relay.count(upstream_id, [filter_.json for filter_ in filters])
-            self._carry_out([])
+        self._check_due()
 
     @property
     def can_count(self) -> bool:
@@ -379,85 +379,45 @@ class RelayManager:
     # Another generation of this code in the same process
 
     def hand_over(self) -> dict[str, Any]:
-        """Give what is not in any database, as plain data, to `take_over` elsewhere."""
+        """Return what is in no database, as plain data, for another `take_over`."""
         with self._lock:
-            now = clock.now()
-            return {
-                "relays": [
-                    {
-                        "url": url,
-                        "active": relay.active,
-                        "read": relay.read,
-                        "write": relay.write,
-                    }
-                    for url, relay in self.relays.items()
-                ],
-                "subscriptions": [
-                    {
-                        "id": subscription_id,
-                        "filters": opened.filters,
-                        "seen": self.message_pool.seen_keys(opened.upstream_id),
-                    }
-                    for subscription_id, opened in self._in_process.items()
-                ],
-                "events": [
-                    {
-                        "text": item.event.text,
-                        "is_public": item.is_public,
-                        "age_seconds": now - item.published_at,
-                        "accepted": item.accepted,
-                        "owed": list(item.copies),
-                    }
-                    for item in self.outbox.publications.values()
-                ],
-            }
+            relays = [RelayState(url, *relay.use) for url, relay in self.relays.items()]
+            subscriptions = [
+                SubscriptionState(
+                    subscription_id,
+                    opened.filters,
+                    self.message_pool.seen_keys(opened.upstream_id),
+                )
+                for subscription_id, opened in self._in_process.items()
+            ]
+        events = self.publisher.hand_over()
+        return Handover(relays, subscriptions, events).to_plain()
 
-    def take_over(self, state: dict[str, Any]) -> None:
-        """Go on with what `hand_over` gave; what it has already stays as it is."""
-        for known in state["relays"]:
+    def take_over(self, state: Mapping[str, Any]) -> None:
+        """Continue with what `hand_over` returned; existing relays stay as they are."""
+        handover = Handover.from_plain(state)
+        for known in handover.relays:
             self.add_relay(
-                known["url"],
-                active=known["active"],
-                read=known["read"],
-                write=known["write"],
+                known.url, active=known.active, read=known.read, write=known.write
             )
-        for opened in state["subscriptions"]:
-            if opened["id"] not in self._in_process:
-                self._add_subscription(opened["id"], opened["filters"], opened["seen"])
-        for item in state["events"]:
-            self.outbox_restore(
-                SignedEvent.parse(item["text"]),
-                is_public=item["is_public"],
-                age_seconds=item["age_seconds"],
-                accepted=item["accepted"],
-                owed=item["owed"],
+        for opened in handover.subscriptions:
+            if opened.id not in self._in_process:
+                self._add_subscription(opened.id, opened.filters, opened.seen)
+        for item in handover.events:
+            try:
+                event = SignedEvent.parse(item.text)
+            except InvalidEvent as error:
+                logger.error(f"handover: an event is given up: {error}")
+                continue
+            self.publisher.restore(
+                event,
+                is_public=item.is_public,
+                age_seconds=item.age_seconds,
+                accepted=item.accepted,
+                owed=item.owed,
             )
 
     # Publishing
-
-    def publish(
-        self, event: SignedEvent, consumer: Consumer | None, *, is_public: bool = False
-    ) -> None:
-        """Publish a checked event; the consumer receives one `PublishResult`."""
-        self._publish(event, consumer, is_public=is_public)
-
-    def _publish(
-        self,
-        event: SignedEvent,
-        consumer: Consumer | None = None,
-        *,
-        is_public: bool = False,
-        client: Consumer | None = None,
-    ) -> None:
-        with self._lock:
-            effects = self.outbox.publish(
-                event, consumer, clock.now(), is_public=is_public, client=client
-            )
-            self._carry_out(effects)
-            for relay in self.relays.values():
-                if relay.use.writable and relay.connected:
-                    relay.wake_publisher()
-        self._log_reports()
 
     def publish_message(self, message_text: str) -> None:
         """Send a client message as JSON text: EVENT, REQ or CLOSE.
@@ -466,7 +426,7 @@ class RelayManager:
         """
         parsed = message.parse_client_message(message_text)
         if isinstance(parsed, message.ClientEvent):
-            self._publish(
+            self.publisher.publish(
                 SignedEvent.parse(parsed.text), client=self.message_pool.in_process
             )
         elif isinstance(parsed, message.ClientClose):
@@ -477,136 +437,42 @@ class RelayManager:
             raise InvalidMessage("only EVENT, REQ and CLOSE can be sent to relays")
 
     def step(self) -> float | None:
-        """Do what is due; gives the instant of the next step, None while there is none.
+        """Do what is due; return the instant of the next step, None without one.
 
-        `on_change` is called when that instant moves forward or the ledger has entries.
+        `on_change` is called when that instant moves forward, or when the publisher's
+        ledger has got entries.
         """
         with self._lock:
             now = clock.now()
             self._counts.tick(now)
-            self._carry_out(self.outbox.tick(now))
-            due = self._due = self._deadline()
-        self._log_reports()
-        return due
-
-    def _deadline(self) -> float | None:
-        due = (self._counts.deadline(), self.outbox.deadline())
+            self.links.tick(now)
+            mine = self._due = self._next_due()
+        due = (mine, self.publisher.step())
         return min((at for at in due if at is not None), default=None)
 
-    # The outbox's store: whoever keeps it works off `ledger`, in order
+    def _next_due(self) -> float | None:
+        """Return when COUNTs and links have the next thing to do."""
+        due = (self._counts.deadline(), self.links.deadline())
+        return min((at for at in due if at is not None), default=None)
 
-    def outbox_publication(self, event_id: str) -> Publication | None:
-        """Give a copy of what is to be stored for a `Save`; None: nothing any more."""
+    def _check_due(self) -> None:
+        """Report that the next `step` is due sooner, if it is."""
         with self._lock:
-            publication = self.outbox.publications.get(event_id)
-            if publication is None:
-                return None
-            return replace(publication, copies=dict(publication.copies))
-
-    def outbox_restore(
-        self,
-        event: SignedEvent,
-        *,
-        is_public: bool,
-        age_seconds: float,
-        accepted: bool,
-        owed: Iterable[str],
-    ) -> None:
-        """Take back what an earlier run stored, in the order it was published."""
-        with self._lock:
-            self.outbox.restore(
-                event,
-                clock.now(),
-                is_public=is_public,
-                age_seconds=age_seconds,
-                accepted=accepted,
-                owed=owed,
-            )
-
-    def outbox_stored(self, event_id: str, stored: bool) -> None:
-        """What a `Save` of the ledger asked for was done, or could not be."""
-        with self._lock:
-            self._carry_out(self.outbox.stored(event_id, stored, clock.now()))
-        self._log_reports()
-
-    def outbox_forgotten(self, forget: Delete) -> None:
-        """What a `Delete` of the ledger asked for was done."""
-        with self._lock:
-            self._carry_out(forget.tell)
-
-    def outbox_retry(self, event_id: str | None = None) -> None:
-        """Try an event that waits, or all of them, again now."""
-        with self._lock:
-            waiting = [item.event.id for item in self.outbox.waiting()]
-            for found in waiting if event_id is None else [event_id]:
-                self.outbox.retry(found)
-            for relay in self._active_relays():
-                relay.wake_publisher()
-
-    def reconnect(self, url: str | None = None) -> int:
-        """Connect a relay now that waits for its next attempt, or all of them.
-
-        Return how many relays that were. Raise `KeyError` for an unknown relay.
-        """
-        with self._lock:
-            chosen = list(self.relays.values())
-            if url is not None:
-                chosen = [self.relays[known_relay_url(url)]]
-            waiting = [relay for relay in chosen if relay.status is RelayStatus.WAITING]
-            for relay in waiting:
-                relay.retry_now()
-        return len(waiting)
-
-    def follow_event(self, event_id: str) -> None:
-        """Remember how each relay answers an event that is to be published."""
-        with self._lock:
-            self.outbox.follow(event_id)
-
-    def event_answers(self, event_id: str) -> dict[str, Answer] | None:
-        """Give the relays' answers to a followed event, by URL; None: not followed."""
-        with self._lock:
-            return self.outbox.answers(event_id)
-
-    def undeliverable_events(self) -> list[Undeliverable]:
-        """Give the latest events that were vouched for in vain, newest first."""
-        with self._lock:
-            return list(reversed(self.outbox.undeliverable))
-
-    def outbox_discard(self, event_id: str) -> None:
-        """Give an event up."""
-        with self._lock:
-            self._carry_out(self.outbox.discard(event_id, clock.now()))
-        self._log_reports()
-
-    def _carry_out(self, effects: Iterable[Effect]) -> None:
-        changed = False
-        for effect in effects:
-            if isinstance(effect, Notify):
-                effect.consumer.put(effect.verdict)
-            elif isinstance(effect, Log):
-                self._reports.append(effect)
-            else:
-                self.ledger.append(effect)
-                changed = True
-        due = self._deadline()
-        if due is not None and (self._due is None or due < self._due):
-            self._due = due
-            changed = True
-        if changed and self.on_change is not None:
-            self.on_change()
-
-    def _log_reports(self) -> None:
-        while self._reports:
-            try:
-                report = self._reports.popleft()
-            except IndexError:
+            due = self._next_due()
+            if due is None or (self._due is not None and self._due <= due):
                 return
-            event = report.event
-            text = f"event {event.id} (kind {event.kind}): {report.text}"
-            if report.warning:
-                self._event_log.log("WARNING", text)
-            else:
-                logger.debug(text)
+            self._due = due
+        self._changed()
+
+    def _changed(self) -> None:
+        on_change = self.on_change
+        if on_change is not None:
+            on_change()
+
+    def _wake_publisher(self, relay_url: str) -> None:
+        relay = self.relays.get(relay_url)
+        if relay is not None:
+            relay.wake_publisher()
 
     # What relays tell (RelayOwner)
 
@@ -618,7 +484,7 @@ class RelayManager:
         with self._lock:
             if not self._is_current(relay):
                 return
-            self.outbox.relay_connected(relay.url)
+            self.publisher.relay_connected(relay.url)
             if relay.read:
                 self._tell_all(RelayChanged(relay.url, True, True))
             self._retry_lost_with(relay)
@@ -648,23 +514,18 @@ class RelayManager:
             # One that was connected may be back in time to send its EOSE.
             if relay.read and relay.lost_at is None:
                 self._tell_all(RelayChanged(relay.url, True, False))
-        self._log_reports()
 
     def relay_answered(
-        self, relay: RelayRecord, event_id: str, accepted: bool, reason: str
+        self, relay: RelayRecord, event_id: str, accepted: bool, message: str
     ) -> None:
-        """A relay sent OK."""
-        with self._lock:
-            if not self._is_current(relay):
-                return
-            effects = self.outbox.answered(
-                relay.url, event_id, accepted, reason, clock.now()
-            )
-            self._carry_out(effects)
-        self._log_reports()
+        """Handle that a relay sent OK."""
+        if self._is_current(relay):
+            self.publisher.relay_answered(relay.url, event_id, accepted, message)
 
     def relay_rate_limited(self, relay: RelayRecord) -> None:
-        """A relay sent a NOTICE that speaks of a rate limit."""
+        """Handle that a relay sent a NOTICE that speaks of a rate limit."""
+        if self._is_current(relay):
+            self.publisher.relay_rate_limited(relay.url)
 
     def relay_finished(
         self,
@@ -676,7 +537,7 @@ class RelayManager:
         information = relay.information
         max_limit = information.limits.max_limit if information is not None else None
         for upstream_id in upstream_ids:
-            self.message_pool.finish(upstream_id, relay.url, complete, max_limit)
+            self.message_pool.finish(upstream_id, relay.label, complete, max_limit)
 
     def relay_progress(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
         """A relay is sending known stored events for these subscriptions."""
@@ -693,13 +554,22 @@ class RelayManager:
                 feed.consumer.put(Closed(upstream_id, relay.url, closed.message))
 
     def relay_wants_key(self, relay: RelayRecord, requests: Iterable[Request]) -> None:
-        """Handle that a relay serves these only to certain keys (NIP-42)."""
+        """Open what a relay serves to certain keys only over links of their own."""
+        if self._is_current(relay) and relay.read and self.running:
+            self.links.open(relay, requests)
 
     def relay_wants_author(
         self, relay: RelayRecord, event_id: str, refusal: str
     ) -> bool:
-        """Return whether an event goes out over the link of its author's key."""
-        return False
+        """Send an event over its author's link; return whether we hold that key."""
+        with self._lock:
+            if not self._is_current(relay) or not self.running:
+                return False
+        publication = self.publisher.publication(event_id)
+        if publication is None:
+            return False
+        client = publication.latest_client
+        return self.links.publish(relay, publication.event, client)
 
     def relay_counted(
         self,
@@ -715,7 +585,7 @@ class RelayManager:
         """A relay accepted our AUTH: what it did not answer for good is sent again."""
         with self._lock:
             if self._is_current(relay):
-                self.outbox.relay_connected(relay.url)
+                self.publisher.relay_connected(relay.url)
 
     def relay_informed(self, relay: RelayRecord, information: RelayInformation) -> None:
         """A relay's NIP-11 document was read; ourselves we do not connect to (F1)."""
@@ -725,7 +595,6 @@ class RelayManager:
             if self._is_current(relay):
                 relay.add_error("this is nostrclient's own endpoint")
                 self._deactivate(self.relays[relay.url])
-        self._log_reports()
 
     def relay_noticed(self, relay: RelayRecord, text: str) -> None:
         """A relay sent NOTICE; it also goes to whoever polls notices."""
@@ -735,48 +604,9 @@ class RelayManager:
         self, relay: RelayRecord, limit: int
     ) -> tuple[list[OutgoingEvent], float | None]:
         """Return up to `limit` events to publish now, and when to ask again."""
-        with self._lock:
-            if not self._is_current(relay):
-                return [], None
-            return self.outbox.take(relay.url, clock.now(), limit)
-
-    def relay_numbers(self) -> dict[str, tuple[int, int]]:
-        """Give how many events each relay is owed, and how many copies were dropped."""
-        with self._lock:
-            owed, relays = self.outbox.pending_copies(), self.outbox.relays
-            return {
-                url: (owed[url], relays[url].dropped if url in relays else 0)
-                for url in {*owed, *relays}
-            }
-
-    def waiting_events(self) -> list[Publication]:
-        """Give copies of the publications no relay has accepted yet, in order."""
-        with self._lock:
-            return [
-                replace(item, copies=dict(item.copies), refusals=dict(item.refusals))
-                for item in self.outbox.waiting()
-            ]
-
-    @property
-    def waiting_count(self) -> int:
-        """How many events no relay has accepted yet."""
-        with self._lock:
-            return sum(1 for _ in self.outbox.waiting())
-
-    @property
-    def waiting_revision(self) -> str:
-        """A word that is another one after anything of what waits has changed."""
-        with self._lock:
-            waiting = [
-                (item.event.id, len(item.copies), len(item.refusals))
-                for item in self.outbox.waiting()
-            ]
-        return f"{hash(tuple(waiting)):x}"
-
-    @property
-    def undeliverable_count(self) -> int:
-        """How many events were vouched for and then refused or too old."""
-        return self.outbox.undeliverable_count
+        if not self._is_current(relay):
+            return [], None
+        return self.publisher.take_events(relay.url, limit)
 
     @property
     def connected_relays(self) -> int:
@@ -784,3 +614,9 @@ class RelayManager:
         return sum(
             relay.status is RelayStatus.CONNECTED for relay in self.relays.values()
         )
+
+
+def _target(use: RelayUse) -> PublishTarget:
+    if not use.write:
+        return PublishTarget.NONE
+    return PublishTarget.ASKED if use.active else PublishTarget.OFF

@@ -1,4 +1,4 @@
-"""What is known of one relay: its status, its counters, what it said and did wrong."""
+"""The record of one relay: status, counters, notices and errors."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ROUND_TRIPS_KEPT = 60
 
 
 class RelayStatus(Enum):
-    """Where a relay's connection stands."""
+    """The state of a relay's connection."""
 
     STOPPED = "stopped"
     CONNECTING = "connecting"
     CONNECTED = "connected"
     WAITING = "waiting"  # for the next attempt to connect
-    PENALISED = "penalised"  # left alone for a while because of its garbage
+    PENALISED = "penalised"  # paused because of too many invalid messages
 
 
 _MOVES: dict[RelayStatus, frozenset[RelayStatus]] = {
@@ -41,10 +41,10 @@ _MOVES: dict[RelayStatus, frozenset[RelayStatus]] = {
 
 
 class RelayUse(NamedTuple):
-    """What a relay is used for.
+    """The switches of a relay.
 
-    An `active` relay is connected to; it is asked where it is also `read`, and receives
-    events where it is also `write`.
+    We connect to an `active` relay. It gets REQs if it is also `read`, and EVENTs if it
+    is also `write`.
     """
 
     active: bool = True
@@ -63,14 +63,14 @@ class RelayUse(NamedTuple):
 
 
 class LogEntry(NamedTuple):
-    """Something a relay said or that went wrong, and when (Unix seconds)."""
+    """A relay's notice, or an error, with its time in Unix seconds."""
 
     text: str
     at: float
 
 
 class RelayRecord:
-    """What is known of one relay; written by its thread, read by anybody.
+    """The record of one relay; written by its thread, read by all.
 
     `since` is when its present status began, in Unix seconds. `down_since` is when
     the latest outage began, on `clock.now`; it stays when the relay is connected again.
@@ -79,6 +79,7 @@ class RelayRecord:
     def __init__(self, url: str, settings: Settings) -> None:
         self.url = url
         self._log = LimitedLog(settings)
+        self.label = url
         self.use = RelayUse(active=False)
         self.route = RelayRoute.DEFAULT
         self.status = RelayStatus.STOPPED
@@ -147,26 +148,26 @@ class RelayRecord:
 
     @property
     def error_list(self) -> list[str]:
-        """What went wrong lately, newest first."""
+        """The recent errors, newest first."""
         return [noted.text for noted in self.errors]
 
     @property
     def notice_list(self) -> list[str]:
-        """What the relay noticed us of lately, newest first."""
+        """The relay's recent NOTICEs, newest first."""
         return [noted.text for noted in self.notices]
 
     @property
     def errors(self) -> list[LogEntry]:
-        """What went wrong lately and when, newest first."""
+        """The recent errors with their times, newest first."""
         return list(reversed(self._errors.copy()))
 
     @property
     def notices(self) -> list[LogEntry]:
-        """The relay's NOTICEs lately and when, newest first."""
+        """The relay's recent NOTICEs with their times, newest first."""
         return list(reversed(self._notices.copy()))
 
     def move(self, status: RelayStatus) -> None:
-        """Note where the connection stands now; only certain moves make sense."""
+        """Change the state; raise `AssertionError` for an illegal move."""
         if status is self.status:
             return
         if status not in _MOVES[self.status]:
@@ -176,21 +177,21 @@ class RelayRecord:
         if status is RelayStatus.CONNECTED:
             self._log.log("INFO", f"relay {self.url}: connected")
         elif status is RelayStatus.PENALISED:
-            logger.warning(f"relay {self.url}: left alone, it sends garbage")
+            logger.warning(f"relay {self.url}: paused: too many invalid messages")
 
     def measured(self, seconds: float | None) -> None:
-        """Note the latest round-trip time of the connection."""
+        """Store the latest round-trip time of the connection."""
         if seconds is not None and seconds != self.round_trip_seconds:
             self._round_trips.append(seconds)
         self.round_trip_seconds = seconds
 
     def failed(self, reason: str) -> None:
-        """Note why a connection could not be made, or ended."""
-        # Logged, but for each of many vain attempts.
+        """Store why the connection failed or ended."""
+        # Log the end of a connection and the first failed attempt, not every one.
         self.add_error(reason, warn=self.connected or self.attempts == 0)
 
     def add_error(self, text: str, *, warn: bool = True) -> None:
-        """Note that something is wrong with this relay."""
+        """Store and count an error of this relay."""
         text = printable(text)
         self.error_counter += 1
         self._errors.append(LogEntry(text, clock.wall()))
@@ -198,5 +199,5 @@ class RelayRecord:
             self._log.log("WARNING", f"relay {self.url}: {text}")
 
     def add_notice(self, notice: str) -> None:
-        """Note a NOTICE of this relay."""
+        """Store a NOTICE of this relay."""
         self._notices.append(LogEntry(printable(notice), clock.wall()))

@@ -72,3 +72,16 @@ def _normalize_host(host: str) -> str:
     if not _NAME.fullmatch(name):  # IDNA maps some letters to spaces and symbols
         raise InvalidMessage("relay URL has a host that is no valid name")
     return name
+
+
+LINK_MARK = "#"  # no relay URL has a fragment (F1)
+
+
+def link_label(url: str, pubkey: str) -> str:
+    """Return the name under which consumers know a link: the URL and whose it is."""
+    return f"{url}{LINK_MARK}{pubkey}"
+
+
+def url_of(label: str) -> str:
+    """Return the relay's URL from the name of one of its links."""
+    return label.partition(LINK_MARK)[0]

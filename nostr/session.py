@@ -1,8 +1,8 @@
 """One client's protocol: its text and `now` in, replies and commands out (NIP-01).
 
 A session owns its client's subscriptions and the publications whose OK is still due. It
-knows no socket, no thread and no clock. What the relays have to say arrives as
-deliveries, in the order in which it is to be said to the client.
+has no socket, thread or clock. The relays' messages arrive as deliveries, in the order
+in which the client has to get them.
 """
 
 from __future__ import annotations
@@ -70,11 +70,9 @@ Command = Subscribe | Unsubscribe | Publish | Count
 class Session:
     """One client's side of the conversation.
 
-    `new_id` gives an unguessable id for each subscription on the relays; `wall` arrives
-    with each message and is compared with expirations (NIP-40), in Unix seconds.
-
-    `received` counts the client's messages, `dropped` those of them that were refused
-    as too many or too large.
+    `new_id` returns an unguessable id for each subscription on the relays. `wall` is
+    compared with expirations (NIP-40), in Unix seconds. `received` counts the client's
+    messages, `dropped` those that were refused as too many or too large.
     """
 
     def __init__(
@@ -113,7 +111,7 @@ class Session:
 
     @property
     def held_bytes(self) -> int:
-        """The memory of events that wait here for their turn."""
+        """The memory of the events that the merges hold back."""
         return self._held.total
 
     def is_complete(self, subscription_id: str) -> bool:
@@ -128,15 +126,15 @@ class Session:
     # From the client
 
     def receive(self, text: str, now: float, wall: float) -> list[str | Command]:
-        """Take a message of the client; give replies (text) and commands, in order."""
+        """Handle a client's message; return replies (text) and commands, in order."""
         self.received += 1
         if len(text) > self._limits.message_bytes or (
             len(text) * 4 > self._limits.message_bytes
             and len(text.encode(errors="surrogatepass")) > self._limits.message_bytes
         ):
             return self._too_large(text, now)
-        # What may be a CLOSE is parsed however fast it comes; what is larger is not
-        # even looked into: that is the work from which a limit is to protect.
+        # A short message may be a CLOSE and is always parsed. A longer one over the
+        # rate limit is not parsed: the limit is there to prevent that work.
         small = len(text) <= CLOSE_CHARACTERS
         if not small and not self._bucket.take(now, self._cost(text)):
             return self._refuse_unparsed(text, _TOO_FAST)
@@ -170,13 +168,13 @@ class Session:
         return self._publish(message, wall)
 
     def receive_binary(self) -> list[str | Command]:
-        """Answer a binary frame, which Nostr does not know."""
+        """Answer a binary frame, which Nostr does not use."""
         self.received += 1
         return [self._notice("invalid: binary messages are not Nostr")]
 
     def _cost(self, text: str) -> int:
-        # Parsing costs by size and, more so, by the number of arrays and objects: each
-        # thousand brings the interpreter closer to combing through all of its memory.
+        # Parsing costs by size and, even more, by the number of arrays and objects:
+        # each thousand of them brings the next garbage collection closer.
         parts = text.count("[") + text.count("{")
         return (
             1
@@ -299,10 +297,10 @@ class Session:
     def deliver(
         self, deliveries: Iterable[Delivery], now: float
     ) -> Iterator[str | Command]:
-        """Take what the relays had to say; gives texts for the client and commands.
+        """Yield texts for the client and commands, for the relays' deliveries.
 
-        It goes on as what it gives is taken: what the client closes in between is not
-        delivered any more.
+        The generator continues as its items are consumed. So nothing more is delivered
+        for a subscription that the client closes meanwhile.
         """
         by_upstream_id = self._by_upstream_id
         for item in deliveries:
@@ -351,13 +349,13 @@ class Session:
     def _relay_changed(self, item: RelayChanged, now: float) -> Iterator[str]:
         for subscription in self._each_open():
             subscription.relay_changed(item.relay_url, item.asked, item.pending_eose)
-            if item.pending_eose:  # it only just connected: not silent, not heard yet
+            if item.pending_eose:  # it has only just connected, so it is not silent
                 subscription.received(item.relay_url, now)
             yield from self._settle_if(subscription, subscription.has_all)
 
     def _each_open(self) -> Iterator[Subscription]:
-        # The client may close or replace some while it is being sent what comes for
-        # others: an EOSE for those would pass for the EOSE of their successors.
+        # The client may close or replace subscriptions while it is sent events of
+        # others. It would take a late EOSE for the one of the replacement.
         for upstream_id in list(self._by_upstream_id):
             subscription = self._by_upstream_id.get(upstream_id)
             if subscription is not None:
@@ -401,13 +399,13 @@ class Session:
             yield from self._close(subscription.subscription_id)
 
     def tick(self, now: float) -> Iterator[str]:
-        """Send the EOSEs whose time has come; goes on as what it gives is taken."""
+        """Yield the EOSEs that are due, one by one as they are consumed."""
         for subscription in self._each_open():
             yield from self._settle_if(subscription, subscription.due(now))
         yield from self._release_merged(now)
 
     def deadline(self, now: float) -> float | None:
-        """Give the instant of the next `tick`; None while nothing waits for time."""
+        """Return the instant of the next `tick`; None while nothing has a deadline."""
         return min(
             (
                 subscription.next_at(now)

@@ -33,12 +33,9 @@ _MAY_BE_ZERO = frozenset(
     (
         "errors_per_relay",
         "garbage_messages",
-        "history_seconds",
-        "notify_down_seconds",
-        "notify_outbox_share",
-        "notify_undeliverable_events",
         "notices_per_relay",
         "outbox_events",
+        "outbox_paced_events",
         "outbox_public_share",
         "public_share",
         "undeliverable_kept",
@@ -53,8 +50,10 @@ _ORDERED = (
     ("eose_seconds", "eose_max_seconds"),
     ("mailbox_bytes", "mailboxes_total_bytes"),
     ("publish_retry_seconds", "publish_retry_max_seconds"),
+    ("publish_rate_pause_seconds", "publish_rate_max_pause_seconds"),
     ("reconnect_seconds", "reconnect_max_seconds"),
     ("relay_message_bytes", "relay_frame_bytes"),
+    ("resend_seconds", "resend_max_seconds"),
     ("subscription_retry_seconds", "subscription_retry_max_seconds"),
 )
 
@@ -160,13 +159,26 @@ class Settings:
     owed_copies_per_relay: int = 100
     """Copies kept for a relay that is down, of events other relays have; the oldest are
     dropped first."""
-    publish_tries: int = 5
-    """Attempts at a relay that refuses an event for the moment; more of them delay the
-    final answer."""
     publish_retry_seconds: float = 5
     """Delay before the first retry of an event at a relay; it doubles with each one."""
-    publish_retry_max_seconds: float = 300
+    publish_retry_max_seconds: float = 3600
     """Longest delay between two retries of an event at a relay."""
+    resend_seconds: float = 30
+    """Time without an OK after which an event is sent to the relay again; it doubles
+    each time."""
+    resend_max_seconds: float = 600
+    """Longest time before an unanswered event is sent again."""
+    publish_rate_pause_seconds: float = 1
+    """First pause after a relay refused an event for its rate; it doubles until the
+    relay accepts again."""
+    publish_rate_max_pause_seconds: float = 300
+    """Longest such pause; a larger value finds out later that a relay accepts again."""
+    publish_rate_forget_seconds: float = 3600
+    """Time without such a refusal after which a relay is sent events without delay
+    again."""
+    outbox_paced_events: int = 1000
+    """Events that may wait for nothing but the rate of a connected relay; more take
+    memory and database rows."""
     flush_unanswered_events: int = 20
     """Events sent to a relay before their OKs are in; more empty the outbox faster and
     may exceed the relay's rate limit."""
@@ -206,6 +218,17 @@ class Settings:
     verified_cache_bytes: int = 8 * MIB
     """Memory for verified events; a copy found there needs no parsing and no signature
     check."""
+
+    # Other extensions in this process
+    in_process_events: int = 10_000
+    """Events kept per subscription of another extension that has not read them; more of
+    them take memory."""
+    in_process_bytes: int = 64 * MIB
+    """Memory for such events per subscription; the oldest events are dropped first."""
+    in_process_subscriptions: int = 100
+    """Closed subscriptions of other extensions whose events are kept."""
+    in_process_notices: int = 1000
+    """NOTICEs of all relays kept for other extensions."""
 
     # Connections to relays
     connect_seconds: float = 10
@@ -297,6 +320,15 @@ class Settings:
     max_shared_filters: int = 50
     """Filters in a REQ that several subscriptions share; larger REQs are refused by
     more relays."""
+    max_links: int = 200
+    """Links for reader keys at all relays; each is a thread and a connection."""
+    max_links_per_relay: int = 20
+    """Links for reader keys at one relay; relays limit connections per address."""
+    link_idle_seconds: float = 60
+    """How long a link without subscriptions stays open; a larger value keeps more
+    connections."""
+    max_wanted_keys: int = 100
+    """Public keys remembered per relay whose events it withholds, for the page."""
     poll_seconds: float = 10
     """How often subscriptions are polled on a relay that has no room for them; a larger
     value delays their events there."""
@@ -324,6 +356,10 @@ class Settings:
     database_retry_max_seconds: float = 60
     """Longest delay between two attempts to load what is stored."""
 
+    merchants_seconds: float = 30
+    """Pause between two looks for new merchants of nostrmarket, if their keys are
+    used."""
+
     # Log
     log_lines_per_minute: float = 1
     """Lines that one relay, or all events together, may write to the log for long; more
@@ -341,30 +377,6 @@ class Settings:
     it."""
     penalty_seconds: float = 600
     """Time for which a relay that sent too many invalid messages is paused."""
-
-    # History
-    history_seconds: float = 7 * DAY_SECONDS
-    """How far back the history of the relays reaches; 0 keeps none, a larger value
-    takes more disk space."""
-    history_slot_seconds: float = 300
-    """Time that one row of a relay's history covers; a larger value takes less disk
-    space and shows less."""
-    history_rows: int = 500_000
-    """Rows of history kept in all; older ones are deleted. 200 relays write 400,000 in
-    a week."""
-
-    # Notifications
-    notify_down_seconds: float = 300
-    """Time without any connected relay after which LNbits' admins are notified; 0 sends
-    no such notification."""
-    notify_undeliverable_events: int = 1
-    """Undeliverable events after which LNbits' admins are notified; 0 sends no such
-    notification."""
-    notify_outbox_share: float = 0.8
-    """Share of the outbox (0 to 1) that is in use when LNbits' admins are notified; 0
-    sends no such notification."""
-    notify_pause_seconds: float = 3600
-    """Shortest pause between two notifications of the same kind."""
 
     def with_changes(self, numbers: Mapping[str, float]) -> Settings:
         """Return these settings with some numbers changed, by name.
@@ -413,7 +425,7 @@ class Settings:
 
 
 def _largest(name: str) -> float:
-    if name in ("notify_outbox_share", "outbox_public_share", "public_share"):
+    if name in ("outbox_public_share", "public_share"):
         return 1
     if name.endswith("_seconds") and name not in _NO_WAITS:
         return _MAX_WAIT_SECONDS
@@ -439,14 +451,13 @@ _GROUPS = {
     "http_seconds": "HTTP requests",
     "answer_seconds": "Publishing",
     "eose_seconds": "Subscribing",
+    "in_process_events": "Other extensions",
     "connect_seconds": "Connections to relays",
     "overlap_seconds": "Overlap windows and refreshes",
     "information_seconds": "Relays' own limits",
     "load_seconds": "Database",
     "log_lines_per_minute": "Log",
     "garbage_messages": "Garbage",
-    "history_seconds": "History",
-    "notify_down_seconds": "Notifications",
 }
 _UNITS = {
     "seconds": "seconds",

@@ -1,4 +1,4 @@
-"""One REQ of a client: which relays still owe their EOSE, and which closed it."""
+"""One REQ of a client: which relays have not sent EOSE yet, and which closed it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .settings import Settings
 class Subscription:
     """One REQ of a client, from its arrival until CLOSE or CLOSED.
 
-    `settled` means that the client was sent its one EOSE. `merge` is where the relays'
-    answers meet, if a filter has a `limit`. Instants are those of `clock.now`, except
-    for `arrived`, which is in Unix seconds.
+    `settled` means that the client got its one EOSE. `merge` merges the relays'
+    answers if a filter has a `limit`. Instants are those of `clock.now`, except
+    `arrived`, which is in Unix seconds.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Subscription:
         self._complete: dict[str, bool | None] = {}
 
     def asked(self, relay_urls: Set[str], pending_eose: Mapping[str, float]) -> None:
-        """Note the relays the REQ went to and those whose EOSE to wait for."""
+        """Add the relays that the REQ went to and those whose EOSE is waited for."""
         self._asked |= relay_urls
         self._pending_eose.update(pending_eose)
 
     def relay_changed(self, relay_url: str, asked: bool, pending_eose: bool) -> None:
-        """A relay joined, connected, failed to connect, or left."""
+        """Handle that a relay joined, connected, failed to connect, or left."""
         if asked:
             self._asked.add(relay_url)
         else:
@@ -69,11 +69,11 @@ class Subscription:
             self._pending_eose.pop(relay_url, None)
 
     def received(self, relay_url: str, now: float) -> None:
-        """A relay sent a stored event, known or not."""
+        """Handle a stored event of a relay, new or known."""
         self._received[relay_url] = now
 
     def passes(self, item: Delivered, now: float) -> bool:
-        """Return whether to send an event at once; False where the merge keeps it."""
+        """Return whether to send an event at once; False if the merge keeps it."""
         if self.merge is None or item.relay_url in self._answered:
             return True
         if self.settled:
@@ -82,7 +82,7 @@ class Subscription:
         return False
 
     def copied(self, item: Copied, now: float) -> None:
-        """A relay sent a copy of an event that was delivered already."""
+        """Handle a relay's copy of an event that was delivered already."""
         if not self.settled:
             self.received(item.relay_url, now)
             if self.merge is not None and item.relay_url not in self._answered:
@@ -93,9 +93,9 @@ class Subscription:
         return [] if self.merge is None else self.merge.take(now, self._pending(now))
 
     def hints(self) -> list[str]:
-        """Return what to say of completeness in EOSE (NIP-67).
+        """Return the hints for the client's EOSE (NIP-67).
 
-        It is complete where all relays said so of their answers, and all was delivered.
+        The answer is complete if all relays said so and no event was left out.
         """
         left_out = self.merge is not None and self.merge.left_out
         answers = [self._complete.get(url) for url in self._asked]
@@ -104,12 +104,12 @@ class Subscription:
         return [FINISH_HINT] if answers and all(answers) else []
 
     def settle(self) -> Settled:
-        """Mark the EOSE as sent; return what goes out before and after it."""
+        """Mark the EOSE as sent; return the events to send before and after it."""
         self.settled = True
         return Settled([], []) if self.merge is None else self.merge.settle()
 
     def close(self) -> None:
-        """Free what the merge holds."""
+        """Free the merge's memory."""
         if self.merge is not None:
             self.merge.close()
 
@@ -124,7 +124,7 @@ class Subscription:
         complete: bool | None = None,
         max_limit: int | None = None,
     ) -> bool:
-        """Handle EOSE; return whether it was the last one that was waited for.
+        """Handle EOSE; return whether it was the last pending one.
 
         `complete` and `max_limit` as in `delivery.Eose`.
         """
@@ -139,9 +139,9 @@ class Subscription:
         return not self.settled and not self._pending_eose
 
     def closed(self, relay_url: str, message: str) -> str | None:
-        """A relay closed the subscription for good.
+        """Handle that a relay closed the subscription for good.
 
-        Gives the reason for the client once no asked relay is left, else None.
+        Return the reason for the client once every relay has closed it, else None.
         """
         if relay_url not in self._asked:  # removed meanwhile
             return None
@@ -154,20 +154,20 @@ class Subscription:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every relay it is meant for, connected or not, sent its EOSE."""
+        """Whether every relay it is for, connected or not, has sent its EOSE."""
         return bool(self._asked) and self._asked <= self._answered - self._closed.keys()
 
     @property
     def has_all(self) -> bool:
-        """Whether all relays that owed an EOSE have answered, and at least one did."""
+        """Whether no EOSE is pending, and at least one relay has answered."""
         return bool(self._answered) and not self._pending_eose
 
     def due(self, now: float) -> bool:
-        """Whether the EOSE is to be sent now because of the time."""
+        """Return whether the EOSE has to be sent now, because of its deadline."""
         return not self.settled and now >= self.deadline(now)
 
     def next_at(self, now: float) -> float:
-        """When to look at `due` and `merged` again, if nothing else happens."""
+        """Return when to check `due` and `merged` again, if nothing else happens."""
         deadline = self.deadline(now)
         if self.merge is not None:
             merges_at = self.merge.deadline(now, self._pending(now))
@@ -176,7 +176,7 @@ class Subscription:
         return deadline
 
     def deadline(self, now: float) -> float:
-        """When the EOSE is due, if nothing else happens."""
+        """Return when the EOSE is due, if nothing else happens."""
         pending_eose = {
             url: until for url, until in self._pending_eose.items() if until > now
         }

@@ -50,65 +50,17 @@ window.i18n.global.mergeLocaleMessage('de', {
     summary_connecting: 'Verbindung zu {total} Relays wird hergestellt …',
     summary_down:
       'Kein Relay ist verbunden. Neue Events warten, bis wieder ein Relay verbunden ist.',
-    summary_unpublished: 'Veröffentlichen schlägt fehl',
-    summary_unreceived: 'Empfangen schlägt fehl',
-    summary_useless: 'Veröffentlichen und Empfangen schlagen fehl',
-    cause_no_write: 'Bei keinem aktiven Relay ist Schreiben eingeschaltet.',
-    cause_no_read: 'Bei keinem aktiven Relay ist Lesen eingeschaltet.',
-    cause_down_write:
-      'Kein Relay, bei dem Schreiben eingeschaltet ist, ist verbunden.',
-    cause_down_read:
-      'Kein Relay, bei dem Lesen eingeschaltet ist, ist verbunden.',
-    cause_relay_refuses: '{url} lehnt Events ab: {words}',
-    cause_relay_ignores_events: '{url} beantwortet keine Events',
-    cause_relay_closes: '{url} lehnt Abonnements ab: {words}',
-    cause_relay_ignores_requests: '{url} beantwortet keine Abonnements',
-    cause_relay_auth_refused: '{url} weist unsere Anmeldung ab: {words}',
-    cause_waiting: '{n} Events warten im Postausgang, das älteste seit {span}',
-    cause_undeliverable: '{n} Events sind unzustellbar',
-    cause_not_loaded: 'Die Datenbank ließ sich noch nicht lesen: {parts}',
-    problem_refuses: 'Lehnt Events ab: {words}',
-    problem_ignores_events: 'Beantwortet keine Events',
-    problem_closes: 'Lehnt Abonnements ab: {words}',
-    problem_ignores_requests: 'Beantwortet keine Abonnements',
-    problem_no_key:
-      'Verlangt eine Anmeldung. Füge unten einen Identitätsschlüssel hinzu.',
-    problem_auth_refused: 'Weist unsere Anmeldung ab: {words}',
-    figure_discovery: 'Verzögerung bis zur Zustellung',
-    figure_processing: 'Verarbeitungszeit',
-    figure_uptime: 'Verfügbarkeit der Relays',
-    figure_success: 'Beantwortete Abonnements',
-    figure_recovered: 'Nachgeholte Events',
-    figure_unknown: 'Noch keine Daten',
-    figure_p95: '95 %: {value}',
-    figure_uptime_hint: 'in den letzten 24 Stunden',
-    figure_success_hint: 'von Relays, seit dem Start',
-    figure_recovered_hint: 'nur durch erneutes Fragen gefunden',
-    about: 'Über nostrclient',
-    version: 'Version {version}',
-    link_readme: 'Dokumentation',
-    link_api: 'REST-API',
-    link_metrics: 'Prometheus-Metriken',
-    link_health: 'Health-Check',
-    link_issues: 'Problem melden',
-    restart_needed: 'Geänderte Einstellungen gelten nach einem Neustart.',
-    restart: 'Jetzt neu starten',
-    restart_title: 'nostrclient neu starten?',
-    restart_text:
-      'Alle Clients und Relays werden kurz getrennt. Der Postausgang bleibt erhalten.',
 
     relays: 'Relays',
     search: 'Suche',
     no_relay:
-      'Noch keine Relays. Verwende die empfohlenen oder füge oben eigene hinzu.',
-    nothing_found: 'Kein passendes Relay.',
-    use_recommended: 'Empfohlene Relays verwenden',
+      'Noch keine Relays. Füge eines hinzu, um Nostr zu lesen und dort zu veröffentlichen, zum Beispiel wss://relay.damus.io',
     column_state: 'Status',
     column_url: 'Relay',
     column_ping: 'Ping',
     column_received: 'Empfangen',
-    column_accepted: 'Angenommen',
-    column_errorCount: 'Details',
+    column_sent: 'Gesendet',
+    column_errorCount: 'Fehler, Hinweise',
     column_use: 'Verwendung',
     use_active: 'Aktiv',
     use_active_relay: '{url} verwenden',
@@ -116,7 +68,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     use_read_relay: 'Von {url} lesen',
     use_write: 'Schreiben',
     use_write_relay: 'Auf {url} schreiben',
-    received_and_accepted: '{received} empfangen, {accepted} angenommen',
+    received_and_sent: '{received} empfangen, {sent} gesendet',
     state_connected: 'Verbunden',
     state_connecting: 'Wird verbunden',
     state_retrying: 'Nächster Versuch',
@@ -126,17 +78,10 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Pausiert für {seconds} s: zu viele ungültige Nachrichten',
     state_stopped: 'Angehalten',
     state_disabled: 'Ausgeschaltet',
-    state_down: 'Nicht erreichbar',
 
     add: 'Hinzufügen',
-    added_relay: '{url} wurde hinzugefügt.',
-    added_relays: '{n} Relays wurden hinzugefügt.',
-    reconnect: 'Jetzt verbinden',
-    reconnect_all: 'Alle jetzt verbinden',
-    reconnect_relay: 'Jetzt mit {url} verbinden',
-    reconnecting: 'Verbindung zu {n} Relays wird hergestellt.',
-    add_label: 'URLs von Relays',
-    add_hint: 'Eine oder mehrere, zum Beispiel wss://relay.example',
+    add_label: 'URL des Relays',
+    add_hint: 'wss://relay.example; ws:// ist unverschlüsselt',
     url_missing: 'Gib die URL eines Relays ein.',
     url_scheme: 'Die URL eines Relays beginnt mit wss:// oder ws://',
     url_invalid: 'Das ist keine gültige URL.',
@@ -146,10 +91,8 @@ window.i18n.global.mergeLocaleMessage('de', {
     remove_relay: '{url} entfernen',
     remove_title: 'Dieses Relay entfernen?',
     remove_text: '{url} wird getrennt und entfernt.',
-    remove_text_queued:
-      '{url} wird getrennt und entfernt. {n} Events warten auf dieses Relay; sie werden gesendet, wenn du es wieder hinzufügst.',
-    show_details: 'Details zu {url}: {errors} Fehler, {notices} Hinweise',
 
+    show_log: 'Fehler ({errors}) und Hinweise ({notices}) von {url}',
     no_information: 'Das Relay gibt nichts über sich bekannt (NIP-11).',
     contact: 'Kontakt: {contact}',
     asks_who_we_are: 'Verlangt eine Anmeldung (NIP-42)',
@@ -174,19 +117,6 @@ window.i18n.global.mergeLocaleMessage('de', {
     count_duplicates: 'Doppelte Events',
     count_unasked: 'Nicht angeforderte Events',
     count_invalid: 'Ungültige Nachrichten',
-    answers_events: 'Events',
-    answers_requests: 'Abonnements',
-    answer_count_accepted: 'Angenommen',
-    answer_count_refused: 'Abgelehnt: {name}',
-    answer_count_unanswered: 'Unbeantwortet',
-    answer_count_finished: 'Beantwortet (EOSE)',
-    answer_count_closed: 'Geschlossen: {name}',
-    auth_accepted: 'Angemeldet (NIP-42)',
-    auth_sent: 'Anmeldung gesendet (NIP-42)',
-    auth_refused: 'Anmeldung abgewiesen: {words}',
-    auth_no_key:
-      'Verlangt eine Anmeldung (NIP-42); es gibt keinen Identitätsschlüssel',
-    limits_in_force: 'Grenzen, die wir einhalten',
     errors_title: 'Fehler, neueste zuerst',
     notices_title: 'Hinweise des Relays, neueste zuerst',
     nothing: 'Keine',
@@ -195,7 +125,6 @@ window.i18n.global.mergeLocaleMessage('de', {
     outbox_intro:
       'Events, die noch kein Relay angenommen hat. Sie werden gespeichert und erneut gesendet.',
     outbox_empty: 'Der Postausgang ist leer.',
-    no_event_found: 'Kein passendes Event.',
     column_since: 'Veröffentlicht',
     column_kind: 'Kind',
     column_size: 'Größe',
@@ -247,7 +176,6 @@ window.i18n.global.mergeLocaleMessage('de', {
     clients: 'Clients',
     clients_intro: 'Verbindungen zu den Endpunkten.',
     no_client: 'Keine Clients verbunden.',
-    no_client_found: 'Kein passender Client.',
     column_endpoint: 'Endpunkt',
     column_address: 'Adresse',
     column_connected: 'Verbunden',
@@ -279,12 +207,9 @@ window.i18n.global.mergeLocaleMessage('de', {
 
     settings: 'Einstellungen',
     settings_intro:
-      'Änderungen gelten nach einem Neustart, den diese Seite nach dem Speichern anbietet.',
-    advanced: 'Für Fortgeschrittene',
+      'Für Fortgeschrittene. Änderungen gelten nach einem Neustart: Erweiterung aus- und einschalten oder LNbits neu starten.',
     settings_later: 'Gespeichert. Die Änderungen gelten nach einem Neustart.',
     setting_default: 'Standard: {value} {unit}',
-    hint_in_words: '= {value}',
-    settings_changed: '{n} geändert',
     setting_wrong: 'Ungültiger Wert: {name}',
     reset_setting: 'Zurücksetzen: {name}',
     reset_all: 'Alle zurücksetzen',
@@ -297,14 +222,13 @@ window.i18n.global.mergeLocaleMessage('de', {
     group_http_requests: 'HTTP-Anfragen',
     group_publishing: 'Veröffentlichen',
     group_subscribing: 'Abonnieren',
+    group_other_extensions: 'Andere Erweiterungen',
     group_connections_to_relays: 'Verbindungen zu Relays',
     group_overlap_windows_and_refreshes: 'Nachholen',
     group_relays_own_limits: 'Grenzen der Relays',
     group_database: 'Datenbank',
     group_log: 'Protokoll',
     group_garbage: 'Fehlverhalten von Relays',
-    group_history: 'Verlauf',
-    group_notifications: 'Benachrichtigungen',
     unit_seconds: 'Sekunden',
     unit_bytes: 'Bytes',
     unit_per_second: 'je Sekunde',
@@ -346,6 +270,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_log_lines_per_minute:
       'Zeilen im Protokoll je Minute, je Relay oder zu Events',
     number_burst_log_lines: 'Zeilen im Protokoll auf einmal',
+    number_merchants_seconds: 'Pause zwischen Suchen nach neuen Händlern',
     number_outbox_events: 'Events im Postausgang',
     number_outbox_public_share:
       'Anteil des Postausgangs, den öffentliche Clients nutzen dürfen (0 bis 1)',
@@ -354,7 +279,17 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Verweildauer flüchtiger Events im Postausgang',
     number_owed_copies_per_relay:
       'Angenommene Events, die auf ein abwesendes Relay warten',
-    number_publish_tries: 'Versuche bei einem Relay, das vorübergehend ablehnt',
+    number_resend_seconds:
+      'Zeit ohne Antwort, bis ein Event erneut gesendet wird',
+    number_resend_max_seconds:
+      'Längste Zeit, bis ein unbeantwortetes Event erneut gesendet wird',
+    number_publish_rate_pause_seconds: 'Erste Pause am Ratenlimit eines Relays',
+    number_publish_rate_max_pause_seconds:
+      'Längste Pause am Ratenlimit eines Relays',
+    number_publish_rate_forget_seconds:
+      'Zeit, nach der das Ratenlimit eines Relays vergessen wird',
+    number_outbox_paced_events:
+      'Events, die nur auf die Rate eines Relays warten',
     number_publish_retry_seconds: 'Erste Pause vor einem neuen Versuch',
     number_publish_retry_max_seconds: 'Längste Pause vor einem neuen Versuch',
     number_flush_unanswered_events: 'Unbeantwortete Events unterwegs',
@@ -365,16 +300,14 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_eose_lost_relay_seconds:
       'Zeit für die Rückkehr eines verlorenen Relays',
     number_count_seconds: 'Zeit für Zählungen der Relays',
-    number_merge_silence_seconds:
-      'Stille, nach der ein Relay eine gemeinsame Antwort nicht mehr verzögert',
-    number_merge_recent_seconds:
-      'Alter, bis zu dem Events über das Limit hinaus zugestellt werden',
-    number_assumed_max_limit: 'Angenommene größte Antwort eines Relays',
-    number_merge_bytes: 'Speicher zum Zusammenführen von Antworten',
     number_seen_ids_per_subscription:
       'Gemerkte zugestellte Events je Abonnement',
     number_seen_ids_total: 'Gemerkte zugestellte Events insgesamt',
     number_verified_cache_bytes: 'Speicher für geprüfte Events',
+    number_in_process_events: 'Ungelesene Events je Abonnement',
+    number_in_process_bytes: 'Ungelesene Daten je Abonnement',
+    number_in_process_subscriptions: 'Behaltene geschlossene Abonnements',
+    number_in_process_notices: 'Behaltene Hinweise',
     number_connect_seconds: 'Zeit für den Verbindungsaufbau',
     number_connect_address_seconds: 'Zeit für eine von mehreren Adressen',
     number_reconnect_seconds: 'Erste Pause vor einer neuen Verbindung',
@@ -418,14 +351,6 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Erste Pause nach einem abgelehnten Abonnement',
     number_subscription_retry_max_seconds:
       'Längste Pause nach einem abgelehnten Abonnement',
-    number_auth_seconds: 'Zeit für die Antwort auf eine Anmeldung',
-    number_poison_seconds:
-      'Zeit, in der ein Abbruch einer Nachricht zugeschrieben wird',
-    number_notice_patience_seconds:
-      'Zeit, nach der eine Beschwerde einer unbeantworteten Anfrage gilt',
-    number_max_shared_filters: 'Filter in einer gemeinsamen Anfrage',
-    number_poll_seconds:
-      'Pause zwischen Abfragen, wenn ein Relay keinen Platz hat',
     number_information_seconds: 'Zeit für die Angaben eines Relays (NIP-11)',
     number_information_bytes: 'Längstes NIP-11-Dokument',
     number_information_refresh_seconds:
@@ -435,17 +360,6 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_garbage_sample:
       'Letzte Nachrichten, von denen die Hälfte ungültig sein darf',
     number_penalty_seconds: 'Pause für ein Relay mit Fehlverhalten',
-    number_history_seconds: 'Zeitraum des Verlaufs (0: keiner)',
-    number_history_slot_seconds: 'Zeit, die eine Zeile des Verlaufs umfasst',
-    number_history_rows: 'Zeilen des Verlaufs insgesamt',
-    number_notify_down_seconds:
-      'Benachrichtigen, wenn kein Relay verbunden war seit (0: nie)',
-    number_notify_undeliverable_events:
-      'Benachrichtigen nach so vielen unzustellbaren Events (0: nie)',
-    number_notify_outbox_share:
-      'Benachrichtigen, wenn der Postausgang zu diesem Anteil voll ist (0: nie)',
-    number_notify_pause_seconds:
-      'Kürzeste Pause zwischen zwei gleichartigen Benachrichtigungen',
 
     test: 'Einen Endpunkt testen',
     test_caption: 'Eine Direktnachricht senden und prüfen, ob sie zurückkommt',

@@ -1,17 +1,15 @@
 // Who is connected to the endpoints.
 
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
-const {Card, Empty, Search} = await part('parts')
+const {Card, Search} = await part('parts')
 const {Time, number, size} = await part('words')
 
-const TABLE_PIXELS = 760 // a narrower table is a list of cards
 const COUNTS = ['subscriptions', 'received', 'sent', 'dropped']
 
 export default {
   template: '#nostrclient-clients',
   components: {
     NostrclientCard: Card,
-    NostrclientEmpty: Empty,
     NostrclientSearch: Search,
     NostrclientTime: Time
   },
@@ -20,14 +18,10 @@ export default {
     return {
       counts: COUNTS,
       filter: '',
-      width: 0, // of the table
       pagination: {rowsPerPage: 10, sortBy: 'since'}
     }
   },
   computed: {
-    isNarrow() {
-      return this.width > 0 && this.width < TABLE_PIXELS
-    },
     columns() {
       const column = (name, label, align = 'left') => ({
         name,
@@ -45,11 +39,5 @@ export default {
       ]
     }
   },
-  methods: {
-    number,
-    size,
-    onResize({width}) {
-      this.width = width
-    }
-  }
+  methods: {number, size}
 }

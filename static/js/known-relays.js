@@ -5,6 +5,7 @@ export default [
   'wss://nos.lol',
   'wss://relay.primal.net',
   'wss://relay.nostr.band',
+  'wss://nostr.wine',
   'wss://relay.snort.social',
   'wss://offchain.pub',
   'wss://nostr.mom'

@@ -22,7 +22,7 @@ const MESSAGES = [
   [/^relay URL (?:has a host|is not valid|holds half)/, 'url_invalid'],
   [/^No such event waits\.?$/, 'event_unknown'],
   [/^No such test message is known\.?$/, 'test_unknown'],
-  [/^(\d+) pages are being told already\.?$/, 'too_many_pages', 'n'],
+  [/^(\d+) pages are connected already\.?$/, 'too_many_pages', 'n'],
   [/^the setting '(.+)' cannot be (.+)$/, 'setting_range', 'setting value'],
   [/^the setting '(.+)' must be above 0$/, 'setting_zero', 'setting'],
   [/^'(.+)' must not exceed '(.+)'$/, 'setting_most', 'setting other'],

@@ -36,17 +36,20 @@ class Sqlite:
 
         `values` stand in for $1, $2 and so on.
         """
-        bare = statement.replace("nostrclient.", "")  # a schema is a file here
-        name = "database" if bare == statement else "ext_nostrclient"
+        bare, name = statement, "database"
+        for schema in ("nostrclient", "nostrmarket"):  # a schema is a file here
+            if f"{schema}." in statement:
+                bare, name = statement.replace(f"{schema}.", ""), f"ext_{schema}"
         with closing(sqlite3.connect(self._data / f"{name}.sqlite3")) as connection:
             connection.row_factory = sqlite3.Row
             found = connection.execute(bare.replace("$", "?"), values).fetchall()
             connection.commit()
             return [dict(row) for row in found]
 
-    def create_schema(self) -> None:
-        """Make room for the extension's tables, before LNbits does."""
-        self._data.mkdir()
+    def create_schema(self, name: str = "nostrclient") -> None:
+        """Make room for an extension's tables, before LNbits does."""
+        del name  # a file is made by whoever writes to it first
+        self._data.mkdir(exist_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -72,9 +75,9 @@ class Postgres:
         """Run a statement on LNbits' tables, or on those of the schema nostrclient."""
         return asyncio.run(_run(self._url, statement, *values))
 
-    def create_schema(self) -> None:
-        """Make room for the extension's tables, before LNbits does."""
-        self.rows("CREATE SCHEMA nostrclient")
+    def create_schema(self, name: str = "nostrclient") -> None:
+        """Make room for an extension's tables, before LNbits does."""
+        self.rows(f"CREATE SCHEMA {name}")
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -314,7 +314,9 @@ class BenchClient:
                 if message[0] == "EVENT":
                     self.arrivals.setdefault(message[2]["id"], time.monotonic())
             elif isinstance(item, Publish):
-                self._manager.publish(item.event, self._mailbox, is_public=self._public)
+                self._manager.publisher.publish(
+                    item.event, self._mailbox, is_public=self._public
+                )
             elif isinstance(item, Subscribe):
                 self._manager.subscribe(
                     item.upstream_id,

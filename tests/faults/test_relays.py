@@ -199,7 +199,9 @@ def test_c2_events_reach_any_relay_before_during_and_after_an_outage(
     assert accepted, reason
     assert relay.has(first, second, third)
     assert set(relay.event_ids().values()) == {1}
-    wait_until(lambda: not bench.manager.outbox.publications, "nothing is owed")
+    wait_until(
+        lambda: not bench.manager.publisher.outbox.publications, "nothing is owed"
+    )
 
 
 # --- E9: one client's subscriptions and filters, and everybody's

@@ -206,7 +206,7 @@ def test_c4_of_30_products_published_twice_while_all_is_down_30_arrive(
         accepted, reason = client.publish(product)
         assert accepted, reason
         assert reason.startswith("queued:")
-    waiting = [item.event.id for item in bench.manager.waiting_events()]
+    waiting = [item.event.id for item in bench.manager.publisher.waiting_events()]
     assert waiting == [product["id"] for product in rounds[1]]
 
     reachable = time.monotonic()
@@ -216,7 +216,9 @@ def test_c4_of_30_products_published_twice_while_all_is_down_30_arrive(
     took = time.monotonic() - reachable
     for relay in relays:
         assert len(relay.fetch({"authors": [shop.pubkey]})) == 30
-    wait_until(lambda: not bench.manager.outbox.publications, "nothing is owed")
+    wait_until(
+        lambda: not bench.manager.publisher.outbox.publications, "nothing is owed"
+    )
     measured("30 products twice, all relays down: 30 arrive", f"{took:.3f} s")
 
 

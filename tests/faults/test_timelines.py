@@ -52,7 +52,7 @@ def test_timeline_1_what_a_dead_relay_is_owed_waits_apart(
         accepted, reason = client.answer(event)
         assert accepted, reason
         assert not reason.startswith("queued:")
-    assert bench.manager.waiting_events() == []
+    assert bench.manager.publisher.waiting_events() == []
 
     # The hundred is all there still, for events that nobody has taken.
     for one in living:
@@ -68,7 +68,7 @@ def test_timeline_1_what_a_dead_relay_is_owed_waits_apart(
     # Of what was accepted elsewhere, the newest 100 are kept for E.
     most = FAST.owed_copies_per_relay
     wait_until(
-        lambda: bench.manager.relay_numbers()[relay.url] == (most + 100, 50),
+        lambda: bench.manager.publisher.relay_numbers()[relay.url] == (most + 100, 50),
         "the oldest copies are dropped and counted",
     )
     relay.proxy.resume()
@@ -97,7 +97,7 @@ def test_timeline_1_refused_by_the_living_it_waits_for_the_dead(
     assert time.monotonic() - began >= SHORT_LIVED.answer_seconds * 0.9
     assert accepted, reason
     assert reason.startswith("queued:")
-    (waiting,) = bench.manager.waiting_events()
+    (waiting,) = bench.manager.publisher.waiting_events()
     assert list(waiting.copies) == [relay.url]
     assert len(waiting.refusals) == 4
     relay.proxy.resume()
@@ -107,9 +107,11 @@ def test_timeline_1_refused_by_the_living_it_waits_for_the_dead(
     bench.wait_disconnected(relay.url)
     assert client.publish(expired)[1].startswith("queued:")
     wait_until(
-        lambda: bench.manager.undeliverable_count == 1, "it is undeliverable", 20
+        lambda: bench.manager.publisher.undeliverable_count == 1,
+        "it is undeliverable",
+        20,
     )
-    (given_up,) = bench.manager.outbox.undeliverable
+    (given_up,) = bench.manager.publisher.outbox.undeliverable
     assert given_up.event.id == expired["id"]
     assert given_up.reason == "blocked: not you"
 
@@ -135,7 +137,9 @@ def test_timeline_2_never_answered_it_is_sent_again_and_expires(
             "it is sent again",
         )
     wait_until(
-        lambda: bench.manager.undeliverable_count == 1, "it is undeliverable", 20
+        lambda: bench.manager.publisher.undeliverable_count == 1,
+        "it is undeliverable",
+        20,
     )
     connections = odd_relay.connections
     odd_relay.disconnect()
@@ -176,7 +180,7 @@ def test_timeline_2_a_hundred_unanswered_do_not_stop_the_next(
 
     # Answered false: never sent later. Answered true: sent again, and taken.
     odd_relay.disconnect()
-    wait_until(lambda: not bench.manager.outbox.publications, "all are taken")
+    wait_until(lambda: not bench.manager.publisher.outbox.publications, "all are taken")
     assert odd_relay.event_ids()[refused["id"]] == 1
     for event in unanswered:
         assert odd_relay.event_ids()[event["id"]] == 2

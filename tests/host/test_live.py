@@ -34,9 +34,9 @@ def test_a_ticket_is_good_once_and_a_guess_never() -> None:
 
 
 def test_tickets_that_nobody_uses_do_not_pile_up() -> None:
-    tickets = [live.issue_ticket(1000.0) for _ in range(live.MOST_TICKETS + 1)]
+    tickets = [live.issue_ticket(1000.0) for _ in range(live.MAX_TICKETS + 1)]
     good = [live.redeem_ticket(ticket, 1001.0) for ticket in tickets]
-    assert good == [False] + live.MOST_TICKETS * [True]
+    assert good == [False] + live.MAX_TICKETS * [True]
 
 
 async def test_a_ticket_does_not_survive_a_stop() -> None:

@@ -66,13 +66,13 @@ class Bench:
     def __init__(self) -> None:
         self.client = NostrClient(QUICK)
         self.manager = self.client.relay_manager
-        self.manager.outbox.durable = True
+        self.manager.publisher.outbox.durable = True
         self.table = FakeTable()
         self.store = OutboxStore()
 
     def publish(self, event: SignedEvent | None = None) -> tuple[SignedEvent, Inbox]:
         event, inbox = event or signed(), Inbox()
-        self.manager.publish(event, inbox)
+        self.manager.publisher.publish(event, inbox)
         return event, inbox
 
     async def keep_time(self) -> None:
@@ -178,7 +178,7 @@ async def test_c5_deletion_that_failed_is_made_good_later(bench: Bench) -> None:
     event, _ = bench.publish()
     await bench.store.write()
     bench.table.failures = [OSError("gone")] * 2
-    bench.manager.outbox_discard(event.id)
+    bench.manager.publisher.discard(event.id)
     await bench.run(0.5)
     assert bench.table.rows == {}
     assert bench.store.idle
@@ -190,7 +190,7 @@ async def test_c5_refused_client_is_told_in_time_though_its_row_cannot_be_delete
     event, inbox = bench.publish()
     bench.table.open.clear()
     refusal = PublishResult(event.id, False, "blocked: no")
-    bench.manager.ledger.append(Delete(event.id, _notices(inbox, refusal)))
+    bench.manager.publisher.ledger.append(Delete(event.id, _notices(inbox, refusal)))
     await bench.run(0.4)
     assert inbox.items == [refusal]
 
@@ -218,7 +218,7 @@ async def test_c5_row_that_is_still_to_be_deleted_is_not_restored(
     later.store.add_undeleted([event.id])
     monkeypatch.setattr(outbox_store, "nostr_client", later.client)
     await later.store.restore()
-    assert later.manager.outbox_publication(event.id) is None
+    assert later.manager.publisher.publication(event.id) is None
     await later.store.write()
     assert bench.table.rows == {}
 
@@ -231,7 +231,7 @@ async def test_c5_undeleted_rows_are_known_to_the_next_generation(
     event, _ = bench.publish()
     await bench.store.write()
     bench.table.open.clear()
-    bench.manager.outbox_discard(event.id)
+    bench.manager.publisher.discard(event.id)
     flushing = asyncio.create_task(bench.store.flush())
     await asyncio.sleep(0.05)
     flushing.cancel()
@@ -253,7 +253,7 @@ async def test_c5_damaged_row_does_not_keep_others_from_being_restored(
     later = NostrClient(QUICK)
     monkeypatch.setattr(outbox_store, "nostr_client", later)
     await OutboxStore().restore()
-    assert list(later.relay_manager.outbox.publications) == [event.id]
+    assert list(later.relay_manager.publisher.outbox.publications) == [event.id]
 
 
 def accepted(inbox: Inbox) -> list[bool]:

@@ -107,7 +107,7 @@ async def test_b7_who_does_not_read_is_closed_with_a_reason_and_leaves_nothing(
         for mailbox in touched:
             mailbox.flush()
         await asyncio.sleep(0)
-    assert websocket.closed == [(1013, "too slow: too much was waiting to be read")]
+    assert websocket.closed == [(1013, "too slow: too much data was waiting")]
     assert served not in router.all_routers
     assert client.relay_manager.subscription_count == 0
     assert pool.feed_count == pool.budget.used_bytes == 0

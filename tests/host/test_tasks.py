@@ -10,6 +10,7 @@ import pytest
 from nostrclient import outbox_store, tasks
 from nostrclient.configuration import Configuration, Part
 from nostrclient.helpers import encrypt_identity
+from nostrclient.identities import identities
 from nostrclient.models import Config, OutboxEvent, Relay
 from nostrclient.nostr import clock
 from nostrclient.nostr.client.client import NostrClient
@@ -43,7 +44,7 @@ class Earlier:
         self.event = signed("it takes time")
         self.stopped = False
         self._manager = RelayManager()
-        self._manager.outbox_restore(
+        self._manager.publisher.restore(
             self.event, is_public=False, age_seconds=8 * DAY, accepted=False, owed=[]
         )
 
@@ -90,6 +91,7 @@ def manager(
     monkeypatch.setattr(tasks, "create_tables", _nothing)
     monkeypatch.setattr(tasks, "get_config", _default_config)
     monkeypatch.setattr(tasks, "get_identity", _nothing)
+    monkeypatch.setattr(identities, "load", _nothing)
     monkeypatch.setattr(outbox_store, "get_outbox", _no_rows)
     monkeypatch.setattr(tasks, "get_relays", _no_rows)
     monkeypatch.setattr(tasks, "_running", {})
@@ -124,7 +126,7 @@ def test_c4_what_is_taken_over_waits_as_long_as_the_operator_said(
     load(earlier)
     manager.step()
     assert earlier.stopped
-    assert manager.outbox_publication(earlier.event.id) is not None
+    assert manager.publisher.publication(earlier.event.id) is not None
 
 
 def test_f7_an_earlier_generation_is_stopped_where_no_number_can_be_read(
@@ -137,7 +139,7 @@ def test_f7_an_earlier_generation_is_stopped_where_no_number_can_be_read(
     earlier = Earlier()
     load(earlier)
     assert earlier.stopped
-    assert manager.outbox_publication(earlier.event.id) is not None
+    assert manager.publisher.publication(earlier.event.id) is not None
 
 
 class Gone:
@@ -161,6 +163,7 @@ async def test_c5_relays_start_though_nothing_could_be_loaded(
 ) -> None:
     for name in ("create_tables", "get_config", "get_identity", "get_relays"):
         monkeypatch.setattr(tasks, name, Gone(None, failures=1000).read)
+    monkeypatch.setattr(identities, "load", Gone(None, failures=1000).read)
     monkeypatch.setattr(outbox_store, "get_outbox", Gone(None, failures=1000).read)
     await _load(None)
     assert manager.running
@@ -203,7 +206,7 @@ async def test_c5_parts_are_loaded_later_each_by_itself(
     assert manager.settings.eose_seconds == 7
     assert configuration.config.public_ws
     assert manager.identity == KEY
-    assert manager.outbox_publication(event.id) is not None
+    assert manager.publisher.publication(event.id) is not None
     assert list(manager.relays) == ["ws://127.0.0.1:9"]
 
 
@@ -227,21 +230,22 @@ def test_g2_what_was_kept_for_closed_subscriptions_goes_in_the_end(
     client = NostrClient()
     manager = client.relay_manager
     monkeypatch.setattr(tasks, "nostr_client", client)
-    monkeypatch.setattr(tasks, "_bounds", {})
+    monkeypatch.setattr(tasks, "_byte_limits", {})
     for name in ("received_subscription_events", "received_subscription_eosenotices"):
         monkeypatch.setattr(NostrRouter, name, {})
     manager.add_subscription("open", [{}])
-    names = ["open", *(f"closed {n}" for n in range(3 * tasks.MOST_SUBSCRIPTIONS))]
+    most = manager.settings.in_process_subscriptions
+    names = ["open", *(f"closed {n}" for n in range(3 * most))]
     for name in names:
         manager.add_subscription(name, [{}])
         tasks.keep_event(EventMessage("{}", "", name, ""))
         tasks.keep_eose(EndOfStoredEventsMessage(name, ""))
         if name != "open":
             manager.close_subscription(name)
-    newest = ["open", *names[1 - tasks.MOST_SUBSCRIPTIONS :]]
+    newest = ["open", *names[1 - most :]]
     assert list(NostrRouter.received_subscription_events) == newest
     assert list(NostrRouter.received_subscription_eosenotices) == newest
-    assert list(tasks._bounds) == newest
+    assert list(tasks._byte_limits) == newest
 
 
 async def test_c5_setting_that_cannot_be_used_does_not_undo_the_others(

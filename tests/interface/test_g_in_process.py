@@ -111,16 +111,20 @@ def test_g1_a_removed_relay_is_gone(seen: dict[str, Any]) -> None:
 def test_g2_what_nobody_takes_is_bounded() -> None:
     """The oldest go first, and the queues of the pool are bounded as well."""
     from nostrclient.nostr.in_process import EventMessage, InProcessQueues
+    from nostrclient.nostr.settings import DEFAULTS
     from nostrclient.router import NostrRouter
-    from nostrclient.tasks import MOST_PER_SUBSCRIPTION, keep_event
+    from nostrclient.tasks import keep_event
 
-    queues = InProcessQueues(max_items=2)
-    assert queues.events.maxlen == queues.notices.maxlen == 2
+    queues = InProcessQueues(
+        DEFAULTS.with_changes({"in_process_events": 2, "in_process_notices": 3})
+    )
+    assert (queues.events.maxlen, queues.notices.maxlen) == (2, 3)
+    most = DEFAULTS.in_process_events
     try:
-        for number in range(MOST_PER_SUBSCRIPTION + 5):
+        for number in range(most + 5):
             keep_event(EventMessage("{}", str(number), "bounded", "ws://x"))
         kept = NostrRouter.received_subscription_events["bounded"]
-        assert len(kept) == MOST_PER_SUBSCRIPTION
+        assert len(kept) == most
         assert kept[0].event_id == "5"
     finally:
         del NostrRouter.received_subscription_events["bounded"]

@@ -1,7 +1,6 @@
 """Conversations without a connection: what is made of what a relay says, by hand."""
 
 import json
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -37,7 +36,6 @@ from nostrclient.nostr.relay_counters import AuthState
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.relay_record import RelayStatus
 from nostrclient.nostr.relay_session import RelayLimits, RelaySession
-from nostrclient.nostr.relay_subscription import Request
 from nostrclient.nostr.settings import DEFAULTS
 
 from .builders import KEY, NOW, Inbox, filters, made, signed
@@ -305,7 +303,7 @@ def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
     for accepted in (True, False):
         conversation = begun(manager, relay, [])
         inbox, event = Inbox(), signed(f"accepted: {accepted}")
-        manager.publish(event, inbox)
+        manager.publisher.publish(event, inbox)
         manager.take_events(relay, 10)
 
         conversation.handle_message(ok(event.id, False, "auth-required: who?"), burst())
@@ -329,7 +327,7 @@ def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
             conversation.handle_message(ok(event.id, True, ""), burst())
             assert inbox.items == [PublishResult(event.id, True, "")]
             another = signed("another")
-            manager.publish(another, inbox)
+            manager.publisher.publish(another, inbox)
             manager.take_events(relay, 10)
             conversation.handle_message(
                 ok(another.id, False, "auth-required: not you"), burst()
@@ -347,7 +345,7 @@ def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
 def test_f5_nobody_is_refused_at_once(manager: RelayManager, relay: Relay) -> None:
     conversation = begun(manager, relay, [])
     inbox, event = Inbox(), signed()
-    manager.publish(event, inbox)
+    manager.publisher.publish(event, inbox)
     manager.take_events(relay, 10)
     conversation.handle_message(b'["AUTH","challenge"]', burst())
     assert conversation._session.output == []
@@ -426,12 +424,8 @@ def held(
     connection: Scripted,
     monkeypatch: pytest.MonkeyPatch,
     limits: RelayLimits | None = None,
-    arriving: Sequence[Request] = (),
 ) -> str:
-    """Hold a conversation to its end; return why it ended.
-
-    The REQs that are `arriving` are in the relay's inbox when the conversation begins.
-    """
+    """Hold a conversation to its end; gives why it ended."""
     monkeypatch.setattr(clock, "now", lambda: connection.now)
     relay.status = RelayStatus.CONNECTING
     session = RelaySession(DEFAULTS, lambda: "id")
@@ -441,9 +435,8 @@ def held(
     conversation = Conversation(
         relay, session, manager, DEFAULTS, cast(Connection, connection)
     )
-    inbox = list(arriving)
     with pytest.raises(ConnectionLostError) as ended:
-        conversation.run(lambda: session.subscribe(inbox.pop()) if inbox else None)
+        conversation.run(lambda: None)
     return str(ended.value)
 
 
@@ -468,18 +461,6 @@ def test_e3_no_pong_within_ten_seconds_ends_it(
     assert held(manager, relay, slow, monkeypatch) == "it ended"
 
 
-def test_d1b_event_leaves_after_the_req_that_is_still_in_the_inbox(
-    manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = Inbox()
-    manager.publish(signed(), client)
-    wanted = filters({"kinds": [1]})
-    request = Request("up", wanted, NOW, lambda _: False, client=client)
-    connection = Scripted(1)
-    held(manager, relay, connection, monkeypatch, arriving=[request])
-    assert [json.loads(text)[0] for text in connection.sent] == ["REQ", "EVENT"]
-
-
 def test_c2_what_is_published_is_sent_and_said_to_be_sent(
     manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -487,7 +468,7 @@ def test_c2_what_is_published_is_sent_and_said_to_be_sent(
     event, long = signed(), signed("x" * 1000)
     inbox = Inbox()
     for published in (event, long):
-        manager.publish(published, inbox)
+        manager.publisher.publish(published, inbox)
     connection = Scripted(1)
     limits = RelayLimits(max_message_length=len(event.text) + 100)
     held(manager, relay, connection, monkeypatch, limits)
@@ -507,7 +488,7 @@ def test_c6_where_nothing_is_to_be_sent_now_it_is_kept(
     manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     event = signed()
-    manager.publish(event, Inbox())
+    manager.publisher.publish(event, Inbox())
     connection = Scripted(1)
     if why == "read only":
         relay.use = relay.use._replace(write=False)
@@ -522,7 +503,7 @@ def test_c6_many_are_sent_without_a_pause(
     manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(3 * EVENTS_AT_ONCE):
-        manager.publish(made(pubkey=f"{number:064x}"), None)
+        manager.publisher.publish(made(pubkey=f"{number:064x}"), None)
     connection = Scripted(0.001)
     held(manager, relay, connection, monkeypatch)
     assert relay.num_sent_events == DEFAULTS.flush_unanswered_events

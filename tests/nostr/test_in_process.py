@@ -45,7 +45,7 @@ def test_g4_an_empty_queue_says_so(get: str) -> None:
 
 
 def test_g2_the_oldest_are_dropped_first() -> None:
-    queues = InProcessQueues(max_items=3)
+    queues = InProcessQueues(DEFAULTS.with_changes({"in_process_events": 3}))
     queues.subscription_ids["up"] = "mine"
     events = [made() for _ in range(5)]
     for event in events:

@@ -49,9 +49,9 @@ def test_f3b_exception_reaches_the_log_with_its_place(lines: list[str]) -> None:
 
 def test_f3b_events_write_no_lines_of_their_own(lines: list[str]) -> None:
     manager = RelayManager(replace(DEFAULTS, outbox_events=10))
-    manager.outbox.durable = True
+    manager.publisher.outbox.durable = True
     for number in range(100):
-        manager.publish(signed(f"{number}"), None, is_public=True)
+        manager.publisher.publish(signed(f"{number}"), None, is_public=True)
         manager.step()
     shown = [line for line in lines if not line.startswith("DEBUG")]
     assert len(lines) > 2

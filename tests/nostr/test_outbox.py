@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 from nostrclient.nostr.delivery import PublishResult
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.message import prefix
+from nostrclient.nostr.moment import Moment
 from nostrclient.nostr.outbox import (
     MAX_FOLLOWED,
     Delete,
@@ -24,8 +25,10 @@ from nostrclient.nostr.outbox import (
     Log,
     Notify,
     Outbox,
+    OutgoingEvent,
     Save,
 )
+from nostrclient.nostr.outbox_relay import PublishTarget
 from nostrclient.nostr.settings import DAY_SECONDS, DEFAULTS, Settings
 
 from .builders import ALICE, BOB, NOW, Inbox, made
@@ -89,10 +92,14 @@ class Desk:
     # Relays
 
     def add(self, url: str) -> None:
-        self.outbox.relay_asked(url, True, self.now)
+        self.outbox.set_publish_target(url, PublishTarget.ASKED)
 
     def remove(self, url: str) -> None:
-        self.outbox.relay_asked(url, False, self.now)
+        self.outbox.set_publish_target(url, PublishTarget.NONE)
+        self.disconnect(url)
+
+    def switch_off(self, url: str) -> None:
+        self.outbox.set_publish_target(url, PublishTarget.OFF)
         self.disconnect(url)
 
     def connect(self, url: str) -> None:
@@ -102,7 +109,19 @@ class Desk:
         self.carry_out(self.outbox.relay_disconnected(url, self.now))
 
     def take(self, url: str, most: int = 100) -> list[SignedEvent]:
-        return [item.event for item in self.outbox.take(url, self.now, most)[0]]
+        return [item.event for item in self.outgoing(url, most)]
+
+    def outgoing(self, url: str, most: int = 100) -> list[OutgoingEvent]:
+        return self.outbox.take(url, self.moment, most)
+
+    def next_at(self, url: str) -> float | None:
+        """Return when the relay's thread is to ask again."""
+        assert self.take(url) == []
+        return self.outbox.relays[url].next_at
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.now, NOW + self.now - START)
 
     def answer(
         self, url: str, event: SignedEvent, accepted: bool = True, text: str = ""
@@ -131,11 +150,11 @@ class Desk:
             self.now = end - 10
         while (due := self.outbox.deadline()) is not None and due <= end:
             self.now = max(self.now, due)
-            self.carry_out(self.outbox.tick(self.now))
+            self.carry_out(self.outbox.tick(self.moment))
             later = self.outbox.deadline()
             assert later is None or later > self.now
         self.now = end
-        self.carry_out(self.outbox.tick(self.now))
+        self.carry_out(self.outbox.tick(self.moment))
 
     @property
     def waiting(self) -> list[SignedEvent]:
@@ -184,12 +203,12 @@ def test_d1b_an_event_is_sent_with_its_latest_publisher() -> None:
     event = made()
     desk.publish(event)
     latest = desk.publish(event)
-    assert desk.outbox.take(A, desk.now, 10)[0] == [(event, latest)]
+    assert desk.outgoing(A) == [(event, latest)]
     in_process = Inbox()
     desk.carry_out(desk.outbox.publish(event, None, desk.now, client=in_process))
-    assert desk.outbox.take(B, desk.now, 10)[0] == [(event, in_process)]
+    assert desk.outgoing(B) == [(event, in_process)]
     del in_process
-    assert desk.outbox.take(C, desk.now, 10)[0] == [(event, None)], "it is kept alive"
+    assert desk.outgoing(C) == [(event, None)], "it is kept alive"
 
 
 def test_c2_a_sent_but_unanswered_copy_is_sent_again_after_a_reconnect() -> None:
@@ -346,31 +365,137 @@ def test_c3_what_is_being_retried_wakes_nobody_before_its_time() -> None:
     desk.publish(event)
     desk.take(A)
     desk.answer(A, event, False, "error: busy")
+    assert desk.next_at(A) == desk.now + DEFAULTS.publish_retry_seconds
     desk.wait(5)
     assert desk.take(A) == [event]
-    assert desk.outbox.take(A, desk.now, 100) == ([], None)
+    assert desk.next_at(A) == desk.now + DEFAULTS.resend_seconds
+    desk.answer(A, event)
+    assert desk.next_at(A) is None
 
 
-def test_c3_a_transient_refusal_is_retried_with_backoff_five_times() -> None:
+def test_c2b_an_event_is_retried_until_it_expires_after_transient_refusals() -> None:
     desk = Desk(A)
     event = made()
     inbox = desk.publish(event)
     waits: list[float] = []
-    for _ in range(5):
+    for _ in range(14):
         since = desk.now
         while not desk.take(A):
-            again = desk.outbox.take(A, desk.now, 100)[1]
+            again = desk.outbox.relays[A].next_at
             assert again is not None
             desk.wait(again - desk.now)
         waits.append(desk.now - since)
-        desk.answer(A, event, False, "rate-limited: slow down")
-    assert waits == [0, 5, 10, 20, 40]
+        desk.answer(A, event, False, "error: busy")
+    assert waits[:11] == [0, *(5 * 2**number for number in range(10))]
+    assert waits[11:] == [3600] * 3
     assert said(inbox) == (True, "queued")
-    assert desk.outbox.undeliverable_count == 1
-    desk.disconnect(A)
+    assert desk.waiting == [event]
+    desk.wait(7 * DAY_SECONDS)
+    ((_, reason, _),) = desk.outbox.undeliverable
+    assert reason == "error: busy", "what the relay said last"
+
+
+def test_c6_a_reconnection_retries_at_once_and_does_not_lengthen_the_backoff() -> None:
+    desk = Desk(A)
+    event = made()
+    desk.publish(event)
+    for _ in range(20):
+        assert desk.take(A) == [event]
+        desk.answer(A, event, False, "error: busy")
+        assert desk.take(A) == []
+        desk.disconnect(A)
+        desk.connect(A)
+    assert desk.take(A) == [event]
+    desk.answer(A, event, False, "error: busy")
+    assert desk.next_at(A) == desk.now + DEFAULTS.publish_retry_seconds
+
+
+def test_c2_an_unanswered_copy_is_sent_again_on_a_living_connection() -> None:
+    desk = Desk(A)
+    event = made()
+    desk.publish(event)
+    sent_at: list[float] = []
+    while len(sent_at) < 8:
+        if desk.take(A):
+            sent_at.append(desk.now - START)
+        again = desk.outbox.relays[A].next_at
+        assert again is not None
+        desk.wait(again - desk.now)
+    assert sent_at == [0, 30, 90, 210, 450, 930, 1530, 2130]
+    assert desk.take(A) == [event]
+    desk.answer(A, event, False, "duplicate: have it")
+    assert desk.next_at(A) is None
+    assert desk.waiting == []
+
+
+def test_c2_a_copy_that_is_sent_again_holds_up_nobody() -> None:
+    desk = Desk(A)
+    silent = [made() for _ in range(100)]
+    for event in silent:
+        desk.publish(event)
+    assert desk.take(A) == silent
+    desk.wait(30)
+    assert len(desk.take(A)) == DEFAULTS.flush_unanswered_events
+    event = made()
+    desk.publish(event)
+    assert event in desk.take(A)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_c_an_event_that_a_relay_only_queued_goes_on_waiting(accepted: bool) -> None:
+    desk = Desk(A)
+    event = made()
+    inbox = desk.publish(event)
+    desk.take(A)
+    desk.answer(A, event, accepted, "queued: no relay has it yet")
+    assert inbox.items == []
+    desk.wait(2)
+    assert said(inbox) == (True, "queued")
+    assert desk.waiting == [event]
+    desk.wait(28)
+    assert desk.take(A) == [event]
+    desk.answer(A, event, False, "blocked: no")
+    ((_, reason, _),) = desk.outbox.undeliverable
+    assert reason == "blocked: no"
+
+
+def test_c3_a_relay_that_is_switched_off_for_now_has_not_refused() -> None:
+    desk = Desk(A, B)
+    event = made()
+    inbox = desk.publish(event)
+    desk.switch_off(B)
+    desk.answer(A, event, False, "blocked: no")
+    assert inbox.items == []
+    desk.wait(2)
+    assert said(inbox) == (True, "queued")
+    desk.add(B)
+    desk.connect(B)
+    assert desk.accept_all(B) == [event]
+    assert desk.waiting == []
+
+
+def test_i2_the_refusals_of_waiting_events_are_known_with_their_words() -> None:
+    desk = Desk(A, B, C)
+    event = made()
+    desk.publish(event)
+    for url in (A, B, C):
+        desk.take(url)
+    desk.answer(A, event, False, "error: busy")
+    desk.answer(B, event, False, "blocked: no")
+    desk.wait(2)
+    (waiting,) = desk.outbox.waiting()
+    assert waiting.messages == {A: "error: busy", B: "blocked: no"}
+    assert waiting.copies.keys() == {A, C}
+    assert waiting.refusal == "blocked: no"
+
+
+def test_f5_unanswered_events_are_sent_again_after_authentication() -> None:
+    desk = Desk(A)
+    event = made()
+    desk.publish(event)
+    assert desk.take(A) == [event]
     desk.connect(A)
-    desk.wait(1000)
-    assert desk.take(A) == []
+    assert desk.take(A) == [event]
 
 
 def test_c3_a_relay_may_still_accept_after_a_transient_refusal() -> None:
@@ -397,16 +522,16 @@ def test_the_operator_can_have_an_event_tried_again_at_once() -> None:
     desk.answer(A, event, False, "error: busy")
     desk.answer(A, other, False, "error: busy")
     assert desk.take(A) == []
-    desk.outbox.retry(event.id)
+    desk.outbox.retry([event.id])
     assert desk.take(A) == [event]  # refused for now
     assert desk.take(B) == [event]  # not answered
     assert desk.take(C) == []
     desk.connect(C)
     assert desk.take(C) == [event, other]  # each once
     desk.answer(B, event)
-    desk.outbox.retry(event.id)
+    desk.outbox.retry([event.id])
     assert desk.take(B) == []  # it has answered
-    desk.outbox.retry("f" * 64)  # of no event
+    desk.outbox.retry(["f" * 64])  # of no event
 
 
 def test_c3_answers_for_what_nobody_published_are_no_matter() -> None:
@@ -510,6 +635,83 @@ def test_c4_a_deletion_removes_what_waits_and_waits_itself() -> None:
     assert said(desk.publish(deletion)) == (True, "queued")
     assert desk.waiting == [other, deletion]
     assert said(desk.publish(note))[0] is False
+
+
+def test_c4_a_request_to_vanish_removes_its_author_s_older_waiting_events() -> None:
+    desk = Desk()
+    note, profile, later = made(NOW - 1), made(NOW - 1, 0), made(NOW + 1)
+    theirs = made(NOW - 1, pubkey=BOB)
+    for event in (note, profile, later, theirs):
+        desk.publish(event)
+    vanish = made(NOW, 62, tags=[["relay", "ALL_RELAYS"]])
+    assert said(desk.publish(vanish)) == (True, "queued")
+    assert desk.waiting == [later, theirs, vanish]
+    assert said(desk.publish(note))[0] is False
+    assert said(desk.publish(made(NOW, 62, tags=[["relay", A]]))) == (True, "queued")
+    assert later in desk.waiting
+
+
+def test_c4_a_waiting_event_ends_when_it_expires() -> None:
+    desk = Desk()
+    desk.add(A)
+    event, other = made()._replace(expiration=NOW + 60), made()
+    for item in (event, other):
+        assert said(desk.publish(item)) == (True, "queued")
+    desk.wait(59)
+    assert desk.waiting == [event, other]
+    desk.now += 2
+    desk.connect(A)
+    assert desk.take(A) == [other], "an expired event is not sent"
+    desk.wait(4)
+    assert desk.waiting == [other]
+    ((lost, reason, _),) = desk.outbox.undeliverable
+    assert (lost, prefix(reason)) == (event, "invalid")
+
+
+def test_c4_events_that_a_relay_takes_at_its_own_rate_have_room_of_their_own() -> None:
+    desk = Desk(A)
+    events = [made() for _ in range(250)]
+    inboxes = [desk.publish(event) for event in events]
+    assert desk.take(A, 300) == events
+    for event in events[:24]:
+        desk.answer(A, event)
+    for event in events[24:]:
+        desk.answer(A, event, False, "rate-limited: slow down")
+    desk.wait(2)
+    assert {said(inbox) for inbox in inboxes[24:]} == {(True, "queued")}
+    assert len(desk.waiting) == 226
+    desk.disconnect(A)
+    assert len(desk.waiting) == 226
+    assert said(desk.publish(made())) == (False, "error"), "now they wait for any relay"
+
+
+def test_c4_public_clients_hold_half_of_that_room_at_most() -> None:
+    desk = Desk(A, settings=replace(DEFAULTS, outbox_paced_events=20))
+    events = [made() for _ in range(30)]
+    inboxes = [desk.publish(event, is_public=True) for event in events]
+    desk.take(A)
+    for event in events:
+        desk.answer(A, event, False, "rate-limited: slow down")
+    desk.wait(2)
+    told = [said(inbox)[0] for inbox in inboxes]
+    assert told == [True] * 10 + [False] * 20
+
+
+def test_c4_copies_that_a_connected_relay_takes_at_its_own_rate_are_kept() -> None:
+    desk = Desk(A, B)
+    events = [made() for _ in range(250)]
+    for event in events:
+        desk.publish(event)
+    for url in (A, B):
+        desk.take(url, 300)
+    for event in events:
+        desk.answer(A, event)
+        desk.answer(B, event, False, "rate-limited: slow down")
+    desk.wait(60)
+    assert desk.outbox.pending_copies()[B] == 250
+    desk.disconnect(B)
+    desk.wait(60)
+    assert desk.outbox.pending_copies()[B] == DEFAULTS.owed_copies_per_relay
 
 
 def test_c4_a_version_that_is_refused_removes_nothing() -> None:
@@ -952,7 +1154,9 @@ def test_c6_what_is_published_meanwhile_does_not_slow_down_what_waited() -> None
 def test_c6_a_relay_that_answers_nothing_is_not_waited_for_for_ever() -> None:
     desk, events = with_backlog(50)
     sent = list(desk.take(A))
-    while (again := desk.outbox.take(A, desk.now, 0)[1]) is not None:
+    while len(sent) < len(events):
+        again = desk.next_at(A)
+        assert again is not None
         assert again > desk.now
         desk.wait(again - desk.now)
         sent += desk.take(A)
@@ -1039,9 +1243,9 @@ def test_c6_a_relay_that_is_read_only_now_is_sent_nothing_more() -> None:
     desk = Desk(A, B)
     event = made()
     desk.publish(event)
-    desk.outbox.relay_asked(A, False, desk.now)
+    desk.outbox.set_publish_target(A, PublishTarget.NONE)
     assert desk.take(A) == []
-    desk.outbox.relay_asked(A, True, desk.now)
+    desk.add(A)
     assert desk.take(A) == [event]
 
 
@@ -1122,7 +1326,7 @@ def test_c7_after_a_refusal_it_may_be_tried_again() -> None:
     event = made()
     desk.publish(event)
     desk.take(A)
-    desk.answer(A, event, False, "rate-limited: slow")
+    desk.answer(A, event, False, "error: busy")
     desk.answer(A, event, False, "blocked: no")
     inbox = desk.publish(event)
     assert desk.take(A) == [event]
@@ -1164,7 +1368,7 @@ def test_timeline_2_one_relay_which_never_sends_ok() -> None:
     events = [made() for _ in range(100)]
     for event in events:
         inbox = desk.publish(event)
-        assert desk.take(A) == [event]
+        assert event in desk.take(A)
         desk.wait(2)
         assert said(inbox) == (True, "queued")
     desk.disconnect(A)
@@ -1176,7 +1380,7 @@ def test_timeline_2_one_relay_which_never_sends_ok() -> None:
     assert again == events
     event = made()
     inbox = desk.publish(event)
-    assert desk.take(A) == [event]
+    assert event in desk.take(A)
     desk.answer(A, event)
     assert verdict(inbox) == (True, "")
     desk.wait(7 * DAY_SECONDS)
@@ -1232,7 +1436,6 @@ SMALL = replace(
     DEFAULTS,
     outbox_events=4,
     owed_copies_per_relay=2,
-    publish_tries=2,
     flush_unanswered_events=2,
     outbox_expiry_seconds=1000,
 )
@@ -1249,7 +1452,14 @@ EVENTS = (
     made(kind=20_001, pubkey=ALICE),
     made(kind=20_001, pubkey=BOB),
 )
-REASONS = ["blocked: no", "rate-limited: slow", "", "duplicate: have it"]
+REASONS = [
+    "blocked: no",
+    "rate-limited: slow",
+    "error: busy",
+    "",
+    "duplicate: have it",
+    "queued: later",
+]
 
 
 @dataclass
@@ -1322,8 +1532,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert len(events) <= most
         for event in events:
             relay = self.desk.outbox.relays[url]
-            assert relay.asked
-            assert relay.connected
+            assert relay.can_ask
             assert self.calls_of(event.id)[-1].told is not False, "sent after `false`"
             self.sent[url][event.id] = event
 
@@ -1333,7 +1542,11 @@ class OutboxMachine(RuleBasedStateMachine):
         url = data.draw(st.sampled_from([url for url in URLS if self.sent[url]]))
         event_id = data.draw(st.sampled_from(sorted(self.sent[url])))
         event = self.sent[url].pop(event_id)
-        if accepted or prefix(reason) == "duplicate":
+        if prefix(reason) == "queued":
+            accepted_there = False
+        else:
+            accepted_there = accepted or prefix(reason) == "duplicate"
+        if accepted_there:
             for call in self.calls_of(event_id):
                 call.accepted = True
         self.desk.answer(url, event, accepted, reason)
@@ -1392,16 +1605,18 @@ class OutboxMachine(RuleBasedStateMachine):
             self.desk.add(url)
             self.desk.disconnect(url)
             self.desk.connect(url)
-        for _ in range(10):
+        for _ in range(300):
             for url in URLS:
                 self.desk.accept_all(url)
             self.desk.write_all()
             self.desk.wait(2)
+            if not self.desk.outbox.publications and not self.desk.ledger:
+                break
         assert self.desk.outbox.publications == {}
         assert self.desk.stored == set()
         assert all(call.told is not None for call in self.calls)
         for relay in self.desk.outbox.relays.values():
-            assert not {*relay.unsent, *relay.sent, *relay.retries}
+            assert relay.copies == {}
 
 
 TestOutboxMachine = OutboxMachine.TestCase

@@ -3,7 +3,14 @@
 import pytest
 
 from nostrclient.nostr.event import SignedEvent
-from nostrclient.nostr.publication import Copy, Publication
+from nostrclient.nostr.publication import (
+    Copy,
+    CopyState,
+    OkMeaning,
+    Publication,
+    PublicationState,
+    read_ok,
+)
 
 from .builders import ALICE, BOB, NOW, made
 
@@ -12,59 +19,78 @@ LOW, HIGH = "0" * 64, "f" * 64
 
 
 def publication(event: SignedEvent, *urls: str) -> Publication:
-    copies = {url: Copy() for url in urls}
-    return Publication(event, 1, False, 0.0, 100.0, copies)
+    item = Publication(event, 1, False, 0.0, 100.0)
+    for url in urls:
+        item.copies[url] = Copy(item)
+    return item
 
 
 def replaces(one: SignedEvent, other: SignedEvent) -> bool:
     return publication(one).replaces(other)
 
 
-def test_c2_an_acceptance_settles_a_copy_and_the_event() -> None:
-    item = publication(made(), A, B)
-    assert item.answer(A, True, "", 5)
-    assert item.accepted
-    assert list(item.copies) == [B]
-
-
-def test_c_false_with_duplicate_is_an_acceptance() -> None:
-    item = publication(made(), A)
-    assert item.answer(A, False, "duplicate: have it", 5)
-    assert item.accepted
-
-
 @pytest.mark.parametrize(
-    "prefix", ["pow", "blocked", "restricted", "invalid", "mute", "auth-required"]
+    ("accepted", "message", "meaning"),
+    [
+        (True, "", OkMeaning.ACCEPTED),
+        (True, "blocked: but taken", OkMeaning.ACCEPTED),
+        (False, "duplicate: have it", OkMeaning.ACCEPTED),
+        (True, "queued: no relay has it yet", OkMeaning.QUEUED),
+        (False, "queued: odd", OkMeaning.QUEUED),
+        (False, "rate-limited: slow", OkMeaning.RATE_LIMITED),
+        (False, "ERROR: rate-limited: slow", OkMeaning.RATE_LIMITED),
+        (False, "error: disk", OkMeaning.REFUSED_FOR_NOW),
+        (False, "ERROR: bad event", OkMeaning.REFUSED_FOR_NOW),
+        (False, "", OkMeaning.REFUSED_FOR_NOW),
+        (False, "what?", OkMeaning.REFUSED_FOR_NOW),
+        (False, "pow: 20 bits", OkMeaning.REFUSED),
+        (False, "blocked: no", OkMeaning.REFUSED),
+        (False, "restricted: no", OkMeaning.REFUSED),
+        (False, "invalid: no", OkMeaning.REFUSED),
+        (False, "mute: no", OkMeaning.REFUSED),
+        (False, "replaced: have newer event", OkMeaning.REFUSED),
+        (False, "deleted: by its author", OkMeaning.REFUSED),
+        (False, "ERROR: auth-required: who are you", OkMeaning.REFUSED),
+    ],
 )
-def test_c_a_final_refusal_settles_a_copy_at_once(prefix: str) -> None:
-    item = publication(made(), A)
-    assert item.answer(A, False, f"{prefix}: no", 5)
-    assert not item.accepted
-    assert item.copies == {}
-    assert item.refusal == f"{prefix}: no"
-
-
-@pytest.mark.parametrize("message", ["rate-limited: slow", "error: disk", "", "what?"])
-def test_c_a_transient_refusal_is_final_the_fifth_time(message: str) -> None:
-    item = publication(made(), A)
-    assert [item.answer(A, False, message, 5) for _ in range(5)] == [False] * 4 + [True]
-    assert item.copies == {}
-
-
-def test_c_what_nobody_is_owed_is_no_answer() -> None:
-    item = publication(made(), A)
-    assert not item.answer(B, True, "", 5)
-    assert not item.accepted
+def test_c_an_ok_means_what_its_prefix_says(
+    accepted: bool, message: str, meaning: OkMeaning
+) -> None:
+    assert read_ok(accepted, message) is meaning
 
 
 def test_c3_the_refusal_that_says_most_is_passed_on() -> None:
     item = publication(made(), A, B)
-    item.answer(A, False, "", 1)
-    item.answer(B, False, "pow: 20 bits", 1)
+    item.copies[A].message = "error: busy"
+    assert item.refusal == "error: busy"
+    item.refusals[B] = "pow: 20 bits"
     assert item.refusal == "pow: 20 bits"
-    item = publication(made(), A)
-    item.answer(A, False, "just no", 1)
+    assert item.messages == {A: "error: busy", B: "pow: 20 bits"}
+    item = publication(made())
+    item.refusals[A] = "just no"
     assert item.refusal == "error: just no"
+
+
+def test_c3_only_certain_moves_make_sense() -> None:
+    item = publication(made(), A)
+    for state in (
+        PublicationState.STORING,
+        PublicationState.QUEUED,
+        PublicationState.ACCEPTED,
+        PublicationState.OVER,
+    ):
+        item.move(state)
+        assert item.waiting is (
+            state in (PublicationState.STORING, PublicationState.QUEUED)
+        )
+        assert item.accepted is (state is PublicationState.ACCEPTED)
+    with pytest.raises(AssertionError):
+        item.move(PublicationState.QUEUED)
+    copy = Copy(item)
+    copy.move(CopyState.SENT, due=30.0)
+    copy.move(CopyState.REFUSED, due=40.0)
+    with pytest.raises(AssertionError):
+        copy.move(CopyState.SENT)
 
 
 @pytest.mark.parametrize("kind", [0, 3, 10_002, 30_023])
@@ -121,3 +147,16 @@ def test_c4_a_deletion_by_address_removes_versions_up_to_its_own_time() -> None:
 def test_c4_a_deletion_deletes_no_deletion() -> None:
     first = made(kind=5)
     assert not replaces(made(NOW + 1, 5, tags=[["e", first.id]]), first)
+
+
+def test_c4_a_request_to_vanish_removes_its_author_s_older_events() -> None:
+    vanish = made(NOW, 62, tags=[["relay", "ALL_RELAYS"]])
+    assert replaces(vanish, made(NOW - 1))
+    assert replaces(vanish, made(NOW, 30_023, tags=[["d", "x"]]))
+    assert replaces(vanish, made(NOW - 1, 5))
+    assert not replaces(vanish, made(NOW + 1))
+    assert not replaces(vanish, made(NOW - 1, 1, BOB))
+    assert not replaces(vanish, made(NOW - 1, 62, tags=[["relay", "ALL_RELAYS"]]))
+    assert not replaces(made(NOW, 5, tags=[["e", vanish.id]]), vanish)
+    one_relay = made(NOW, 62, tags=[["relay", "wss://a"]])
+    assert not replaces(one_relay, made(NOW - 1))

@@ -37,7 +37,7 @@ def test_the_numbers_of_the_rules() -> None:
     assert numbers.outbox_expiry_seconds == 7 * 24 * 3600
     assert numbers.owed_copies_per_relay == 100
     assert numbers.ephemeral_expiry_seconds == 60  # C5
-    assert numbers.publish_tries == 5
+    assert numbers.flush_unanswered_events == 20
     assert numbers.seen_ids_per_subscription == 100_000  # D2
     assert numbers.seen_ids_total == 1_000_000
     assert numbers.eose_seconds == 4  # D4

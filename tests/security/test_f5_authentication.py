@@ -28,7 +28,7 @@ def connected(url: str, identity: PrivateKey | None) -> Iterator[RelayManager]:
     manager.start()
     try:
         # The outbox hears of it a moment after the relay says so itself.
-        outbox = manager.outbox.relays
+        outbox = manager.publisher.outbox.relays
         wait_until(lambda: outbox[relay.url].connected, "it is connected")
         yield manager
     finally:
@@ -38,7 +38,7 @@ def connected(url: str, identity: PrivateKey | None) -> Iterator[RelayManager]:
 def publish(manager: RelayManager, reader: Reader) -> PublishResult:
     """Publish a new event and wait for what its publisher is told."""
     event = SignedEvent.parse(json.dumps(signed()))
-    manager.publish(event, reader.mailbox)
+    manager.publisher.publish(event, reader.mailbox)
     return verdict_on(manager, reader, event.id)
 
 
@@ -90,7 +90,7 @@ def test_f5_without_a_key_writing_is_refused_for_good(mode: str) -> None:
         verdict = publish(manager, reader)
         assert not verdict.accepted
         assert verdict.message.startswith("auth-required:")
-        assert manager.waiting_events() == []
+        assert manager.publisher.waiting_events() == []
 
 
 def test_f5_a_key_given_later_opens_the_relay() -> None:

@@ -163,11 +163,11 @@ def test_b5_a_message_too_long_for_a_relay_does_not_keep_it_from_everybody() -> 
             reader = Reader(manager, filters)
             for event in events:
                 parsed = SignedEvent.parse(json.dumps(event))
-                manager.publish(parsed, reader.mailbox)
+                manager.publisher.publish(parsed, reader.mailbox)
 
             def settled() -> bool:
                 manager.step()
-                return not manager.outbox.publications
+                return not manager.publisher.outbox.publications
 
             wait_until(settled, "the long event is given up, the small one is taken")
             wait_until(lambda: known.connected and bool(relay.verbs("REQ")), "REQ")
