@@ -24,6 +24,7 @@ from .tasks import start, stop
 from .views import nostrclient_generic_router
 from .views_api import nostrclient_api_router
 from .views_endpoints import nostrclient_endpoints_router
+from .views_history import nostrclient_history_router
 from .views_http import nostrclient_http_router
 from .views_identities import nostrclient_identities_router
 from .views_live import nostrclient_live_router
@@ -42,6 +43,7 @@ nostrclient_ext: APIRouter = APIRouter(prefix="/nostrclient", tags=["nostrclient
 nostrclient_ext.include_router(nostrclient_generic_router)
 nostrclient_ext.include_router(nostrclient_identities_router)
 nostrclient_ext.include_router(nostrclient_live_router)
+nostrclient_ext.include_router(nostrclient_history_router)
 nostrclient_ext.include_router(nostrclient_metrics_router)
 nostrclient_ext.include_router(nostrclient_api_router)
 nostrclient_ext.include_router(nostrclient_http_router)

@@ -30,7 +30,14 @@ from sqlalchemy.sql import text
 
 from .helpers import uninterrupted
 from .migrations import ensure_schema
-from .models import Config, OutboxEvent, Relay, StoredConfig, StoredIdentity
+from .models import (
+    Config,
+    HistoryRow,
+    OutboxEvent,
+    Relay,
+    StoredConfig,
+    StoredIdentity,
+)
 from .nostr.log import logger
 from .nostr.relay_url import known_relay_url
 
@@ -421,3 +428,73 @@ async def write_outbox(
         if not is_current():
             raise OutdatedError
         await conn.conn.commit()
+
+
+# History
+
+
+@_operation
+async def write_history(rows: list[HistoryRow], oldest: int, max_rows: int) -> None:
+    """Store rows and delete the ones that are too old or too many, all or nothing."""
+    async with db.connect() as conn:
+        if rows:
+            await conn.conn.execute(
+                text(insert_query("nostrclient.history", rows[0])),
+                [model_to_dict(row) for row in rows],
+            )
+        await _execute(
+            conn, "DELETE FROM nostrclient.history WHERE slot < :slot", {"slot": oldest}
+        )
+        count: Any = await conn.fetchone(
+            "SELECT COUNT(*) AS n FROM nostrclient.history"
+        )
+        surplus = count["n"] - max_rows
+        if surplus > 0:
+            cut: Any = await conn.fetchone(
+                "SELECT slot FROM nostrclient.history ORDER BY slot"
+                " LIMIT 1 OFFSET :surplus",
+                {"surplus": surplus},
+            )
+            await _execute(
+                conn,
+                "DELETE FROM nostrclient.history WHERE slot <= :slot",
+                {"slot": cut["slot"]},
+            )
+        await conn.conn.commit()
+
+
+@_operation
+async def get_relay_history(relay: str, since: int) -> list[HistoryRow]:
+    """Return a relay's rows, oldest first."""
+    rows: list[HistoryRow] = await db.fetchall(
+        "SELECT * FROM nostrclient.history"
+        " WHERE relay = :relay AND slot >= :since ORDER BY slot",
+        {"relay": relay, "since": since},
+        model=HistoryRow,
+    )
+    return rows
+
+
+@_operation
+async def get_history(since: int, width: int) -> list[dict[str, Any]]:
+    """Return sums over all relays, in parts of `width` seconds, oldest first."""
+    rows: list[Any] = await db.fetchall(
+        "SELECT slot / :width AS part, SUM(seconds) AS seconds, SUM(up) AS up,"
+        " AVG(latency_ms) AS latency_ms, SUM(received) AS received,"
+        " SUM(accepted) AS accepted, SUM(refused) AS refused"
+        " FROM nostrclient.history WHERE slot >= :since"
+        " GROUP BY part ORDER BY part",
+        {"since": since, "width": width},
+    )
+    return [dict(row) for row in rows]
+
+
+@_operation
+async def get_uptimes(since: int) -> dict[str, float]:
+    """Return the share of the time that each relay was connected, by URL."""
+    rows: list[Any] = await db.fetchall(
+        "SELECT relay, SUM(seconds) AS seconds, SUM(up) AS up"
+        " FROM nostrclient.history WHERE slot >= :since GROUP BY relay",
+        {"since": since},
+    )
+    return {row["relay"]: row["up"] / row["seconds"] for row in rows if row["seconds"]}

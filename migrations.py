@@ -88,6 +88,33 @@ async def m006_identities(db: Connection) -> None:
         """)
 
 
+async def m007_history(db: Connection) -> None:
+    """Add the relays' history: a row for each relay and slot of five minutes.
+
+    `slot` is when it began, in Unix seconds; `seconds` what it covers, `up` how many of
+    them the relay was connected. Several instances may write rows of the same slot.
+    """
+    await db.execute(f"""
+        CREATE TABLE IF NOT EXISTS nostrclient.history (
+            slot {db.big_int} NOT NULL,
+            relay TEXT NOT NULL,
+            seconds INTEGER NOT NULL,
+            up INTEGER NOT NULL,
+            latency_ms INTEGER,
+            received INTEGER NOT NULL,
+            accepted INTEGER NOT NULL,
+            refused INTEGER NOT NULL,
+            closed INTEGER NOT NULL,
+            reason TEXT NOT NULL
+        )
+        """)
+    name = "history_relay_slot"
+    # SQLite wants the schema before the index's name, PostgreSQL before the table's.
+    on = "nostrclient.history" if db.type != SQLITE else "history"
+    index = f"nostrclient.{name}" if db.type == SQLITE else name
+    await db.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {on} (relay, slot)")
+
+
 STEPS = (
     m001_initial,
     m002_create_config_table,
@@ -95,6 +122,7 @@ STEPS = (
     m004_relay_roles,
     m005_outbox,
     m006_identities,
+    m007_history,
 )
 """All of them, in order."""
 

@@ -191,6 +191,12 @@ class RelayUrl(ApiModel):
     )
 
 
+class Reconnected(ApiModel):
+    """The result of connecting relays at once."""
+
+    relays: int = Field(description="Relays that waited and are connected to now")
+
+
 class Relay(ApiModel):
     """A relay, as stored and as shown."""
 
@@ -289,6 +295,10 @@ class Status(ApiModel):
         default=None,
         description="Publication of the oldest waiting event, in Unix seconds",
     )
+    outbox_undeliverable_at: int | None = Field(
+        default=None,
+        description="Unix seconds at which the latest event was found undeliverable",
+    )
     can_publish: bool = Field(
         default=False, description="Whether a connected relay accepts events"
     )
@@ -304,6 +314,7 @@ class Status(ApiModel):
         " `settings`, `identity`, `identities`, `outbox`,"
         " `relays`; they are retried",
     )
+    version: str = Field(default="", description="Of nostrclient", example="1.0.0")
 
 
 class WaitingEvent(ApiModel):
@@ -366,6 +377,10 @@ class Setting(ApiModel):
     default: float = Field(example=20)
     unit: str = Field(description="May be empty", example="seconds")
     integer: bool = Field(description="Whether it is a whole number")
+    in_force: float = Field(
+        description="The value that is used now; another one waits for a restart",
+        example=20,
+    )
     description: str = Field(
         description="One sentence: what it does, what a larger value costs",
         example="Time between two pings; a larger value notices a dead connection"
@@ -488,6 +503,65 @@ class OutboxEvent(BaseModel):
     accepted: bool
     is_public: bool
     owed: str
+
+
+class HistoryRow(BaseModel):
+    """A relay's history in one slot, as it is stored."""
+
+    slot: int
+    relay: str
+    seconds: int
+    up: int
+    latency_ms: int | None
+    received: int
+    accepted: int
+    refused: int
+    closed: int
+    reason: str
+
+
+class HistoryPoint(ApiModel):
+    """What happened in one part of the history."""
+
+    at: int = Field(description="When it began, in Unix seconds")
+    uptime: float = Field(description="Share of the time it was connected", example=1)
+    latency_ms: float | None = Field(
+        default=None, description="Mean round trip in milliseconds", example=41.5
+    )
+    received: int = Field(description="Events received")
+    accepted: int = Field(description="Events accepted")
+    refused: int = Field(description="Events refused")
+
+
+class Incident(ApiModel):
+    """A time in which a relay was not connected all along."""
+
+    since: int = Field(description="Unix seconds; exact to a slot")
+    until: int = Field(description="Unix seconds; exact to a slot")
+    down_seconds: int = Field(description="How long it was down within that time")
+    reason: str = Field(description="Its latest error", example="connection refused")
+
+
+class Uptime(ApiModel):
+    """How much of the time a relay was connected."""
+
+    url: str = Field(example=RELAY_URL)
+    day: float | None = Field(default=None, description="Share of the last 24 hours")
+    week: float | None = Field(default=None, description="Share of the last 7 days")
+
+
+class History(ApiModel):
+    """The history of all relays together."""
+
+    points: list[HistoryPoint] = Field(description="Oldest first, one for each hour")
+    uptimes: list[Uptime] = Field(description="One for each relay")
+
+
+class RelayHistory(ApiModel):
+    """The history of one relay."""
+
+    points: list[HistoryPoint] = Field(description="Oldest first, each of 30 minutes")
+    incidents: list[Incident] = Field(description="Newest first")
 
 
 class Identity(ApiModel):

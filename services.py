@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import history
 from .configuration import configuration
 from .models import (
     Client,
@@ -31,6 +34,10 @@ from .router import (
     nostr_client,
     refused_connections,
     traffic,
+)
+
+VERSION = str(
+    json.loads(Path(__file__).with_name("config.json").read_text())["version"]
 )
 
 
@@ -260,10 +267,12 @@ def status() -> Status:
         outbox_waiting=manager.publisher.waiting_count,
         outbox_undeliverable=manager.publisher.undeliverable_count,
         outbox_oldest_at=_oldest_at(),
+        outbox_undeliverable_at=_undeliverable_at(),
         can_publish=can_publish(),
         can_receive=can_receive(),
         figures=figures(),
         not_loaded=configuration.not_loaded,
+        version=VERSION,
     )
 
 
@@ -275,6 +284,11 @@ def _oldest_at() -> int | None:
     if not published:
         return None
     return int(clock.wall() - clock.now() + min(published))
+
+
+def _undeliverable_at() -> int | None:
+    found = nostr_client.relay_manager.publisher.undeliverable_events()
+    return int(clock.wall() - clock.now() + found[0].at) if found else None
 
 
 SERVING = (Service.UNKNOWN, Service.WORKS)
@@ -316,6 +330,7 @@ def figures() -> Figures:
         processing=_delay(measured.processing),
         recovered={way.value: count for way, count in measured.recovered.items()},
         success=_share(finished, finished + failed),
+        uptime=history.uptime(),
     )
 
 
@@ -341,6 +356,7 @@ def settings() -> list[Setting]:
             default=setting.default,
             unit=setting.unit,
             integer=setting.integer,
+            in_force=nostr_client.relay_manager.settings.number(setting.name),
             description=setting.description,
         )
         for setting in SETTINGS.values()

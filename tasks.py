@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from weakref import WeakSet
 
-from . import http_requests, live
+from . import history, http_requests, live, notifications
 from .configuration import Part, configuration
 from .crud import (
     create_tables,
@@ -61,6 +61,8 @@ def start() -> None:
     _run("clock", keep_time())
     _run("outbox", outbox_store.run())
     _run("merchants", identities.watch_merchants())
+    _run("history", history.keep())
+    _run("notifications", notifications.keep())
 
 
 async def stop() -> None:

@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse, Response
 from lnbits.core.models import Account
 from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import urlsafe_short_hash
+from loguru import logger
 
-from . import services
+from . import services, tasks
 from .access import check_signed_in, is_admin
 from .configuration import configuration
 from .crud import (
@@ -33,6 +34,7 @@ from .models import (
     ConfigUpdate,
     Identity,
     IdentityUpdate,
+    Reconnected,
     Relay,
     RelayUpdate,
     RelayUrl,
@@ -156,6 +158,22 @@ async def api_update_relay(update: RelayUpdate) -> list[Relay]:
             manager.add_relay(url, active=False)
         manager.update_relay(url, **changes)
     return await api_get_relays()
+
+
+@nostrclient_api_router.put(
+    "/api/v1/relay/reconnect",
+    dependencies=[Depends(check_admin)],
+    summary="Connect relays now",
+    responses=not_found("The relay is not known"),
+)
+async def api_reconnect(relay: RelayUrl) -> Reconnected:
+    """Connect a relay that waits for its next attempt at once; without `url`, all."""
+    try:
+        count = nostr_client.relay_manager.reconnect(relay.url)
+    except KeyError:
+        text = f"Relay: {relay.url} is not known."
+        raise HTTPException(HTTPStatus.NOT_FOUND, text) from None
+    return Reconnected(relays=count)
 
 
 def _valid_url(url: str | None) -> str:
@@ -340,6 +358,21 @@ async def api_update_config(data: ConfigUpdate) -> Config:
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
         await configuration.apply_config(config)
     return config
+
+
+@nostrclient_api_router.put(
+    "/api/v1/restart",
+    dependencies=[Depends(check_admin)],
+    summary="Restart nostrclient",
+)
+async def api_restart() -> None:
+    """Restart nostrclient, so that changed settings are used.
+
+    It disconnects all clients and relays. The outbox is kept.
+    """
+    logger.info("nostrclient restarts, as the admin asked")
+    await tasks.stop()
+    tasks.start()
 
 
 @nostrclient_api_router.get(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
-from pathlib import Path
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Security
 from fastapi.responses import PlainTextResponse, Response
@@ -24,9 +22,6 @@ from .models import NOT_ALLOWED
 from .nostr import clock
 from .router import nostr_client
 
-VERSION = str(
-    json.loads(Path(__file__).with_name("config.json").read_text())["version"]
-)
 STARTED_AT = clock.wall()
 
 nostrclient_metrics_router = APIRouter()
@@ -79,7 +74,7 @@ async def api_get_metrics() -> Response:
             relays=services.relays(),
             endpoints=services.endpoints(),
             figures=nostr_client.relay_manager.message_pool.figures,
-            version=VERSION,
+            version=services.VERSION,
             started_at=STARTED_AT,
         )
     )

@@ -180,8 +180,10 @@ class Conversation:
         settings, session, connection = self._settings, self._session, self._connection
         counters = self._relay.counters
         counters.opened(clock.now())
-        if self._owner.identity is not None and self._relay.challenges_at_once:
-            session.hold_requests(clock.now() + AUTH_HEAD_START_SECONDS)
+        if self._owner.identity is not None:
+            session.try_out(clock.now())
+            if self._relay.challenges_at_once:
+                session.hold_requests(clock.now() + AUTH_HEAD_START_SECONDS)
         session.open(clock.now(), clock.wall())
         self._relay.move(RelayStatus.CONNECTED)
         self._owner.relay_connected(self._relay)
@@ -191,9 +193,11 @@ class Conversation:
             if readable:
                 self._read()
             connection.check_open()
-            again = self._take_events()
+            events, again = self._take_events()
             take_orders()
             now = clock.now()
+            for event, client in events:
+                self.publish(event, client, now)
             counters.tick(now)
             self._authenticate(now)
             session.tick(now, clock.wall())
@@ -240,24 +244,19 @@ class Conversation:
 
     # What it is sent
 
-    def _take_events(self) -> float | None:
-        """Queue events that are due; return the instant at which to look again."""
+    def _take_events(self) -> tuple[list[OutgoingEvent], float | None]:
+        """Return events that are due, and the instant at which to look again."""
         relay, session, connection = self._relay, self._session, self._connection
         if (
             not relay.write
             or connection.unsent_bytes > self._settings.relay_buffer_bytes
             or session.waiting_events >= EVENTS_AT_ONCE
         ):
-            return None
+            return [], None
         events, again = self._owner.take_events(relay, EVENTS_AT_ONCE)
-        if not events:
-            return again
-        now = clock.now()
-        for event, client in events:
-            self.publish(event, client, now)
         if len(events) == EVENTS_AT_ONCE:
-            return now
-        return again
+            again = clock.now()
+        return events, again
 
     def publish(
         self,

@@ -26,6 +26,7 @@ SCANS = 15  # for silent subscriptions, in the time that makes one silent
 class Heartbeat:
     """Refreshes, due times and the probe of one connection.
 
+    `is_alive`: the relay said anything since the probe was sent.
     Instants are those of `clock.now`.
     """
 
@@ -38,6 +39,7 @@ class Heartbeat:
         self._scan_at = 0.0
         self.probe_id: str | None = None
         self.probe_due = 0.0
+        self.is_alive = False
         self.doubted: list[RelaySubscription] = []
 
     def open(self, now: float) -> None:
@@ -106,6 +108,7 @@ class Heartbeat:
     def probe(self, wire_id: str, now: float) -> None:
         """Wait for the answer to a probe."""
         self.probe_id = wire_id
+        self.is_alive = False
         self.probe_due = now + self._settings.probe_seconds
 
     def is_unanswered(self, now: float) -> bool:

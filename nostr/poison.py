@@ -15,10 +15,12 @@ from collections import OrderedDict, deque
 from .settings import Settings
 
 ALONE_SECONDS = 2.0  # others wait for the answer to a suspected message so long
-SILENCE_SECONDS = 0.5  # before a suspected message, so that no rate is to blame
-MAX_WAIT_SECONDS = 30.0  # for that silence
+SILENCE_SECONDS = 1.5  # before a suspected message, so that no rate is to blame
+PATIENCE_SECONDS = 5.0  # for that silence; then the others are held back for it
+MAX_WAIT_SECONDS = 30.0  # for a silence that answers do not let come
 MAX_SUSPECTED = 10  # more are not told apart: fewer are sent at a time first
-BURST_MESSAGES = 10  # in the last second: the pace may be to blame
+BURST_MESSAGES = 10  # within so many seconds: the pace may be to blame
+BURST_SECONDS = 1.5
 
 
 class PoisonWatch:
@@ -67,6 +69,10 @@ class PoisonWatch:
         self._expire(now)
         if self._alone is not None and now - self._alone_at < ALONE_SECONDS:
             return False
+        if self._alone is None and self._waiting:
+            since = next(iter(self._waiting.values()))
+            if PATIENCE_SECONDS <= now - since < MAX_WAIT_SECONDS:
+                return False
         return not self._cautious or len(self._sent) < MAX_SUSPECTED
 
     def caught_up(self) -> None:
@@ -112,8 +118,10 @@ class PoisonWatch:
                 self._alone = None
 
     def was_burst(self, now: float) -> bool:
-        """Return whether many messages left within the last second."""
-        return len(self._recent) > BURST_MESSAGES and now - self._recent[0] < 1.0
+        """Return whether many messages left lately."""
+        if len(self._recent) <= BURST_MESSAGES:
+            return False
+        return now - self._recent[0] < BURST_SECONDS
 
     def lose(self, now: float, *, ended_by_relay: bool) -> str | None:
         """Handle the end of the connection; return a message that is convicted."""
@@ -121,7 +129,7 @@ class PoisonWatch:
         convicted: str | None = None
         if ended_by_relay and self._sent:
             unanswered = list(self._sent)
-            if unanswered == [self._alone]:
+            if unanswered == [self._alone] and not self.was_burst(now):
                 convicted = self._alone
             elif len(unanswered) > MAX_SUSPECTED:
                 self._cautious = True

@@ -222,6 +222,20 @@ class RelayManager:
         """Forget a reader key, given by its public key in hex, and close its links."""
         self.links.remove_key(pubkey)
 
+    def reconnect(self, url: str | None = None) -> int:
+        """Connect a relay now that waits for its next attempt, or all of them.
+
+        Return how many relays that were. Raise `KeyError` for an unknown relay.
+        """
+        with self._lock:
+            chosen = list(self.relays.values())
+            if url is not None:
+                chosen = [self.relays[known_relay_url(url)]]
+            waiting = [relay for relay in chosen if relay.status is RelayStatus.WAITING]
+            for relay in waiting:
+                relay.retry_now()
+        return len(waiting)
+
     # Consumers
 
     def register(self, consumer: Consumer) -> None:

@@ -52,6 +52,9 @@ __all__ = ["ClosedForGood", "RelayLimits", "RelaySession"]
 MAX_CLOSING = 100  # closed wires of one subscription that is sent again and again
 MIN_LEARNED_SUBSCRIPTIONS = 5  # fewer unanswered REQs may have another reason
 MAX_PAGE_TRIES = 3
+TRY_OUT_SECONDS = 0.5
+MAX_TRIED_OUT = 2
+MAX_PAUSE_EXPONENT = 6  # of two, in seconds
 BUSY_SECONDS = 0.5  # how often clients learn that the relay was not asked yet
 POISONOUS = "error: the relay ends the connection when it is sent this"
 
@@ -129,6 +132,8 @@ class RelaySession:
         )
         self._authenticated = False
         self._hold_until = 0.0
+        self._tries_out_until: float | None = None
+        self._refused_authenticated = 0
         self._received_at = 0.0
         self._now = 0.0
         self._wall_offset = 0.0
@@ -404,6 +409,14 @@ class RelaySession:
         self._heartbeat.open(now)
         self.tick(now, wall)
 
+    def try_out(self, now: float) -> None:
+        """Send few REQs until the first answer: the relay may refuse all of them.
+
+        Where there is a key to authenticate with, AUTH may be under way next.
+        """
+        self._tries_out_until = now + TRY_OUT_SECONDS
+        self._refused_authenticated = 0
+
     def hold_requests(self, until: float) -> None:
         """Send no REQ before this instant, or before AUTH was accepted."""
         self._hold_until = until
@@ -473,6 +486,8 @@ class RelaySession:
         self._authenticated = True
         self.authentication_pending = False
         self._hold_until = 0.0
+        if self._tries_out_until is not None:
+            self.try_out(now)
         for subscription in self._subscriptions.values():
             if subscription.state is _S.UNAUTHENTICATED:
                 self._enqueue(subscription)
@@ -601,6 +616,7 @@ class RelaySession:
     def received(self, now: float) -> None:
         """Handle that the relay said anything: it is alive."""
         self._received_at = now
+        self._heartbeat.is_alive = True
 
     def find_subscription(self, wire_id: str) -> RelaySubscription | None:
         """Return what an EVENT with this subscription id answers; None if unasked for.
@@ -629,6 +645,7 @@ class RelaySession:
         `is_complete`: the relay said that nothing was cut (NIP-67).
         """
         self._received_at = now
+        self._heartbeat.is_alive = True
         if self._answers_probe(wire_id, now):
             return self._take_finished()
         found = self._wires.get(wire_id)
@@ -653,6 +670,8 @@ class RelaySession:
         return self._take_finished()
 
     def _count_answer(self, subscription: RelaySubscription) -> None:
+        self._tries_out_until = None
+        self._refused_authenticated = 0
         self._has_answer = True
         self._pace.answer()
         self._poison.answered(subscription.key)
@@ -706,6 +725,7 @@ class RelaySession:
     def closed(self, wire_id: str, text: str, now: float) -> ClosedForGood | None:
         """Handle CLOSED; return which subscriptions the relay will never serve."""
         self._received_at = now
+        self._heartbeat.is_alive = True
         if self._answers_probe(wire_id, now):
             return None
         found = self._wires.get(wire_id)
@@ -805,6 +825,8 @@ class RelaySession:
 
     def _wait_for_auth(self, subscription: RelaySubscription, now: float) -> bool:
         if not self.can_authenticate or subscription.sent_authenticated:
+            if not any(part.restricted for part in subscription.parts):
+                self._slow_down_refused(now)
             return False
         if self._authenticated:  # it was sent before that
             subscription.needs_new_wire = True
@@ -814,6 +836,14 @@ class RelaySession:
         subscription.move(_S.UNAUTHENTICATED, due)
         self._heartbeat.watch(due)
         return True
+
+    def _slow_down_refused(self, now: float) -> None:
+        """Slow down on a relay that refuses REQs although it knows who we are."""
+        if self._tries_out_until is None or not self._authenticated:
+            return
+        self._refused_authenticated += 1
+        pause = 2.0 ** min(self._refused_authenticated, MAX_PAUSE_EXPONENT)
+        self._hold_until = max(self._hold_until, now + pause)
 
     def _refuse_for_good(
         self, subscription: RelaySubscription, text: str, now: float
@@ -901,6 +931,7 @@ class RelaySession:
         are taken for the ones it speaks of.
         """
         self._received_at = now
+        self._heartbeat.is_alive = True
         complaint = classify(text)
         if complaint is Complaint.OTHER:
             return complaint
@@ -971,7 +1002,10 @@ class RelaySession:
             self._refresh(subscription, now, wall)
         self._report_busy(now)
         if self._heartbeat.is_unanswered(now):
-            self.suspect = "it answers neither a subscription nor a probe"
+            if self._heartbeat.is_alive:
+                self._answers_probe(self._heartbeat.probe_id or "", now)
+            else:
+                self.suspect = "it answers neither a subscription nor a probe"
 
     def _send_queued(self, now: float, wall: float) -> None:
         while self._poison.may_send(now):
@@ -1001,7 +1035,19 @@ class RelaySession:
             self._poison.forget(key)
 
     def _may_request(self, now: float) -> bool:
-        return self._hold_until <= now and self._pace.take(now)
+        if self._hold_until > now:
+            return False
+        if self._tries_out_until is not None:
+            decided = not (self._refused_authenticated or self.authentication_pending)
+            if self._tries_out_until <= now and decided:
+                self._tries_out_until = None
+            elif self._sent_count >= MAX_TRIED_OUT:
+                return False
+        return self._pace.take(now)
+
+    @property
+    def _sent_count(self) -> int:
+        return sum(item.state is _S.SENT for item in self._subscriptions.values())
 
     def _refresh(
         self, subscription: RelaySubscription, now: float, wall: float
@@ -1018,7 +1064,13 @@ class RelaySession:
             self._poison.next_at(now),
         ]
         if self._egress.request_count:
-            due.append(max(self._hold_until, self._pace.next_at(now)))
+            due.append(
+                max(
+                    self._hold_until,
+                    self._tries_out_until or 0.0,
+                    self._pace.next_at(now),
+                )
+            )
         if self._egress.event_count:
             due.append(self._egress.next_late())
         if self._untold and any(
@@ -1052,6 +1104,17 @@ class RelaySession:
             wire_id = self._new_id()
             self._heartbeat.probe(wire_id, now)
             self.output.append(message.encode("REQ", wire_id, PROBE_FILTER))
+            self._refresh_one()
+
+    def _refresh_one(self) -> None:
+        """Refresh a served subscription: a relay at its limit ignores the probe."""
+        served = [
+            item
+            for item in self._subscriptions.values()
+            if item.state is _S.LIVE and item.answered_here and not item.is_polled
+        ]
+        if served:
+            self._heartbeat.refreshes.add(max(served, key=_received_at))
 
     def _speaks_of(self, subscription: RelaySubscription) -> bool:
         """Return whether a NOTICE came that may be the answer to this REQ."""
@@ -1285,3 +1348,7 @@ class RelaySession:
 def _is_passing(refusal: str | None) -> bool:
     """Return whether a refusal holds for one connection only."""
     return refusal is not None and message.prefix(refusal) == "auth-required"
+
+
+def _received_at(subscription: RelaySubscription) -> float:
+    return subscription.received_at

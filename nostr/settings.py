@@ -33,6 +33,10 @@ _MAY_BE_ZERO = frozenset(
     (
         "errors_per_relay",
         "garbage_messages",
+        "history_seconds",
+        "notify_down_seconds",
+        "notify_outbox_share",
+        "notify_undeliverable_events",
         "notices_per_relay",
         "outbox_events",
         "outbox_paced_events",
@@ -378,6 +382,30 @@ class Settings:
     penalty_seconds: float = 600
     """Time for which a relay that sent too many invalid messages is paused."""
 
+    # History
+    history_seconds: float = 7 * DAY_SECONDS
+    """How far back the history of the relays reaches; 0 keeps none, a larger value
+    takes more disk space."""
+    history_slot_seconds: float = 300
+    """Time that one row of a relay's history covers; a larger value takes less disk
+    space and shows less."""
+    history_rows: int = 500_000
+    """Rows of history kept in all; older ones are deleted. 200 relays write 400,000 in
+    a week."""
+
+    # Notifications
+    notify_down_seconds: float = 300
+    """Time without any connected relay after which LNbits' admins are notified; 0 sends
+    no such notification."""
+    notify_undeliverable_events: int = 1
+    """Undeliverable events after which LNbits' admins are notified; 0 sends no such
+    notification."""
+    notify_outbox_share: float = 0.8
+    """Share of the outbox (0 to 1) that is in use when LNbits' admins are notified; 0
+    sends no such notification."""
+    notify_pause_seconds: float = 3600
+    """Shortest pause between two notifications of the same kind."""
+
     def with_changes(self, numbers: Mapping[str, float]) -> Settings:
         """Return these settings with some numbers changed, by name.
 
@@ -425,7 +453,7 @@ class Settings:
 
 
 def _largest(name: str) -> float:
-    if name in ("outbox_public_share", "public_share"):
+    if name in ("notify_outbox_share", "outbox_public_share", "public_share"):
         return 1
     if name.endswith("_seconds") and name not in _NO_WAITS:
         return _MAX_WAIT_SECONDS
@@ -458,6 +486,8 @@ _GROUPS = {
     "load_seconds": "Database",
     "log_lines_per_minute": "Log",
     "garbage_messages": "Garbage",
+    "history_seconds": "History",
+    "notify_down_seconds": "Notifications",
 }
 _UNITS = {
     "seconds": "seconds",

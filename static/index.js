@@ -16,7 +16,15 @@ window.PageNostrclient = (async () => {
       await LNbits.utils.loadScript(`${folder}/i18n/${language}.js`)
     }
   }
-  const TEMPLATES = ['relay-details', 'outbox', 'clients', 'identity'] // besides those in index.vue
+  // Besides those in index.vue.
+  const TEMPLATES = [
+    'relays',
+    'relay-details',
+    'figures',
+    'outbox',
+    'clients',
+    'identity'
+  ]
   const [
     rest,
     {Live},
@@ -27,7 +35,11 @@ window.PageNostrclient = (async () => {
     testPanel,
     outbox,
     identity,
-    clients
+    clients,
+    figures,
+    about,
+    words,
+    parts
   ] = await Promise.all([
     load('rest'),
     load('live'),
@@ -39,6 +51,10 @@ window.PageNostrclient = (async () => {
     load('outbox'),
     load('identity'),
     load('clients'),
+    load('figures'),
+    load('about'),
+    load('words'),
+    load('parts'),
     ...TEMPLATES.map(name =>
       LNbits.utils.loadTemplate(`${folder}/vue/${name}.vue`)
     )
@@ -55,13 +71,18 @@ window.PageNostrclient = (async () => {
       NostrclientTestPanel: testPanel.default,
       NostrclientOutbox: outbox.default,
       NostrclientIdentity: identity.default,
-      NostrclientClients: clients.default
+      NostrclientClients: clients.default,
+      NostrclientFigures: figures.default,
+      NostrclientAbout: about.default
     },
     provide: {rest, clock},
     data() {
       return {
         relays: null, // until they are known
         clients: null,
+        status: null,
+        restartNeeded: false, // settings were saved that are not in force
+        restarting: false,
         outbox: null, // how much waits; that card itself asks what
         config: null,
         urls: null,
@@ -71,7 +92,11 @@ window.PageNostrclient = (async () => {
     },
     computed: {
       summary() {
-        return state.summary(this.relays)
+        return state.summary(this.relays, {
+          status: this.status,
+          isStale: Boolean(this.trouble),
+          now: clock.now
+        })
       }
     },
     methods: {
@@ -85,6 +110,7 @@ window.PageNostrclient = (async () => {
         }
         if (told.clients) this.clients = Object.freeze(told.clients)
         if (told.outbox) this.outbox = told.outbox
+        if (told.status) this.status = Object.freeze(told.status)
         if (isAll) this.getEndpoints() // maybe nobody answered before
       },
       // The answer to a change shows it at once; but what was told since it was asked
@@ -99,6 +125,57 @@ window.PageNostrclient = (async () => {
         } catch {
           // Whoever asked says why.
         }
+      },
+      causeText({name, values = {}, since}) {
+        if (since === undefined) {
+          return this.$t(`nostrclient.cause_${name}`, values)
+        }
+        const {name: span, n} = words.span(since, clock.now)
+        return this.$t(`nostrclient.cause_${name}`, {
+          ...values,
+          span: this.$t(`nostrclient.${span}`, {n})
+        })
+      },
+      goTo({card, url}) {
+        if (url) {
+          this.$refs.relays.reveal(url)
+          return
+        }
+        document
+          .getElementById(`nostrclient-card-${card}`)
+          ?.scrollIntoView({block: 'start'})
+      },
+      onSaved(config) {
+        this.config = config
+        this.checkSettings()
+      },
+      async checkSettings() {
+        try {
+          const settings = await rest.getSettings()
+          this.restartNeeded = settings.some(
+            ({value, in_force}) => value !== in_force
+          )
+        } catch {
+          // Then nobody knows.
+        }
+      },
+      confirmRestart() {
+        const texts = {
+          title: this.$t('nostrclient.restart_title'),
+          message: this.$t('nostrclient.restart_text'),
+          action: this.$t('nostrclient.restart')
+        }
+        parts.confirm(this, texts, this.restart)
+      },
+      async restart() {
+        this.restarting = true
+        try {
+          await rest.restart()
+        } catch (error) {
+          this.$q.notify({type: 'negative', message: error.message})
+        }
+        await this.checkSettings()
+        this.restarting = false
       },
       complain(error) {
         this.trouble = error?.message || this.$t('nostrclient.nothing_told')
@@ -124,6 +201,7 @@ window.PageNostrclient = (async () => {
         try {
           this.config = await rest.getConfig()
           this.urls = await rest.getUrls()
+          await this.checkSettings()
         } catch (error) {
           this.complain(error)
         }

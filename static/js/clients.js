@@ -1,15 +1,17 @@
 // Who is connected to the endpoints.
 
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
-const {Card, Search} = await part('parts')
+const {Card, Empty, Search} = await part('parts')
 const {Time, number, size} = await part('words')
 
+const TABLE_PIXELS = 760 // a narrower table is a list of cards
 const COUNTS = ['subscriptions', 'received', 'sent', 'dropped']
 
 export default {
   template: '#nostrclient-clients',
   components: {
     NostrclientCard: Card,
+    NostrclientEmpty: Empty,
     NostrclientSearch: Search,
     NostrclientTime: Time
   },
@@ -18,10 +20,14 @@ export default {
     return {
       counts: COUNTS,
       filter: '',
+      width: 0, // of the table
       pagination: {rowsPerPage: 10, sortBy: 'since'}
     }
   },
   computed: {
+    isNarrow() {
+      return this.width > 0 && this.width < TABLE_PIXELS
+    },
     columns() {
       const column = (name, label, align = 'left') => ({
         name,
@@ -39,5 +45,11 @@ export default {
       ]
     }
   },
-  methods: {number, size}
+  methods: {
+    number,
+    size,
+    onResize({width}) {
+      this.width = width
+    }
+  }
 }

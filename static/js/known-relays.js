@@ -5,7 +5,6 @@ export default [
   'wss://nos.lol',
   'wss://relay.primal.net',
   'wss://relay.nostr.band',
-  'wss://nostr.wine',
   'wss://relay.snort.social',
   'wss://offchain.pub',
   'wss://nostr.mom'

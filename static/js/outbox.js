@@ -1,15 +1,17 @@
 // What waits for relays to take it, and what none of them took.
 
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
-const {Card, Search, confirm} = await part('parts')
+const {Card, Empty, Search, confirm} = await part('parts')
 const {Time, number, size} = await part('words')
 
+const ALL_COLUMNS_PIXELS = 460 // a narrower table leaves some out
 const PAUSE_MILLISECONDS = 1000 // between two looks, however much changes
 
 export default {
   template: '#nostrclient-outbox',
   components: {
     NostrclientCard: Card,
+    NostrclientEmpty: Empty,
     NostrclientSearch: Search,
     NostrclientTime: Time
   },
@@ -21,12 +23,17 @@ export default {
       undeliverable: [],
       trouble: null,
       filter: '',
+      width: 0, // of the table
       open: [],
       busy: false,
       pagination: {rowsPerPage: 10, sortBy: 'since'}
     }
   },
   computed: {
+    visible() {
+      const isNarrow = this.width > 0 && this.width < ALL_COLUMNS_PIXELS
+      return isNarrow ? ['since', 'owed'] : undefined
+    },
     columns() {
       const column = (name, field = name, align = 'left') => ({
         name,
@@ -62,6 +69,14 @@ export default {
           .join(' ')
           .includes(text.toLowerCase())
       ),
+    onResize({width}) {
+      this.width = width
+    },
+    // Those that may still accept it first, then those that never will.
+    relaysOf(event) {
+      const refused = Object.keys(event.refusals || {})
+      return [...new Set([...event.owed, ...refused])]
+    },
     owedText(n) {
       return this.$t(`nostrclient.owed_relays${n === 1 ? '_1' : ''}`, {n})
     },

@@ -11,11 +11,18 @@ export const Search = {
   emits: ['update:modelValue']
 }
 
+// In a table without rows: no warning sign, for nothing is wrong.
+export const Empty = {
+  template: '#nostrclient-empty',
+  props: {text: String}
+}
+
 // Asks back before what cannot be undone. `action` is the text of the button.
 export function confirm(component, {title, message, action}, done) {
   component.$q
     .dialog({
       'aria-label': title,
+      style: 'overflow-wrap: anywhere', // ids and URLs are long
       title,
       message,
       focus: 'cancel',

@@ -52,10 +52,49 @@ export default {
   inject: ['clock'],
   props: {relay: Object},
   computed: {
+    stateName() {
+      return this.relay.isDown ? 'down' : this.relay.state.name
+    },
+    // What the relay did with events and requests, as [title, [text, number]...].
+    answers() {
+      const {relay} = this
+      const count = (text, value, name) => ({
+        text: this.$t(`nostrclient.answer_count_${text}`, {name}),
+        value: number(value)
+      })
+      const byName = (text, counts) =>
+        Object.entries(counts).map(([name, value]) => count(text, value, name))
+      return [
+        {
+          name: 'events',
+          counts: [
+            count('accepted', relay.accepted),
+            ...byName('refused', relay.refused),
+            count('unanswered', relay.unanswered)
+          ],
+          words: relay.refusals
+        },
+        {
+          name: 'requests',
+          counts: [
+            count('finished', relay.finished),
+            ...byName('closed', relay.closed),
+            count('unanswered', relay.unansweredRequests)
+          ],
+          words: relay.closings
+        }
+      ]
+    },
+    limitsInForce() {
+      return Object.entries(this.relay.limits).map(([name, value]) => ({
+        name,
+        value: BYTES.includes(name) ? size(value) : number(value)
+      }))
+    },
     stateFor() {
       const {name, n} = span(this.relay.since, this.clock.now)
       return this.$t('nostrclient.state_for', {
-        state: this.$t(`nostrclient.state_${this.relay.state.name}`),
+        state: this.$t(`nostrclient.state_${this.stateName}`),
         span: this.$t(`nostrclient.${name}`, {n})
       })
     },

@@ -15,9 +15,13 @@ async function request(method, path, body) {
     throw new Error(translated(error.message))
   })
   const answer = await response.json().catch(() => null)
-  if (!response.ok)
-    throw new Error(translated(reason(answer?.detail) || response.statusText))
+  if (!response.ok) throw refusal(reason(answer?.detail) || response.statusText)
   return answer
+}
+
+// `told` are the server's own words, for who looks for names in them.
+function refusal(told) {
+  return Object.assign(new Error(translated(told)), {told})
 }
 
 // Why a request was refused, in words for the operator.
@@ -37,6 +41,8 @@ export const addRelay = url => request('POST', '/relay', {url})
 export const removeRelay = url => request('DELETE', '/relay', {url})
 export const updateRelay = (url, changes) =>
   request('PUT', '/relay', {url, ...changes})
+export const reconnect = url => request('PUT', '/relay/reconnect', {url})
+export const restart = () => request('PUT', '/restart')
 export const getOutbox = () => request('GET', '/outbox')
 export const retryEvent = id => request('PUT', `/outbox/${id}`)
 export const retryAllEvents = () => request('PUT', '/outbox')

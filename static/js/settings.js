@@ -3,7 +3,9 @@
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
 const {Search} = await part('parts')
 const {settingLabel} = await part('messages')
-const {number} = await part('words')
+const {duration, number, size} = await part('words')
+
+const UNFOLDED_MILLISECONDS = 350 // until a group has unfolded
 
 export default {
   template: '#nostrclient-settings',
@@ -16,6 +18,8 @@ export default {
       draft: {},
       settings: [], // as the server gives them, and `text`: what is in the field
       filter: '',
+      opened: [], // the groups that show their settings; while searching, all do
+      refused: [], // the names of settings that the server spoke of
       refusal: null,
       saving: false
     }
@@ -41,6 +45,9 @@ export default {
       )
     }
   },
+  unmounted() {
+    clearTimeout(this.timer)
+  },
   methods: {
     number,
     group({group}) {
@@ -50,6 +57,36 @@ export default {
     label: ({name}) => settingLabel(name),
     unit({unit}) {
       return unit && this.$t(`nostrclient.unit_${unit.replace(' ', '_')}`)
+    },
+    // A number as a person reads it: 7 days, 32 MiB; empty where it is as short.
+    inWords({unit}, value) {
+      if (unit === 'seconds' && value >= 120) return duration(value)
+      if (unit === 'bytes' && value >= 1024) return size(value)
+      return ''
+    },
+    hint(setting) {
+      const value = this.inWords(setting, Number(setting.text))
+      const standard = this.$t('nostrclient.setting_default', {
+        value: number(setting.default),
+        unit: this.unit(setting)
+      })
+      // The sentences are written in English only.
+      const isEnglish = window.i18n.global.locale === 'en'
+      return [
+        value && this.$t('nostrclient.hint_in_words', {value}),
+        `${standard}.`,
+        isEnglish && setting.description
+      ]
+        .filter(Boolean)
+        .join(' ')
+    },
+    changedText(members) {
+      const n = members.filter(setting => !this.isDefault(setting)).length
+      return n ? this.$t('nostrclient.settings_changed', {n}) : undefined
+    },
+    open(group, isOpen) {
+      const others = this.opened.filter(other => other !== group)
+      this.opened = isOpen ? [...others, group] : others
     },
     isDefault: setting => Number(setting.text) === setting.default,
     isValid: ({text, integer}) =>
@@ -66,6 +103,7 @@ export default {
       const {private_ws, public_ws} = this.config
       this.draft = {private_ws, public_ws} // what is not named stays as it is
       this.refusal = null
+      this.refused = []
       this.filter = ''
       this.settings = []
       try {
@@ -78,9 +116,25 @@ export default {
         this.refusal = error.message
       }
     },
+    // Marks settings and opens their groups.
+    show(names) {
+      this.refused = names
+      const found = this.settings.filter(({name}) => names.includes(name))
+      if (!found.length) return
+      this.filter = ''
+      this.opened = [...new Set([...this.opened, ...found.map(this.group)])]
+      const field = `[data-setting="${found[0].name}"]`
+      clearTimeout(this.timer)
+      this.timer = setTimeout(
+        () => document.querySelector(field)?.scrollIntoView({block: 'center'}),
+        UNFOLDED_MILLISECONDS
+      )
+    },
     async save() {
       const wrong = this.settings.find(setting => !this.isValid(setting))
+      this.refused = []
       if (wrong) {
+        this.show([wrong.name])
         this.refusal = this.$t('nostrclient.setting_wrong', {
           name: this.label(wrong)
         })
@@ -106,6 +160,8 @@ export default {
         this.$emit('update:modelValue', false)
       } catch (error) {
         this.refusal = error.message
+        const named = [...(error.told || '').matchAll(/'([^']+)'/g)]
+        this.show(named.map(([, name]) => name))
       }
       this.saving = false
     }

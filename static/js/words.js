@@ -23,6 +23,32 @@ export function size(bytes) {
   return `${value.toLocaleString(locale(), digits)} ${SIZES[step]}`
 }
 
+export const percent = share =>
+  share.toLocaleString(locale(), {
+    style: 'percent',
+    maximumFractionDigits: share < 1 ? 1 : 0
+  })
+
+// Seconds as a short duration: "3.1 ms", "12 s", "5 min", "7 days".
+export function duration(seconds) {
+  const [value, unit] =
+    seconds < 1
+      ? [seconds * 1000, 'millisecond']
+      : seconds < 120
+        ? [seconds, 'second']
+        : seconds < 7200
+          ? [seconds / 60, 'minute']
+          : seconds < 172800
+            ? [seconds / 3600, 'hour']
+            : [seconds / 86400, 'day']
+  return value.toLocaleString(locale(), {
+    style: 'unit',
+    unit,
+    unitDisplay: ['hour', 'day'].includes(unit) ? 'long' : 'short',
+    maximumFractionDigits: value < 10 ? 1 : 0
+  })
+}
+
 const SPANS = [
   ['day', 86400],
   ['hour', 3600],

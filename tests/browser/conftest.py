@@ -172,7 +172,7 @@ class AdminPage:
     # --- what one does on it
 
     def add(self, url: str) -> None:
-        self.page.get_by_label("Relay URL").fill(url)
+        self.page.get_by_label("Relay URLs").fill(url)
         self.button("Add").click()
 
     def ask_to_remove(self, url: str) -> Locator:

@@ -62,7 +62,7 @@ def test_an_added_relay_connects_and_is_removed_only_when_confirmed(
     url = talkative_relay.url
     admin.add(f"  {url.upper()}/ ".replace("WS:", "ws:"))
     expect(admin.state(url)).to_contain_text("Connected")
-    expect(admin.page.get_by_label("Relay URL")).to_have_value("")
+    expect(admin.page.get_by_label("Relay URLs")).to_have_value("")
     expect(admin.summary).to_have_text("All 3 relays connected")
 
     dialog = admin.ask_to_remove(url)
@@ -82,7 +82,7 @@ def test_an_unreachable_relay_says_why(admin: AdminPage) -> None:
     expect(admin.state(url)).to_contain_text("Retrying")
     expect(admin.relay(url)).to_contain_text("refused")
     expect(admin.summary).to_have_text("2 of 3 relays connected")
-    admin.relay(url).get_by_role("button", name="Errors").click()
+    admin.relay(url).get_by_role("button", name="Details").click()
     expect(admin.page.get_by_test_id("log")).to_contain_text("refused")
 
 
@@ -90,7 +90,7 @@ def test_an_unreachable_relay_says_why(admin: AdminPage) -> None:
     ("url", "reason"),
     [
         ("", "Enter the URL of a relay."),
-        ("https://relay.example", "starts with wss:// or ws://"),
+        ("ftp://relay.example", "starts with wss:// or ws://"),
         ("wss://", "not a valid URL"),
         ("wss://somebody:secret@relay.example", "no user name, password"),
         ("wss://relay.example#here", "no user name, password or #fragment"),
@@ -101,21 +101,17 @@ def test_an_invalid_url_is_refused_with_a_reason(
 ) -> None:
     admin.add(url)
     expect(admin.refusal).to_contain_text(reason)
-    admin.page.get_by_label("Relay URL").fill("w")
+    admin.page.get_by_label("Relay URLs").fill("w")
     expect(admin.refusal).to_have_count(0)
 
 
-def test_a_url_is_checked_while_one_types_and_known_ones_are_offered(
-    admin: AdminPage,
-) -> None:
-    url = admin.page.get_by_label("Relay URL")
+def test_a_url_is_checked_while_one_types(admin: AdminPage) -> None:
+    url = admin.page.get_by_label("Relay URLs")
     url.fill("wss:")
     expect(admin.refusal).to_have_count(0)
-    url.fill("https://relay.example")
+    url.fill("ftp://relay.example")
     expect(admin.refusal).to_contain_text("starts with wss:// or ws://")
-    offered = url.evaluate("it => [...it.list.options].map(it => it.value)")
-    assert "wss://nos.lol" in offered
-    url.fill(offered[0])
+    url.fill("relay.example")
     expect(admin.refusal).to_have_count(0)
 
 
@@ -135,7 +131,7 @@ def test_f4_what_a_relay_says_is_text(
 ) -> None:
     url = talkative_relay.url
     admin.add(url)
-    admin.relay(url).get_by_role("button", name="Errors (0) and notices (1)").click()
+    admin.relay(url).get_by_role("button", name="0 errors, 1 notices").click()
     log = admin.page.get_by_test_id("log")
     expect(log.get_by_role("listitem")).to_contain_text([talkative_relay.notice])
     assert log.locator("img").count() == 0
@@ -290,7 +286,7 @@ def test_everything_can_be_named_and_reached_by_keyboard(
     admin: AdminPage, talkative_relay: TalkativeRelay
 ) -> None:
     url = talkative_relay.url
-    admin.page.get_by_label("Relay URL").focus()
+    admin.page.get_by_label("Relay URLs").focus()
     admin.page.keyboard.type(url)
     admin.page.keyboard.press("Enter")
     expect(admin.state(url)).to_contain_text("Connected")
@@ -321,6 +317,7 @@ def test_the_page_speaks_german(admin: AdminPage, server: LnbitsServer) -> None:
     admin.button("Einstellungen").click()
     dialog = admin.page.get_by_role("dialog")
     expect(dialog).to_contain_text("Öffentlicher Endpunkt")
+    dialog.get_by_role("searchbox", name="Suche").fill("Pings")
     expect(dialog).to_contain_text("Pause zwischen zwei Pings")
     expect(dialog).to_contain_text("Standard: 20 Sekunden")
 

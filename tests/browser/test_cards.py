@@ -228,7 +228,7 @@ def harmful_relay(icon: str = "") -> Entry:
 def test_f4_a_relays_details_are_text(admin: AdminPage) -> None:
     item = harmful_relay()
     stage(admin, relays=[item])
-    admin.relay(item["url"]).get_by_role("button", name="Errors").click()
+    admin.relay(item["url"]).get_by_role("button", name="Details").click()
     details = admin.page.get_by_test_id("details")
     expect(details.get_by_test_id("since")).to_have_text("Connected for 5 minutes")
     expect(details.get_by_role("img")).to_have_attribute(
@@ -253,7 +253,7 @@ def test_an_icon_that_does_not_load_is_replaced(admin: AdminPage) -> None:
     admin.page.route("https://icon.example/*", lambda route: route.fulfill(status=404))
     stage(admin, relays=[item])
     with admin.page.expect_request("https://icon.example/icon.png") as asked:
-        admin.relay(item["url"]).get_by_role("button", name="Errors").click()
+        admin.relay(item["url"]).get_by_role("button", name="Details").click()
     assert "referer" not in asked.value.headers
     details = admin.page.get_by_test_id("details")
     expect(details.get_by_text("dns", exact=True)).to_be_visible()

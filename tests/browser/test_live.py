@@ -114,13 +114,13 @@ def test_changes_disturb_nobody_who_reads_types_or_searches(admin: AdminPage) ->
     page = admin.page
     relays = page.get_by_test_id("relays")
     outbox = page.get_by_test_id("outbox")
-    admin.relay("wss://c.example").get_by_role("button", name="Errors").click()
+    admin.relay("wss://c.example").get_by_role("button", name="Details").click()
     relays.get_by_label("Search").fill("c.ex")
     expect(page.locator("[data-relay]")).to_have_count(1)
     outbox.get_by_label("Search").fill(f"{5:064x}")
     expect(outbox.locator("[data-event]")).to_have_count(1)
     outbox.get_by_role("button", name="2 relays").click()
-    page.get_by_label("Relay URL").fill("wss://half")
+    page.get_by_label("Relay URLs").fill("wss://half")
     page.get_by_test_id("identity").evaluate("card => (card.kept = true)")
 
     def check_undisturbed() -> None:
@@ -128,11 +128,11 @@ def test_changes_disturb_nobody_who_reads_types_or_searches(admin: AdminPage) ->
         expect(page.get_by_test_id("details")).to_be_visible()
         expect(outbox.locator("[data-event]")).to_have_count(1)
         expect(outbox).to_contain_text("error: <b>full</b>")
-        expect(page.get_by_label("Relay URL")).to_have_value("wss://half")
-        expect(page.get_by_label("Relay URL")).to_be_focused()
+        expect(page.get_by_label("Relay URLs")).to_have_value("wss://half")
+        expect(page.get_by_label("Relay URLs")).to_be_focused()
         assert page.get_by_test_id("identity").evaluate("card => card.kept")
 
-    page.get_by_label("Relay URL").focus()
+    page.get_by_label("Relay URLs").focus()
     # A change of what is open, of another one, and of the set of relays.
     entries[2] = relay_entry("wss://c.example", errors=[said("it went away", 0)])
     scenery.tell(relays=[entries[2], relay_entry("wss://new.example")])

@@ -65,7 +65,7 @@ def full(admin: AdminPage, server: LnbitsServer, device: Device) -> Iterator[Adm
     server.api("PUT", "/identity", {"generate": True})
     page.set_viewport_size({"width": device.width, "height": device.height})
     page.reload()
-    admin.relay(OPENED).get_by_role("button", name="Errors").click()
+    admin.relay(OPENED).get_by_role("button", name="Details").click()
     page.get_by_test_id("outbox").get_by_role("button", name="2 relays").click()
     page.get_by_text("Undeliverable: 2").click()
     admin.send_test_message(nostr_sdk.Keys.generate().public_key().to_hex())
@@ -139,6 +139,7 @@ def test_everything_is_accessible_and_fits(full: AdminPage, device: Device) -> N
     identity = page.get_by_test_id("identity")
     outbox = page.get_by_test_id("outbox")
     with opened(page, settings.click) as dialog:
+        dialog.get_by_label("Search").fill("ping")
         expect(dialog).to_contain_text("Pause between pings")
         check()
     with opened(page, full.button("QR code of the public endpoint").click):
@@ -216,7 +217,7 @@ def test_two_hundred_relays_and_a_thousand_waiting_events(admin: AdminPage) -> N
 
     page.get_by_test_id("relays").get_by_label("Search").fill("relay17")
     expect(rows).to_have_count(10)
-    admin.relay("wss://relay175.example").get_by_role("button", name="Errors").click()
+    admin.relay("wss://relay175.example").get_by_role("button", name="Details").click()
     expect(page.get_by_test_id("details")).to_be_visible()
 
 

@@ -205,7 +205,7 @@ def test_c2_refusal_that_crosses_auth_is_not_final(
     accepted, reason = client.answer(event)
     assert accepted, reason
     wait_until(lambda: odd_relay.has(event), "the relay has it")
-    assert auth_bench.manager.undeliverable_count == 0
+    assert auth_bench.manager.publisher.undeliverable_count == 0
 
 
 def test_h6_second_challenge_refused_as_unneeded_closes_nothing(

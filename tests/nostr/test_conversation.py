@@ -1,6 +1,7 @@
 """Conversations without a connection: what is made of what a relay says, by hand."""
 
 import json
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -36,6 +37,7 @@ from nostrclient.nostr.relay_counters import AuthState
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.relay_record import RelayStatus
 from nostrclient.nostr.relay_session import RelayLimits, RelaySession
+from nostrclient.nostr.relay_subscription import Request
 from nostrclient.nostr.settings import DEFAULTS
 
 from .builders import KEY, NOW, Inbox, filters, made, signed
@@ -424,8 +426,12 @@ def held(
     connection: Scripted,
     monkeypatch: pytest.MonkeyPatch,
     limits: RelayLimits | None = None,
+    arriving: Sequence[Request] = (),
 ) -> str:
-    """Hold a conversation to its end; gives why it ended."""
+    """Hold a conversation to its end; return why it ended.
+
+    The REQs that are `arriving` are in the relay's inbox when the conversation begins.
+    """
     monkeypatch.setattr(clock, "now", lambda: connection.now)
     relay.status = RelayStatus.CONNECTING
     session = RelaySession(DEFAULTS, lambda: "id")
@@ -435,8 +441,9 @@ def held(
     conversation = Conversation(
         relay, session, manager, DEFAULTS, cast(Connection, connection)
     )
+    inbox = list(arriving)
     with pytest.raises(ConnectionLostError) as ended:
-        conversation.run(lambda: None)
+        conversation.run(lambda: session.subscribe(inbox.pop()) if inbox else None)
     return str(ended.value)
 
 
@@ -459,6 +466,18 @@ def test_e3_no_pong_within_ten_seconds_ends_it(
     assert connection.now == pytest.approx(1010, abs=0.1)
     slow = Scripted(65, pongs=9.9)
     assert held(manager, relay, slow, monkeypatch) == "it ended"
+
+
+def test_d1b_event_leaves_after_the_req_that_is_still_in_the_inbox(
+    manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Inbox()
+    manager.publisher.publish(signed(), client)
+    wanted = filters({"kinds": [1]})
+    request = Request("up", wanted, NOW, lambda _: False, client=client)
+    connection = Scripted(1)
+    held(manager, relay, connection, monkeypatch, arriving=[request])
+    assert [json.loads(text)[0] for text in connection.sent] == ["REQ", "EVENT"]
 
 
 def test_c2_what_is_published_is_sent_and_said_to_be_sent(

@@ -413,6 +413,32 @@ def test_f5_without_a_key_auth_required_is_final() -> None:
     assert link.session.closed("a", "auth-required: who?", link.now) is not None
 
 
+def test_f5_relay_that_refuses_everything_after_auth_is_asked_little() -> None:
+    link = Link()
+    link.session.can_authenticate = True
+    for number in range(17):
+        link.subscribe(f"s{number}", {"kinds": [number]})
+    link.session.try_out(link.now)
+    link.connect()
+    link.session.authenticated(link.now, link.wall)
+    for _ in range(80):
+        for wire_id, *_ in reqs(link.flush()):
+            link.session.closed(wire_id, "auth-required: who?", link.now)
+        link.wait(0.1)
+    assert 1 < len(reqs(link.sent)) <= 8
+
+
+def test_f5_first_answer_lets_all_others_out() -> None:
+    link = Link()
+    for number in range(17):
+        link.subscribe(f"s{number}", {"kinds": [number]})
+    link.session.try_out(link.now)
+    link.connect()
+    assert len(reqs(link.flush())) == 2
+    link.answer()
+    assert len(reqs(link.flush())) == 15
+
+
 # --- E4: replay
 
 
@@ -644,7 +670,9 @@ def test_e5_a_probe_that_is_answered_only_delays_the_subscription(answer: str) -
     link.answers = [item for item in link.answers if item.wire_id == "b"]
     link.answer()
     link.wait(36)
-    assert [req[0] for req in reqs(link.flush())] == ["probe1"]
+    # A relay at its limit would ignore the probe: one that it serves is refreshed, too.
+    assert [req[0] for req in reqs(link.flush())] == ["probe1", "b"]
+    link.answers = [item for item in link.answers if item.wire_id == "probe1"]
     if answer == "EOSE":
         link.answer()
     else:

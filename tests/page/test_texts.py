@@ -144,9 +144,11 @@ def test_how_long_a_state_lasts_is_said_in_words(
 ) -> None:
     script = """
       const {default: Details} = await load('relay-details')
-      const relay = {since: 1000, state: {name: 'connected'}}
+      const relay = {since: 1000}
       const clock = {now: 1000 + seconds}
-      return Details.computed.stateFor.call({relay, clock, $t})"""
+      return Details.computed.stateFor.call(
+        {relay, clock, $t, stateName: 'connected'}
+      )"""
     assert evaluate(script, "en", seconds=seconds) == english
     assert evaluate(script, "de", seconds=seconds) == german
 
