@@ -312,7 +312,7 @@ def _connected() -> list[nostr_relay.Relay]:
     manager = nostr_client.relay_manager
     return [
         relay
-        for url, relay in list(manager.relays.items())
+        for relay in list(manager.relays.values())
         if relay.connected and relay.active
     ]
 

@@ -83,7 +83,7 @@ class RelayOwner(Protocol):
         """The connection ended, or could not be made."""
 
     def relay_answered(
-        self, relay: RelayRecord, event_id: str, accepted: bool, reason: str
+        self, relay: RelayRecord, event_id: str, accepted: bool, message: str
     ) -> None:
         """The relay sent OK."""
 

@@ -220,6 +220,8 @@ class Outbox:
                 return self._join(earlier, consumer)
             return _tell([consumer] if consumer else [], event, False, SUPERSEDED)
         self._sequence += 1
+        relay_urls: list[str] = []
+        stored = False
         if earlier is not None:
             relay_urls, stored = list(earlier.copies), earlier.stored
             self._remove(earlier, [])

@@ -342,7 +342,8 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_ephemeral_expiry_seconds:
       'Time an ephemeral event stays in the outbox',
     number_owed_copies_per_relay: 'Accepted events queued for an absent relay',
-    number_resend_seconds: 'Time without an answer before an event is sent again',
+    number_resend_seconds:
+      'Time without an answer before an event is sent again',
     number_resend_max_seconds:
       'Longest time before an unanswered event is sent again',
     number_publish_rate_pause_seconds: "First pause at a relay's rate limit",
