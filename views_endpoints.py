@@ -50,6 +50,7 @@ async def endpoint_information(ws_id: str, request: Request) -> Response:
         settings,
         manager.instance_id,
         counts=manager.can_count,
+        searches=manager.can_search,
     )
     return JSONResponse(
         document,

@@ -21,7 +21,6 @@ from .connection import Connection, ConnectionLostError
 from .errors import InvalidEvent, InvalidMessage
 from .event import AUTH_KIND, Event, SignedEvent, is_signed
 from .garbage import GarbageMeter
-from .information import RelayInformation
 from .key import PrivateKey
 from .log import logger
 from .mailbox import Mailbox
@@ -116,7 +115,7 @@ class RelayOwner(Protocol):
     def relay_authenticated(self, relay: RelayRecord) -> None:
         """The relay accepted our AUTH: what it refused for want of it can be sent."""
 
-    def relay_informed(self, relay: RelayRecord, information: RelayInformation) -> None:
+    def relay_informed(self, relay: RelayRecord) -> None:
         """The relay's NIP-11 document was read."""
 
     def relay_counted(

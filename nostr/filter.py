@@ -66,6 +66,11 @@ class Filter(NamedTuple):
     limit: int | None
     tags: tuple[tuple[str, frozenset[str]], ...]
 
+    @property
+    def is_search(self) -> bool:
+        """Whether only a relay that searches can serve it (NIP-50)."""
+        return "search" in self.json
+
     def matches(self, event: SignedEvent, tags: TagValues | None = None) -> bool:
         """Return whether the event matches (NIP-01); `limit` plays no part.
 

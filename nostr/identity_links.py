@@ -19,7 +19,6 @@ from . import clock, message
 from .delivery import Closed, Consumer, Progress, SubscriptionOpened
 from .event import SignedEvent
 from .filter import Filter, parse_filter
-from .information import RelayInformation
 from .key import PrivateKey
 from .log import logger
 from .message_pool import MessagePool
@@ -217,7 +216,7 @@ class IdentityLink:
         with self._lock:
             self._sent.clear()
 
-    def relay_informed(self, relay: RelayRecord, information: RelayInformation) -> None:
+    def relay_informed(self, relay: RelayRecord) -> None:
         """Do nothing: the main link reads the relay's information as well."""
 
     def relay_counted(

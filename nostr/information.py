@@ -12,6 +12,7 @@ from .settings import ClientLimits, Settings
 ABSURD = 2**31
 COUNT_NIP = 45
 HINTS_NIP = 67
+SEARCH_NIP = 50
 INSTANCE_KEY = "nostrclient_instance"
 SOFTWARE = "https://github.com/lnbits/nostrclient"
 MAX_TEXT_CHARACTERS = 200
@@ -50,16 +51,24 @@ class RelayInformation(NamedTuple):
 
 
 def own_document(
-    limits: ClientLimits, settings: Settings, instance_id: str, *, counts: bool
+    limits: ClientLimits,
+    settings: Settings,
+    instance_id: str,
+    *,
+    counts: bool,
+    searches: bool,
 ) -> dict[str, Any]:
     """Return the NIP-11 document of one of our own endpoints.
 
     It states only enforced limits and delivered NIPs. `counts` is whether a relay can
-    answer a COUNT. By `instance_id` we recognise ourselves among our relays.
+    answer a COUNT, `searches` whether one searches. By `instance_id` we recognise
+    ourselves among our relays.
     """
     nips = [1, 11, 40, HINTS_NIP]
     if counts:
         nips.append(COUNT_NIP)
+    if searches:
+        nips.append(SEARCH_NIP)
     return {
         "name": "nostrclient",
         "description": "One endpoint in front of many Nostr relays, run by an LNbits.",

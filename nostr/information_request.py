@@ -29,19 +29,17 @@ _OK = 200
 def request_information(
     relay_url: str,
     settings: Settings,
-    answer: Callable[[RelayInformation], None],
+    answer: Callable[[RelayInformation | None], None],
     route: RelayRoute = RelayRoute.DEFAULT,
 ) -> None:
     """Fetch the document and hand it to `answer`, from another thread.
 
-    Nothing happens where there is none, where it takes longer than
-    `information_seconds` or is larger than `information_bytes`.
+    It is None if there is no document, if it takes longer than `information_seconds`
+    or is larger than `information_bytes`.
     """
 
     def run() -> None:
-        information = _fetch(relay_url, settings, settings.information_seconds, route)
-        if information is not None:
-            answer(information)
+        answer(_fetch(relay_url, settings, settings.information_seconds, route))
 
     _start(relay_url, run)
 

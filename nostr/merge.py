@@ -152,11 +152,11 @@ class _Held(NamedTuple):
 class Merge:
     """The stored events of one subscription, merged from all relays.
 
-    It is of use for filters with a `limit` above 0; `merges` tells whether there is
-    one, `left_out` whether an event was not delivered before EOSE for exceeding it.
-    `arrived` is when the REQ came, in Unix seconds; other instants are those of
-    `clock.now`. Memory is counted in `held`: a merge that exceeds it releases all it
-    holds and delivers events as they come.
+    It is of use for filters with a `limit` above 0 and no `search`; `merges` tells
+    whether there is one, `left_out` whether an event was not delivered before EOSE for
+    exceeding it. `arrived` is when the REQ came, in Unix seconds; other instants are
+    those of `clock.now`. Memory is counted in `held`: a merge that exceeds it releases
+    all it holds and delivers events as they come.
     """
 
     def __init__(
@@ -169,9 +169,9 @@ class Merge:
         self._filters = filters
         self._settings = settings
         self._lists = {
-            number: _Newest(filter_.limit)
+            number: _Newest(filter_.limit or 0)
             for number, filter_ in enumerate(filters)
-            if filter_.limit
+            if _is_merged(filter_)
         }
         self._recent = arrived - settings.merge_recent_seconds
         self._bytes = held
@@ -189,7 +189,7 @@ class Merge:
     @staticmethod
     def merges(filters: Iterable[Filter]) -> bool:
         """Return whether any of these filters needs merging."""
-        return any(filter_.limit for filter_ in filters)
+        return any(map(_is_merged, filters))
 
     # What relays send
 
@@ -396,3 +396,8 @@ class Merge:
             ):
                 return True
         return False
+
+
+def _is_merged(filter_: Filter) -> bool:
+    # A search answers with the best matches, not the newest (NIP-50).
+    return bool(filter_.limit) and not filter_.is_search

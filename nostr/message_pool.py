@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Set
 from threading import Lock
 
 from .delivery import Consumer, Copied, Delivered, Eose
-from .event import SignedEvent
+from .event import AUTH_KIND, SignedEvent
 from .figures import Figures
 from .filter import Filter, TagValues, matches_any
 from .in_process import (
@@ -233,6 +233,8 @@ class MessagePool:
         key's. `upstream_ids` are the subscriptions that share the wire it came on.
         Mailboxes are not woken but added to `touched`. Return whether anybody got it.
         """
+        if event.kind == AUTH_KIND:  # for one relay's eyes, never to be passed on
+            return False
         given = False
         key = SeenIds.key(event.id)
         tags: TagValues | None = None

@@ -49,9 +49,9 @@ class Count(NamedTuple):
 
 
 class Inform(NamedTuple):
-    """Order: apply the relay's NIP-11 document."""
+    """Order: apply the relay's NIP-11 document; None: there is none."""
 
-    information: RelayInformation
+    information: RelayInformation | None
 
 
 class Reconnect(NamedTuple):
@@ -314,12 +314,14 @@ class RelayLink:
         if self._session.connected:
             raise _Reconnect
 
-    def _inform(self, information: RelayInformation) -> None:
-        self._record.information = information
-        if AUTH_NIP in information.supported_nips:
-            self._session.split_restricted_kinds()
-        self._session.set_limits(information.limits)
-        self._owner.relay_informed(self._record, information)
+    def _inform(self, information: RelayInformation | None) -> None:
+        self._record.is_informed = True
+        if information is not None:
+            self._record.information = information
+            if AUTH_NIP in information.supported_nips:
+                self._session.split_restricted_kinds()
+            self._session.set_limits(information.limits)
+        self._owner.relay_informed(self._record)
 
     def _converse(self, connection: Connection) -> None:
         self._record.connections += 1

@@ -21,7 +21,7 @@ from .event import SignedEvent
 from .filter import Filter, parse_filters
 from .handover import Handover, RelayState, SubscriptionState
 from .identity_links import IdentityLinks
-from .information import COUNT_NIP, RelayInformation
+from .information import COUNT_NIP, SEARCH_NIP
 from .key import PrivateKey
 from .log import logger
 from .message_pool import Feed, MessagePool
@@ -34,6 +34,8 @@ from .relay_session import ClosedForGood
 from .relay_subscription import Request
 from .relay_url import known_relay_url, normalize_relay_url
 from .settings import Settings
+
+NO_SEARCH = "unsupported: the relay does not search"
 
 
 class InProcess(NamedTuple):
@@ -59,6 +61,8 @@ class RelayManager:
         self.on_change: Callable[[], None] | None = None
         self.running = False
         self._requests: dict[str, Request] = {}
+        self._searches: dict[str, Request] = {}
+        self._searchers: set[str] = set()
         self._in_process: dict[str, InProcess] = {}
         self._consumers: set[Consumer] = set()
         self.identity: PrivateKey | None = None
@@ -177,7 +181,9 @@ class RelayManager:
             self._start(relay)
 
     def _start(self, relay: Relay) -> None:
-        relay.start(self._requests.values() if relay.read else ())
+        requests = self._requests.values() if relay.read else ()
+        servable = (self._servable(relay, request) for request in requests)
+        relay.start([request for request in servable if request is not None])
 
     def _deactivate(self, relay: Relay) -> None:
         relay.use = relay.use._replace(active=False)
@@ -275,10 +281,40 @@ class RelayManager:
                 upstream_id, filters, clock.wall(), feed.delivered, is_public, consumer
             )
             self._requests[upstream_id] = request
+            if any(filter_.is_search for filter_ in filters):
+                self._searches[upstream_id] = request
             readers = self._readers()
             consumer.put(self._asked(upstream_id, readers))
             for relay in readers:
-                relay.subscribe(request)
+                self._subscribe_on(relay, request)
+
+    def _subscribe_on(self, relay: Relay, request: Request) -> None:
+        servable = self._servable(relay, request)
+        if servable is not None:
+            relay.subscribe(servable)
+        elif relay.is_informed:
+            closed = Closed(request.upstream_id, relay.url, NO_SEARCH)
+            self._tell(request.upstream_id, closed)
+
+    def _servable(self, relay: Relay, request: Request) -> Request | None:
+        """Return what a relay is asked of a request: `search` only where it is served.
+
+        Return None for nothing. Before its NIP-11 document came, it serves none.
+        """
+        if request.upstream_id not in self._searches or self._can_search(relay):
+            return request
+        filters = tuple(item for item in request.filters if not item.is_search)
+        return request._replace(filters=filters) if filters else None
+
+    @staticmethod
+    def _can_search(relay: RelayRecord) -> bool:
+        information = relay.information
+        return information is not None and SEARCH_NIP in information.supported_nips
+
+    def _tell(self, upstream_id: str, item: Closed) -> None:
+        feed = self.message_pool.feed(upstream_id)
+        if feed is not None:
+            feed.consumer.put(item)
 
     def _asked(self, upstream_id: str, readers: Sequence[Relay]) -> SubscriptionOpened:
         now = clock.now()
@@ -301,6 +337,7 @@ class RelayManager:
         """Close a subscription on all relays; nothing comes for it any more."""
         with self._lock:
             self.message_pool.close(upstream_id)
+            self._searches.pop(upstream_id, None)
             if self._requests.pop(upstream_id, None) is None:
                 return
             for relay in self._readers():
@@ -323,6 +360,8 @@ class RelayManager:
                 for relay in self._readers()
                 if relay.connected and self._counts_events(relay) is not False
             ]
+            if any(filter_.is_search for filter_ in filters):
+                able = [relay for relay in able if self._can_search(relay)]
             deadline = clock.now() + self.settings.count_seconds
             urls = [relay.url for relay in able]
             self._counts.open(upstream_id, consumer, urls, deadline)
@@ -337,6 +376,14 @@ class RelayManager:
             return any(
                 relay.connected and self._counts_events(relay)
                 for relay in self._readers()
+            )
+
+    @property
+    def can_search(self) -> bool:
+        """Whether any connected relay searches (NIP-50)."""
+        with self._lock:
+            return any(
+                relay.connected and self._can_search(relay) for relay in self._readers()
             )
 
     def _counts_events(self, relay: Relay) -> bool | None:
@@ -501,7 +548,16 @@ class RelayManager:
             self.publisher.relay_connected(relay.url)
             if relay.read:
                 self._tell_all(RelayChanged(relay.url, True, True))
+                self._refuse_searches(relay)
             self._retry_lost_with(relay)
+
+    def _refuse_searches(self, relay: RelayRecord) -> None:
+        """Close the subscriptions that a relay without search (NIP-50) is not asked."""
+        if not relay.is_informed or self._can_search(relay):
+            return
+        for upstream_id, request in self._searches.items():
+            if all(filter_.is_search for filter_ in request.filters):
+                self._tell(upstream_id, Closed(upstream_id, relay.url, NO_SEARCH))
 
     def _retry_lost_with(self, relay: RelayRecord) -> None:
         """Retry the relays whose outage began with this relay's: the network is back.
@@ -601,14 +657,26 @@ class RelayManager:
             if self._is_current(relay):
                 self.publisher.relay_connected(relay.url)
 
-    def relay_informed(self, relay: RelayRecord, information: RelayInformation) -> None:
-        """A relay's NIP-11 document was read; ourselves we do not connect to (F1)."""
-        if information.instance_id != self.instance_id:
-            return
+    def relay_informed(self, relay: RelayRecord) -> None:
+        """A relay's NIP-11 document was read, or there is none.
+
+        A document with our own instance id is our own endpoint: no relay (F1).
+        """
+        information = relay.information
         with self._lock:
-            if self._is_current(relay):
+            if not self._is_current(relay):
+                return
+            if information is not None and information.instance_id == self.instance_id:
                 relay.add_error("this is nostrclient's own endpoint")
                 self._deactivate(self.relays[relay.url])
+            elif relay.url in self._searchers:
+                return
+            elif relay.read and self._can_search(relay):
+                self._searchers.add(relay.url)
+                for request in self._searches.values():
+                    self.relays[relay.url].subscribe(request)
+            elif relay.read:
+                self._refuse_searches(relay)
 
     def relay_noticed(self, relay: RelayRecord, text: str) -> None:
         """A relay sent NOTICE; it also goes to whoever polls notices."""

@@ -97,6 +97,7 @@ class RelayRecord:
         self.num_unasked_events = 0
         self.round_trip_seconds: float | None = None
         self.information: RelayInformation | None = None
+        self.is_informed = False  # whether it was asked for its NIP-11 document
         self.num_odd_events = 0
         self.asks_who_we_are = False
         self.challenges_at_once = False

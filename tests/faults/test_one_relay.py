@@ -9,8 +9,9 @@ import pytest
 from nostrclient.nostr.settings import DEFAULTS
 from tests.e2e.clients import Author
 
-from .bench import FAST, BenchClient, NostrEvent, RealRelay, measured
+from .bench import FAST, Bench, BenchClient, NostrEvent, RealRelay, measured
 from .conftest import NewBench, NewOddRelay, NewRelay
+from .odd_relay import OddRelay
 
 DATE = 1_700_000_000
 
@@ -152,3 +153,74 @@ def test_d6_a_relay_without_information_is_asked_to_count_once(
     assert [m[2] for m in client.received if m[0] == "COUNT"] == [{"count": 7}] * 3
     assert (able.count("COUNT"), unable.count("COUNT")) == (3, 1)
     assert bench.manager.can_count
+
+
+SEARCH = {"kinds": [1], "search": "nostr", "limit": 5}
+
+
+def searching(new_odd_relay: NewOddRelay, can_search: bool) -> OddRelay:
+    """Start a relay that announces whether it searches (NIP-50)."""
+    relay = new_odd_relay()
+    relay.habits.information = True
+    relay.habits.supported_nips = (1, 11, 50) if can_search else (1, 11)
+    relay.put(*notes(Author(), range(3)))
+    return relay
+
+
+def test_d10_search_goes_to_relays_that_list_it_and_to_no_other(
+    bench: Bench, new_odd_relay: NewOddRelay
+) -> None:
+    able, unable = searching(new_odd_relay, True), searching(new_odd_relay, False)
+    silent = new_odd_relay()  # without a NIP-11 document
+    bench.start_connected(able.url, unable.url, silent.url)
+    client = bench.client()
+    assert len(client.subscribe("a", SEARCH)) == 3
+    (other,) = notes(Author(), range(1))
+    for relay in (able, unable, silent):
+        relay.put(other)
+    client.wait_events([other])
+    assert [relay.count("REQ") for relay in (unable, silent)] == [0, 0]
+    client.subscribe("mixed", SEARCH, {"kinds": [7]})
+    assert unable.subscriptions == [[{"kinds": [7]}]]
+
+
+def test_d10_search_is_unsupported_where_no_relay_lists_it(
+    bench: Bench, new_odd_relay: NewOddRelay
+) -> None:
+    relays = [searching(new_odd_relay, False), new_odd_relay()]
+    bench.start(*(relay.url for relay in relays))
+    client = bench.client()
+    client.req("early", SEARCH)  # before any document came
+    client.wait(lambda: client.count("CLOSED", "early") == 1, "CLOSED")
+    client.req("late", SEARCH)
+    client.wait(lambda: client.count("CLOSED", "late") == 1, "CLOSED")
+    for message in client.received:
+        if message[0] == "CLOSED":
+            assert message[2].startswith("unsupported:")
+    client.subscribe("plain", {"kinds": [1]})
+    assert [len(relay.subscriptions) for relay in relays] == [1, 1]
+
+
+def test_d10_a_search_before_the_document_came_is_asked_once_it_has(
+    bench: Bench, new_odd_relay: NewOddRelay
+) -> None:
+    relay = searching(new_odd_relay, True)
+    client = bench.client()
+    bench.start(relay.url)
+    client.req("early", SEARCH)
+    client.wait(lambda: len(client.arrivals) == 3, "what was found")
+    client.wait_eose("early")
+    relay.disconnect()
+    client.wait(lambda: relay.count("REQ") >= 2, "asked again after a reconnection")
+    assert client.count("CLOSED") == 0
+
+
+def test_d10_an_authentication_event_from_a_relay_is_dropped(
+    bench: Bench, odd_relay: OddRelay
+) -> None:
+    author = Author()
+    event = author.event("", kind=22242, created_at=DATE)
+    odd_relay.put(event, *notes(author, range(1)))
+    bench.start_connected(odd_relay.url)
+    found = bench.client().subscribe("a", {"authors": [author.pubkey]})
+    assert [event["kind"] for event in found] == [1]

@@ -71,14 +71,15 @@ def serve() -> Iterator[Callable[[Callable[..., None]], str]]:
 
 
 def _fetched(url: str, settings: Settings = SETTINGS) -> list[RelayInformation]:
-    found: list[RelayInformation] = []
+    found: list[RelayInformation | None] = []
     before = set(threading.enumerate())
     request_information(url, settings, found.append)
     for thread in set(threading.enumerate()) - before:
         if "information" in thread.name:
             thread.join(10 * settings.information_seconds)
             assert not thread.is_alive()
-    return found
+    assert len(found) == 1
+    return [information for information in found if information is not None]
 
 
 def test_e9_limits_are_read(serve: Callable[[Callable[..., None]], str]) -> None:

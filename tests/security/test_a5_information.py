@@ -43,7 +43,7 @@ def test_a5_programs_get_the_document(
         assert answer.headers[f"Access-Control-Allow-{name}"] == "*"
     document = answer.json()
     assert document["nostrclient_instance"]
-    assert document["supported_nips"] == [1, 11, 40]
+    assert document["supported_nips"] == [1, 11, 40, 67]
 
 
 @pytest.mark.parametrize("accept", [None, "*/*", "text/html", "application/json", ""])
