@@ -15,6 +15,7 @@ from ..settings import Settings
 __all__ = ["NostrClient"]
 
 Item = TypeVar("Item")
+MAX_AT_ONCE = 100  # messages of a queue, before LNbits has its turn
 OnEvent = Callable[[EventMessage], object]
 OnNotice = Callable[[NoticeMessage], object]
 OnEose = Callable[[EndOfStoredEventsMessage], object]
@@ -65,8 +66,14 @@ class NostrClient:
         """
         loop = asyncio.get_running_loop()
         arrived = asyncio.Event()
+        is_woken = False
 
         def wake() -> None:
+            # Once until the queues are drained: a relay may send many NOTICEs a second.
+            nonlocal is_woken
+            if is_woken:
+                return
+            is_woken = True
             try:
                 loop.call_soon_threadsafe(arrived.set)
             except RuntimeError:  # the loop ended without cancelling this task
@@ -77,13 +84,19 @@ class NostrClient:
         try:
             while self.running:
                 arrived.clear()
-                _drain(pool.has_events, pool.get_event, callback_events_func)
-                _drain(pool.has_notices, pool.get_notice, callback_notices_func)
-                _drain(
-                    pool.has_eose_notices,
-                    pool.get_eose_notice,
-                    callback_eosenotices_func,
+                is_woken = False  # before draining: what comes meanwhile wakes again
+                has_more = (
+                    _drain(pool.has_events, pool.get_event, callback_events_func),
+                    _drain(pool.has_notices, pool.get_notice, callback_notices_func),
+                    _drain(
+                        pool.has_eose_notices,
+                        pool.get_eose_notice,
+                        callback_eosenotices_func,
+                    ),
                 )
+                if any(has_more):
+                    await asyncio.sleep(0)  # LNbits first
+                    continue
                 await arrived.wait()
         finally:
             self._wakes.discard(wake)
@@ -97,15 +110,19 @@ def _drain(
     has_item: Callable[[], bool],
     get_item: Callable[[], Item],
     callback: Callable[[Item], object] | None,
-) -> None:
-    while has_item():
+) -> bool:
+    """Call back for the items of a queue; return whether there may be more of them."""
+    for _ in range(MAX_AT_ONCE):
         try:
+            if not has_item():
+                return False
             item = get_item()
         except IndexError:  # somebody else polls the same queue
-            return
+            return False
         if callback is None:
             continue
         try:
             callback(item)
         except Exception:  # noqa: BLE001  # somebody else's code
             logger.exception("a nostrclient callback failed; its message is given up")
+    return True
