@@ -40,6 +40,11 @@ class Relay(RelayRecord):
         self._link = RelayLink(self, owner, settings)
 
     @property
+    def running(self) -> bool:
+        """Whether there is a thread, also one that is about to end."""
+        return self._link.running
+
+    @property
     def num_subscriptions(self) -> int:
         """How many subscriptions are open on this relay."""
         return self._link.session.subscription_count

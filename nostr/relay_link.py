@@ -100,6 +100,11 @@ class RelayLink:
         """The subscriptions on this link; the thread's, to be read only."""
         return self._session
 
+    @property
+    def running(self) -> bool:
+        """Whether there is a thread, also one that is about to end."""
+        return self._thread is not None
+
     def configure(self, settings: Settings) -> None:
         """Apply other settings, to subscriptions from the next start on."""
         self._settings = settings
@@ -110,6 +115,7 @@ class RelayLink:
         """Start the thread, with these subscriptions open.
 
         A thread that was asked to stop and has not ended yet is followed by a new one.
+        Raises `RuntimeError` where the system gives no thread.
         """
         with self._lock:
             self._inbox.clear()
@@ -127,10 +133,11 @@ class RelayLink:
         # What was confirmed before the restart is replayed from there.
         self._session.keep_only(requests)
         self._waker.clear()
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=self._run, name=f"nostrclient {self._record.url}", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        self._thread = thread  # only one that could be started
 
     def stop(self) -> threading.Thread | None:
         """Ask the thread to end; return it, so that it can be joined."""

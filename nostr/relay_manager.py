@@ -71,6 +71,7 @@ class RelayManager:
         self.instance_id = new_id()
         self._counts = Counts()
         self._due: float | None = None
+        self._start_again_at: float | None = None
         self._lock = threading.RLock()
 
     def configure(self, settings: Settings) -> None:
@@ -88,11 +89,9 @@ class RelayManager:
     def start(self) -> None:
         """Connect to all active relays, with all subscriptions open."""
         with self._lock:
-            if self.running:
-                return
             self.running = True
-            for relay in self._active_relays():
-                self._start(relay)
+            self._start_missing()
+        self._check_due()
 
     def stop(self) -> None:
         """End every relay's thread; relays, subscriptions and the outbox stay.
@@ -125,6 +124,8 @@ class RelayManager:
             if relay is None:
                 relay = self.relays[url] = Relay(url, self, self.settings)
                 self._set_use(relay, RelayUse(active, read, write))
+            elif self.running and relay.active and not relay.running:
+                self._start(relay)
         return relay
 
     def remove_relay(self, url: str) -> None:
@@ -174,6 +175,8 @@ class RelayManager:
         was_active, relay.use = relay.active, use
         self.publisher.set_target(relay.url, _target(use))
         if was_active:
+            if self.running and not relay.running:
+                self._start(relay)
             return
         if relay.read:
             self._tell_all(RelayChanged(relay.url, True, True))  # in its first attempt
@@ -183,7 +186,18 @@ class RelayManager:
     def _start(self, relay: Relay) -> None:
         requests = self._requests.values() if relay.read else ()
         servable = (self._servable(relay, request) for request in requests)
-        relay.start([request for request in servable if request is not None])
+        try:
+            relay.start([request for request in servable if request is not None])
+        except RuntimeError as error:  # the system gives no thread
+            relay.add_error(f"cannot be started: {error}")
+            self._start_again_at = clock.now() + self.settings.reconnect_max_seconds
+
+    def _start_missing(self) -> None:
+        """Start the active relays that have no thread."""
+        self._start_again_at = None
+        for relay in self._active_relays():
+            if not relay.running:
+                self._start(relay)
 
     def _deactivate(self, relay: Relay) -> None:
         relay.use = relay.use._replace(active=False)
@@ -507,13 +521,18 @@ class RelayManager:
             now = clock.now()
             self._counts.tick(now)
             self.links.tick(now)
+            if self._start_again_at is not None and self._start_again_at <= now:
+                if self.running:
+                    self._start_missing()
+                else:
+                    self._start_again_at = None
             mine = self._due = self._next_due()
         due = (mine, self.publisher.step())
         return min((at for at in due if at is not None), default=None)
 
     def _next_due(self) -> float | None:
         """Return when COUNTs and links have the next thing to do."""
-        due = (self._counts.deadline(), self.links.deadline())
+        due = (self._counts.deadline(), self.links.deadline(), self._start_again_at)
         return min((at for at in due if at is not None), default=None)
 
     def _check_due(self) -> None:

@@ -69,8 +69,6 @@ TESTED_ELSEWHERE = {
     # What needs sockets is tested with real ones.
     "nostr.identity_links": "tests/faults",
     "nostr.relay_link": "tests/faults",
-    "nostr.relay_manager": "tests/e2e",
-    "nostr.client.client": "tests/interface",
 }
 
 
