@@ -7,6 +7,7 @@ from http import HTTPStatus
 from fastapi import Depends, HTTPException, Request
 from lnbits.core.models import Account
 from lnbits.decorators import check_access_token, check_account_exists, check_admin
+from lnbits.settings import settings
 from pydantic import UUID4
 
 
@@ -36,3 +37,10 @@ async def is_admin(account: Account) -> bool:
     except HTTPException:
         return False
     return True
+
+
+def is_admin_id(account_id: str) -> bool:
+    """Return whether an account is an admin's at this moment."""
+    return (
+        account_id == settings.super_user or account_id in settings.lnbits_admin_users
+    )

@@ -28,7 +28,7 @@ class ClientWriter:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
-        protocol = _server_side(websocket)
+        protocol = server_side(websocket)
         is_known = all(hasattr(protocol, name) for name in _NEEDED)
         self._protocol: Any = protocol if is_known else None
 
@@ -64,7 +64,7 @@ class ClientWriter:
             if closing.done():
                 closing.result()
                 return
-            transport = getattr(_server_side(self._websocket), "transport", None)
+            transport = getattr(server_side(self._websocket), "transport", None)
             if transport is not None:
                 transport.abort()
         finally:
@@ -91,12 +91,12 @@ def refuse_compression(websocket: WebSocket) -> None:
     applies. ASGI has no option for it, so this works for uvicorn only and does nothing
     on other servers. Call it before the handshake.
     """
-    offered = getattr(_server_side(websocket), "available_extensions", None)
+    offered = getattr(server_side(websocket), "available_extensions", None)
     if isinstance(offered, list):
         offered.clear()
 
 
-def _server_side(websocket: WebSocket) -> Any:
+def server_side(websocket: WebSocket) -> Any:
     """Return the server's own object for the connection; any object elsewhere."""
     return getattr(websocket._receive, "__self__", None)
 

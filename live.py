@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from fastapi import WebSocket
 
 from . import services
+from .access import is_admin_id
 from .client_writer import ClientWriter
 from .nostr.log import logger
 from .router import CLIENT_GONE, GOING_AWAY, nostr_client
@@ -23,25 +24,37 @@ MAX_LISTENERS = 20
 MAX_TICKETS = 100
 TICKET_SECONDS = 30.0
 PERIOD_SECONDS = 0.5
+ADMIN_CHECK_SECONDS = 5.0
 
-_tickets: dict[str, float] = {}
+
+class Ticket(NamedTuple):
+    """Opens one connection for an admin, until an instant of `clock.now`."""
+
+    account_id: str
+    until: float
+
+
+_tickets: dict[str, Ticket] = {}
 listeners: set[Listener] = set()
 
 
-def issue_ticket(now: float) -> str:
+def issue_ticket(account_id: str, now: float) -> str:
     """Return a random ticket that opens one connection, within `TICKET_SECONDS`."""
-    for ticket in [ticket for ticket, until in _tickets.items() if until <= now]:
-        del _tickets[ticket]
+    for name in [name for name, ticket in _tickets.items() if ticket.until <= now]:
+        del _tickets[name]
     while len(_tickets) >= MAX_TICKETS:
         del _tickets[next(iter(_tickets))]
-    ticket = secrets.token_urlsafe(32)
-    _tickets[ticket] = now + TICKET_SECONDS
-    return ticket
+    name = secrets.token_urlsafe(32)
+    _tickets[name] = Ticket(account_id, now + TICKET_SECONDS)
+    return name
 
 
-def redeem_ticket(ticket: str, now: float) -> bool:
-    """Remove a ticket; return whether it was valid."""
-    return _tickets.pop(ticket, now) > now
+def redeem_ticket(name: str, now: float) -> str | None:
+    """Remove a ticket; return the id of its account, None if it is not valid."""
+    ticket = _tickets.pop(name, None)
+    if ticket is None or ticket.until <= now or not is_admin_id(ticket.account_id):
+        return None
+    return ticket.account_id
 
 
 async def stop() -> None:
@@ -142,15 +155,21 @@ def _steady(relay: dict[str, Any]) -> dict[str, Any]:
 class Listener:
     """One open page, from the handshake to its end."""
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket, account_id: str) -> None:
         self._websocket = websocket
+        self._account_id = account_id
         self._ended = asyncio.Event()
         self._finished = asyncio.Event()
 
     async def run(self) -> None:
         """Accept the page and send changes until it disconnects or is stopped."""
         listeners.add(self)
-        parts = (self._until_ended(), self._read(), self._write())
+        parts = (
+            self._until_ended(),
+            self._until_no_admin(),
+            self._read(),
+            self._write(),
+        )
         work: list[asyncio.Task[None]] = []
         try:
             with suppress(*CLIENT_GONE):
@@ -182,6 +201,11 @@ class Listener:
 
     async def _until_ended(self) -> None:
         await self._ended.wait()
+
+    async def _until_no_admin(self) -> None:
+        # LNbits tells nobody that an admin was removed.
+        while is_admin_id(self._account_id):  # noqa: ASYNC110
+            await asyncio.sleep(ADMIN_CHECK_SECONDS)
 
     async def _read(self) -> None:
         # The page sends nothing, but only reading shows that it disconnected.

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from weakref import WeakSet
 
-from . import history, http_requests, live, notifications
+from . import history, http_requests, live, log_filter, notifications
 from .configuration import Part, configuration
 from .crud import (
     create_tables,
@@ -54,6 +54,7 @@ def start() -> None:
     generation = {"stop": stop, "hand_over": hand_over}
     process["generation"] = generation
     is_same = previous is not None and previous["hand_over"] is hand_over
+    log_filter.install()
     stopping = asyncio.Event()
     _stop_requested[:] = [stopping]
     _run("load", _load(None if is_same else previous, stopping))
@@ -75,6 +76,7 @@ async def stop() -> None:
         stopping.set()
     if "load" in _running:  # it may be waiting for an earlier generation to stop
         await asyncio.wait([_running["load"]])
+    log_filter.remove()
     tasks = list(_running.values())
     _running.clear()
     for task in tasks:

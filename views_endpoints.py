@@ -7,6 +7,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, HTTPException, Request, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
+from .client_address import client_address, is_blocked
 from .configuration import configuration
 from .helpers import (
     PUBLIC_ENDPOINT,
@@ -66,7 +67,7 @@ async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
     A refused client gets HTTP 403 before the upgrade.
     """
     is_public = ws_id.rstrip("/") == PUBLIC_ENDPOINT
-    address = websocket.client.host if websocket.client else ""
+    address = client_address(websocket)
     refusal = await _refusal(ws_id, is_public, address)
     if refusal is not None:
         logger.debug(f"WebSocket refused: {refusal}")
@@ -87,6 +88,8 @@ async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:
     settings = nostr_client.relay_manager.settings
     await configuration.wait_for_settings(settings.load_seconds)
     config = configuration.config
+    if is_blocked(address):
+        return "the address is blocked"
     if is_public and not config.public_ws:
         return "the public endpoint is closed"
     if not is_public and not config.private_ws:

@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from lnbits.settings import settings
 
 from nostrclient import live
 from nostrclient.live import State, changes
 
+ADMIN = "the admin's account"
+
 
 @pytest.fixture(autouse=True)
-def _no_tickets_are_left() -> Iterator[None]:
+def _no_tickets_are_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(settings, "lnbits_admin_users", [ADMIN])
     yield
     asyncio.run(live.stop())
 
@@ -20,13 +24,13 @@ def _no_tickets_are_left() -> Iterator[None]:
 
 
 def test_a_ticket_is_good_for_thirty_seconds() -> None:
-    early, late = live.issue_ticket(1000.0), live.issue_ticket(1000.0)
+    early, late = live.issue_ticket(ADMIN, 1000.0), live.issue_ticket(ADMIN, 1000.0)
     assert live.redeem_ticket(early, 1029.9)
     assert not live.redeem_ticket(late, 1030.0)
 
 
 def test_a_ticket_is_good_once_and_a_guess_never() -> None:
-    ticket = live.issue_ticket(1000.0)
+    ticket = live.issue_ticket(ADMIN, 1000.0)
     assert not live.redeem_ticket(ticket[:-1], 1000.0)
     assert live.redeem_ticket(ticket, 1000.0)
     assert not live.redeem_ticket(ticket, 1000.0)
@@ -34,15 +38,57 @@ def test_a_ticket_is_good_once_and_a_guess_never() -> None:
 
 
 def test_tickets_that_nobody_uses_do_not_pile_up() -> None:
-    tickets = [live.issue_ticket(1000.0) for _ in range(live.MAX_TICKETS + 1)]
+    tickets = [live.issue_ticket(ADMIN, 1000.0) for _ in range(live.MAX_TICKETS + 1)]
     good = [live.redeem_ticket(ticket, 1001.0) for ticket in tickets]
-    assert good == [False] + live.MAX_TICKETS * [True]
+    assert good == [None] + live.MAX_TICKETS * [ADMIN]
 
 
 async def test_a_ticket_does_not_survive_a_stop() -> None:
-    ticket = live.issue_ticket(1000.0)
+    ticket = live.issue_ticket(ADMIN, 1000.0)
     await live.stop()
     assert not live.redeem_ticket(ticket, 1001.0)
+
+
+def test_a_ticket_of_an_account_that_is_no_admin_any_more_is_refused() -> None:
+    ticket = live.issue_ticket(ADMIN, 1000.0)
+    settings.lnbits_admin_users = []
+    assert live.redeem_ticket(ticket, 1001.0) is None
+
+
+class OpenPage:
+    """A page's WebSocket that stays open."""
+
+    _receive = None
+
+    def __init__(self) -> None:
+        self.closed: list[int] = []
+
+    async def accept(self) -> None:
+        pass
+
+    async def receive(self) -> dict[str, str]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send_json(self, _: object) -> None:
+        pass
+
+    async def close(self, code: int, _: str = "") -> None:
+        self.closed.append(code)
+
+
+async def test_push_ends_when_its_account_is_no_admin_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "ADMIN_CHECK_SECONDS", 0.01)
+    page = OpenPage()
+    listener = live.Listener(page, ADMIN)  # type: ignore[arg-type]
+    running = asyncio.create_task(listener.run())
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    settings.lnbits_admin_users = []
+    await asyncio.wait_for(running, 5)
+    assert page.closed == [1001]
 
 
 # --- changes
