@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from enum import Enum
+from typing import NamedTuple
 
 from .models import Config, Relay
 from .nostr.log import logger
 from .nostr.relay_url import known_relay_url
+from .nostr.socks import ProxyMode, ProxyPolicy, RelayRoute, parse_proxy_url
 from .router import all_routers, nostr_client
 
 
@@ -70,8 +72,15 @@ class Configuration:
     # Changes that were stored
 
     async def apply_config(self, config: Config) -> None:
-        """Open and close the endpoints; close the clients of a closed endpoint."""
+        """Open and close the endpoints, and reach relays as it says.
+
+        The clients of a closed endpoint are closed.
+        """
         self.config = config
+        try:
+            nostr_client.relay_manager.set_proxy(proxy_policy(config))
+        except ValueError as error:
+            logger.error(f"nostrclient: the stored proxy cannot be used: {error}")
         await asyncio.gather(
             *(
                 router.stop()
@@ -91,7 +100,9 @@ class Configuration:
         for url in self.relays.keys() - rows.keys():
             manager.remove_relay(url)
         for url, row in rows.items():
-            if url in manager.relays and roles(row) == roles(self.relays.get(url)):
+            known = self.relays.get(url)
+            is_same = known is not None and StoredUse.of(row) == StoredUse.of(known)
+            if url in manager.relays and is_same:
                 continue
             try:
                 self._apply_relay(url, row)
@@ -101,19 +112,37 @@ class Configuration:
         self.relays = rows
 
     def _apply_relay(self, url: str, row: Relay) -> None:
-        active, read, write = roles(row) or (True, True, True)
+        use = StoredUse.of(row)
         manager = nostr_client.relay_manager
         if url in manager.relays:
-            manager.update_relay(url, active=active, read=read, write=write)
+            manager.update_relay(url, **use._asdict())
         else:
-            manager.add_relay(url, active=active, read=read, write=write)
+            manager.add_relay(url, **use._asdict())
 
 
-def roles(row: Relay | None) -> tuple[bool, bool, bool] | None:
-    """Return whether a stored relay is active, read and written; null counts as yes."""
-    if row is None:
-        return None
-    return row.active is not False, row.read is not False, row.write is not False
+class StoredUse(NamedTuple):
+    """What a relay's row says of its use; null counts as yes."""
+
+    active: bool
+    read: bool
+    write: bool
+    route: RelayRoute
+
+    @classmethod
+    def of(cls, row: Relay) -> StoredUse:
+        """Read a row."""
+        return cls(
+            row.active is not False,
+            row.read is not False,
+            row.write is not False,
+            RelayRoute.parse(row.route),
+        )
+
+
+def proxy_policy(config: Config) -> ProxyPolicy:
+    """Return how relays are reached. Raises `InvalidMessage` for a wrong URL."""
+    proxy = parse_proxy_url(config.proxy_url) if config.proxy_url else None
+    return ProxyPolicy(proxy, ProxyMode(config.proxy_mode))
 
 
 configuration = Configuration()

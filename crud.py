@@ -143,9 +143,9 @@ async def add_relay(relay: Relay) -> Relay | None:
 
 
 @_operation
-async def update_relay(relay_id: str, changes: Mapping[str, bool]) -> None:
+async def update_relay(relay_id: str, changes: Mapping[str, bool | str]) -> None:
     """Change the named columns of a relay and no others."""
-    unknown = changes.keys() - {"active", "read", "write"}
+    unknown = changes.keys() - {"active", "read", "write", "route"}
     if unknown:
         raise ValueError(f"not a relay's role: {', '.join(sorted(unknown))}")
     if not changes:

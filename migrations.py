@@ -115,6 +115,14 @@ async def m007_history(db: Connection) -> None:
     await db.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {on} (relay, slot)")
 
 
+async def m008_relay_route(db: Connection) -> None:
+    """Add the way to each relay: `default`, `direct` or `proxy`."""
+    if "route" not in await _columns(db, "relays"):
+        await db.execute(
+            "ALTER TABLE nostrclient.relays ADD COLUMN route TEXT DEFAULT 'default'"
+        )
+
+
 STEPS = (
     m001_initial,
     m002_create_config_table,
@@ -123,6 +131,7 @@ STEPS = (
     m005_outbox,
     m006_identities,
     m007_history,
+    m008_relay_route,
 )
 """All of them, in order."""
 

@@ -212,6 +212,10 @@ class Relay(ApiModel):
     write: bool | None = Field(
         default=None, description="Whether events are published to it"
     )
+    route: Literal["default", "direct", "proxy"] | None = Field(
+        default=None,
+        description="The way to it: as `proxy_mode` says, direct, or through the proxy",
+    )
 
     connected: bool | None = Field(
         default=None, no_database=True, description="Whether its connection is open"
@@ -245,6 +249,10 @@ class RelayUpdate(ApiModel):
     )
     write: bool | None = Field(
         default=None, description="Whether events are published to it"
+    )
+    route: Literal["default", "direct", "proxy"] | None = Field(
+        default=None,
+        description="The way to it: as `proxy_mode` says, direct, or through the proxy",
     )
 
 
@@ -460,12 +468,25 @@ class Config(ApiModel):
         description=f"{_SETTINGS}; absent if all are defaults",
         example={"ping_seconds": 15},
     )
+    proxy_url: str = Field(
+        default="",
+        description="Of a SOCKS5 proxy, used at once; left out where there is none",
+        example="socks5://127.0.0.1:9050",
+    )
+    proxy_mode: Literal["onion", "all"] = Field(
+        default="onion",
+        description="Relays behind the proxy: .onion only, or all; left out where there"
+        " is no proxy",
+    )
 
     def dict(self, **options: Any) -> dict[str, Any]:
-        """Return it without `settings` if there are none, as clients expect."""
+        """Return it as clients expect: without `settings` or proxy if not set."""
         shown = super().dict(**options)
         if not shown.get("settings"):
             shown.pop("settings", None)
+        if not shown.get("proxy_url"):
+            shown.pop("proxy_url", None)
+            shown.pop("proxy_mode", None)
         return shown
 
 
@@ -480,6 +501,14 @@ class ConfigUpdate(ApiModel):
     )
     settings: dict[str, float] | None = Field(
         default=None, description=_SETTINGS, example={"ping_seconds": 15}
+    )
+    proxy_url: str | None = Field(
+        default=None,
+        description="Of a SOCKS5 proxy; empty for none",
+        example="socks5://127.0.0.1:9050",
+    )
+    proxy_mode: Literal["onion", "all"] | None = Field(
+        default=None, description="Relays to reach through it"
     )
 
     # LNbits imports this module afresh at every activation; pydantic 1 remembers.

@@ -76,6 +76,7 @@ def _relay(
         connected_string=relay.status.value,
         read=relay.read,
         write=relay.write,
+        route=relay.route.value,
         status=RelayStatus(
             num_sent_events=relay.num_sent_events,
             num_received_events=relay.num_received_events,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
 
@@ -205,7 +206,9 @@ async def load_settings() -> None:
     usable = usable_settings(config.settings)
     for name in config.settings.keys() - usable.keys():
         logger.error(f"the stored setting {name!r} cannot be used")
-    nostr_client.relay_manager.configure(DEFAULTS.with_changes(usable))
+    manager = nostr_client.relay_manager
+    settings = DEFAULTS.with_changes(usable)
+    manager.configure(replace(settings, proxy=manager.settings.proxy))
     await configuration.apply_config(config)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
@@ -13,7 +14,7 @@ from loguru import logger
 
 from . import services, tasks
 from .access import check_signed_in, is_admin
-from .configuration import configuration
+from .configuration import configuration, proxy_policy
 from .crud import (
     add_relay,
     change_config,
@@ -53,6 +54,7 @@ from .nostr.information_request import fetch_information
 from .nostr.key import PrivateKey
 from .nostr.relay_url import known_relay_url, normalize_relay_url
 from .nostr.settings import non_default, usable_settings
+from .nostr.socks import RelayRoute, SocksError
 from .router import nostr_client
 
 OWN_ENDPOINT = "This is nostrclient's own endpoint."
@@ -103,6 +105,7 @@ async def api_add_relay(relay: RelayUrl, request: Request) -> list[Relay]:
     exists = HTTPException(HTTPStatus.BAD_REQUEST, f"Relay: {url} already exists.")
     if url in configuration.relays:
         raise exists
+    _check_route(url, RelayRoute.DEFAULT)
     if await _is_this_instance(url):
         raise HTTPException(HTTPStatus.BAD_REQUEST, OWN_ENDPOINT)
     async with configuration.lock:
@@ -143,9 +146,12 @@ async def _stored_relays(url: str) -> list[Relay]:
     responses=not_found("The relay is not known"),
 )
 async def api_update_relay(update: RelayUpdate) -> list[Relay]:
-    """Switch a relay on or off, or use it only for reading or only for writing."""
+    """Switch a relay on or off, change what it is used for or the way to it."""
     url = _valid_url(update.url)
     manager = nostr_client.relay_manager
+    route = None if update.route is None else RelayRoute(update.route)
+    if route is not None:
+        _check_route(url, route)
     changes = update.dict(exclude={"url"}, exclude_none=True)
     async with configuration.lock:
         stored = await _stored_relays(url)
@@ -156,7 +162,13 @@ async def api_update_relay(update: RelayUpdate) -> list[Relay]:
             configuration.relays[url] = row.copy(update=changes)
         if url not in manager.relays:
             manager.add_relay(url, active=False)
-        manager.update_relay(url, **changes)
+        manager.update_relay(
+            url,
+            active=update.active,
+            read=update.read,
+            write=update.write,
+            route=route,
+        )
     return await api_get_relays()
 
 
@@ -182,6 +194,15 @@ def _valid_url(url: str | None) -> str:
     try:
         return normalize_relay_url(url)
     except NostrError as error:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
+
+
+def _check_route(url: str, route: RelayRoute) -> None:
+    """Refuse a relay that needs a proxy where none is set."""
+    try:
+        policy = nostr_client.relay_manager.settings.proxy
+        policy.choose(urlsplit(url).hostname or "", url, route)
+    except SocksError as error:
         raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
 
 
@@ -349,7 +370,12 @@ async def api_update_config(data: ConfigUpdate) -> Config:
     def change(stored: Config) -> Config:
         # A stored setting that this version does not accept is dropped.
         settings = usable_settings(stored.settings) | (data.settings or {})
-        return Config(**{**stored.dict(), **changes, "settings": non_default(settings)})
+        config = Config(
+            **{**stored.dict(), **changes, "settings": non_default(settings)}
+        )
+        if data.proxy_url is not None:
+            proxy_policy(config)  # raises where it cannot be used
+        return config
 
     async with configuration.lock:
         try:

@@ -57,7 +57,8 @@ class Connection:
     """An open connection to a relay.
 
     `check` is called after each interrupted wait and raises `StopRequestedError` when
-    the owner has to stop. All methods belong to one thread and raise
+    the owner has to stop. `stream` names connections that a proxy may put together, by
+    default all those to the relay. All methods belong to one thread and raise
     `ConnectionLostError`.
     """
 
@@ -68,6 +69,7 @@ class Connection:
         waker: Waker,
         check: Callable[[], None],
         route: RelayRoute = RelayRoute.DEFAULT,
+        stream: str | None = None,
     ) -> None:
         self._waker = waker
         self._check = check
@@ -84,7 +86,7 @@ class Connection:
         deadline = clock.now() + settings.connect_seconds
         try:
             uri = parse_uri(url)
-            proxy = settings.proxy.choose(uri.host, url, route)
+            proxy = settings.proxy.choose(uri.host, stream or url, route)
             waker.open()
         except (InvalidURI, SocksError) as error:
             raise ConnectionLostError(str(error)) from error

@@ -276,7 +276,7 @@ class _Race(Generic[Result]):
         except ConnectionLostError as error:
             if self._proxy is None:
                 raise
-            raise ConnectionLostError(f"SOCKS5 proxy: {error}") from error
+            raise ConnectionLostError(f"SOCKS5 proxy not reached: {error}") from error
         if self._proxy is not None:
             yield from link.pass_proxy(self._proxy, self._target)
         if self._target.secure:

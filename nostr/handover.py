@@ -24,6 +24,7 @@ class RelayState(NamedTuple):
     read: bool = True
     write: bool = True
     is_private: bool = False
+    route: str = "default"
 
 
 class SubscriptionState(NamedTuple):

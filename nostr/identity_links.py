@@ -23,7 +23,7 @@ from .key import PrivateKey
 from .log import logger
 from .message_pool import MessagePool
 from .outbox import OutgoingEvent
-from .relay_link import RelayLink, Subscribe, Unsubscribe, WakePublisher
+from .relay_link import Reconnect, RelayLink, Subscribe, Unsubscribe, WakePublisher
 from .relay_record import RelayRecord
 from .relay_session import ClosedForGood
 from .relay_subscription import Request
@@ -140,6 +140,13 @@ class IdentityLink:
     def _note_idleness(self) -> None:
         if not self._requests and not self._events and self.idle_since is None:
             self.idle_since = clock.now()
+
+    def reroute(self, settings: Settings) -> None:
+        """Reconnect the way that the relay is reached now."""
+        self.record.route = self.relay.route
+        self._link.configure(settings)
+        self._link.put(Reconnect(forget_authentication=False))
+        self._link.retry_now()
 
     @property
     def upstream_ids(self) -> list[str]:
@@ -376,6 +383,11 @@ class IdentityLinks:
         with self._lock:
             for link in self._links.values():
                 link.unsubscribe(upstream_id)
+
+    def reroute(self, url: str) -> None:
+        """Reconnect a relay's links the way that it is reached now."""
+        for link in self.links_of(url):
+            link.reroute(self._settings)
 
     def close_relay(self, url: str) -> None:
         """Close all links of a relay."""

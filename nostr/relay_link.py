@@ -203,9 +203,17 @@ class RelayLink:
         opened_at: float | None = None
         connection: Connection | None = None
         try:
+            way = self._settings.proxy, record.route
             connection = Connection(
-                record.url, self._settings, self._waker, self._check, record.route
+                record.url,
+                self._settings,
+                self._waker,
+                self._check,
+                record.route,
+                record.label,
             )
+            if way != (self._settings.proxy, record.route):
+                raise _Reconnect  # the operator has chosen another way meanwhile
             opened_at = clock.now()
             self._converse(connection)
         except _Reconnect:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from . import clock, message
@@ -34,6 +35,7 @@ from .relay_session import ClosedForGood
 from .relay_subscription import Request
 from .relay_url import known_relay_url, normalize_relay_url
 from .settings import Settings
+from .socks import ProxyPolicy, RelayRoute
 
 NO_SEARCH = "unsupported: the relay does not search"
 
@@ -84,6 +86,22 @@ class RelayManager:
             for relay in self.relays.values():
                 relay.configure(settings)
 
+    def set_proxy(self, policy: ProxyPolicy) -> None:
+        """Reach relays in this way from now on; those it concerns are reconnected."""
+        with self._lock:
+            before = self.settings.proxy
+            self.settings = replace(self.settings, proxy=policy)
+            self.links.configure(self.settings)
+            for relay in self.relays.values():
+                relay.configure(self.settings)
+                if not policy.is_same_for(relay.url, relay.route, before):
+                    self._reroute(relay)
+
+    def _reroute(self, relay: Relay) -> None:
+        relay.reconnect()
+        relay.retry_now()
+        self.links.reroute(relay.url)
+
     # Relays
 
     def start(self) -> None:
@@ -112,7 +130,13 @@ class RelayManager:
                     self._disconnected(relay.url)
 
     def add_relay(
-        self, url: str, *, active: bool = True, read: bool = True, write: bool = True
+        self,
+        url: str,
+        *,
+        active: bool = True,
+        read: bool = True,
+        write: bool = True,
+        route: RelayRoute = RelayRoute.DEFAULT,
     ) -> Relay:
         """Add a relay and connect to it; one that is there already is given back.
 
@@ -123,6 +147,7 @@ class RelayManager:
             relay = self.relays.get(url)
             if relay is None:
                 relay = self.relays[url] = Relay(url, self, self.settings)
+                relay.route = route
                 self._set_use(relay, RelayUse(active, read, write))
             elif self.running and relay.active and not relay.running:
                 self._start(relay)
@@ -149,10 +174,14 @@ class RelayManager:
         active: bool | None = None,
         read: bool | None = None,
         write: bool | None = None,
+        route: RelayRoute | None = None,
     ) -> Relay:
-        """Change what a relay is used for. Raises `KeyError` for an unknown one."""
+        """Change a relay's use or its route. Raises `KeyError` for an unknown one."""
         with self._lock:
             relay = self.relays[known_relay_url(url)]
+            if route is not None and route != relay.route:
+                relay.route = route
+                self._reroute(relay)
             use = relay.use
             wanted = RelayUse(
                 use.active if active is None else active,
@@ -456,7 +485,10 @@ class RelayManager:
     def hand_over(self) -> dict[str, Any]:
         """Return what is in no database, as plain data, for another `take_over`."""
         with self._lock:
-            relays = [RelayState(url, *relay.use) for url, relay in self.relays.items()]
+            relays = [
+                RelayState(url, *relay.use, route=relay.route.value)
+                for url, relay in self.relays.items()
+            ]
             subscriptions = [
                 SubscriptionState(
                     subscription_id,
@@ -473,7 +505,11 @@ class RelayManager:
         handover = Handover.from_plain(state)
         for known in handover.relays:
             self.add_relay(
-                known.url, active=known.active, read=known.read, write=known.write
+                known.url,
+                active=known.active,
+                read=known.read,
+                write=known.write,
+                route=RelayRoute.parse(known.route),
             )
         for opened in handover.subscriptions:
             if opened.id not in self._in_process:

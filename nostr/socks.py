@@ -68,6 +68,14 @@ class RelayRoute(Enum):
     DIRECT = "direct"
     PROXY = "proxy"
 
+    @classmethod
+    def parse(cls, text: str | None) -> RelayRoute:
+        """Return the route that was stored; the default one for any other text."""
+        try:
+            return cls(text)
+        except ValueError:
+            return cls.DEFAULT
+
 
 class Exchange(NamedTuple):
     """Bytes to send, and how many to read then."""
@@ -127,6 +135,18 @@ class ProxyPolicy:
             kind = "an .onion relay" if is_onion else "this relay"
             raise SocksError(f"{kind} needs a SOCKS5 proxy, and none is set")
         return self.proxy.isolated(stream)
+
+    def is_same_for(self, url: str, route: RelayRoute, other: ProxyPolicy) -> bool:
+        """Return whether both policies have the same way to a relay."""
+        host = urlsplit(url).hostname or ""
+
+        def way(policy: ProxyPolicy) -> Proxy | str | None:
+            try:
+                return policy.choose(host, url, route)
+            except SocksError as error:
+                return str(error)
+
+        return way(self) == way(other)
 
 
 NO_PROXY = ProxyPolicy()

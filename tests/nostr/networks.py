@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection, serve
 
 HOST = "127.0.0.1"
@@ -54,6 +56,22 @@ def says(*parts: bytes, pause: float = 0.0, close: bool = False) -> Answer:
             time.sleep(pause)
         if close:
             link.close()
+
+    return answer
+
+
+def upgraded(*early: bytes, before: bytes = b"") -> Answer:
+    """Return an answer that opens a WebSocket and sends `early` in the same piece."""
+
+    def answer(link: socket.socket) -> None:
+        protocol = ServerProtocol()
+        protocol.receive_data(link.recv(4096))
+        [request] = protocol.events_received()
+        assert isinstance(request, Request)
+        protocol.send_response(protocol.accept(request))
+        link.sendall(b"".join((before, *protocol.data_to_send(), *early)))
+        while link.recv(4096):
+            pass
 
     return answer
 

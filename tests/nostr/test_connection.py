@@ -7,37 +7,27 @@ from dataclasses import replace
 
 import pytest
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
-from websockets.server import ServerProtocol
 
 from nostrclient.nostr import clock
 from nostrclient.nostr.connection import Connection, ConnectionLostError, Waker
 from nostrclient.nostr.settings import DEFAULTS, Settings
-from nostrclient.nostr.socks import Proxy, ProxyMode, ProxyPolicy
+from nostrclient.nostr.socks import Proxy, ProxyMode, ProxyPolicy, RelayRoute
 
-from .networks import HOST, Answer, SocksServer, says, silent_relay, tcp_server
+from .networks import (
+    HOST,
+    Answer,
+    SocksServer,
+    says,
+    silent_relay,
+    tcp_server,
+    upgraded,
+)
 
 SETTINGS = replace(DEFAULTS, connect_seconds=2, connect_address_seconds=0.5)
 
 
 def opened(url: str, settings: Settings = SETTINGS) -> Connection:
     return Connection(url, settings, Waker(), lambda: None)
-
-
-def upgraded(*early: bytes, before: bytes = b"") -> Answer:
-    """Return an answer that opens a WebSocket and sends `early` in the same piece."""
-
-    def answer(link: socket.socket) -> None:
-        protocol = ServerProtocol()
-        protocol.receive_data(link.recv(4096))
-        [request] = protocol.events_received()
-        assert isinstance(request, Request)
-        protocol.send_response(protocol.accept(request))
-        link.sendall(b"".join((before, *protocol.data_to_send(), *early)))
-        while link.recv(4096):
-            pass
-
-    return answer
 
 
 def text_frame(text: bytes) -> bytes:
@@ -198,14 +188,20 @@ def test_e11_onion_relay_without_a_proxy_is_refused_and_never_resolved(
         opened("wss://relay.onion")
 
 
-def test_e11_two_relays_show_the_proxy_different_credentials() -> None:
+def test_e11_relays_and_links_show_the_proxy_different_credentials() -> None:
     server = SocksServer()
     with silent_relay() as relay_port, server.run() as port:
         server.places = {"a.onion": relay_port, "b.onion": relay_port}
+        settings = onion_settings(port)
         for url in ("ws://a.onion", "ws://b.onion", "ws://a.onion"):
-            opened(url, onion_settings(port)).close()
-    first, second, again = server.users
-    assert first == again != second
+            opened(url, settings).close()
+        default = RelayRoute.DEFAULT
+        url, waker = "ws://a.onion", Waker()
+        Connection(url, settings, waker, lambda: None, default, "as a key").close()
+        waker.close()
+    first, second, again, as_a_key = server.users
+    assert first == again
+    assert len({first, second, as_a_key}) == 3
     assert first is not None
 
 

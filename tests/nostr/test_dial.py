@@ -231,7 +231,9 @@ def test_e11_proxy_that_misbehaves_is_told_in_words(
 
 
 def test_e11_proxy_that_is_down_is_told_in_words() -> None:
-    with pytest.raises(ConnectionLostError, match="SOCKS5 proxy: connection refused"):
+    with pytest.raises(
+        ConnectionLostError, match="proxy not reached: connection refused"
+    ):
         dial.dial(TARGET, Proxy(HOST, 1), greet, Timing(clock.now() + 5, 1))
 
 

@@ -1,6 +1,8 @@
 """A relay's attempts to connect, without a socket and without waiting."""
 
 import random
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,6 +17,16 @@ from nostrclient.nostr.relay import Relay
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.relay_record import RelayStatus
 from nostrclient.nostr.settings import DEFAULTS
+from nostrclient.nostr.socks import (
+    NO_PROXY,
+    Proxy,
+    ProxyMode,
+    ProxyPolicy,
+    RelayRoute,
+)
+
+from .builders import KEY
+from .networks import SocksServer, silent_relay, tcp_server, upgraded
 
 
 @pytest.mark.parametrize(("good_seconds", "attempts"), [(59, 6), (60, 1)])
@@ -126,3 +138,79 @@ def test_e2_relay_is_left_alone_for_as_long_as_it_asks_within_bounds(
     relay._link._attempt()
     assert waits == [seconds]
     assert DEFAULTS.retry_after_max_seconds == 600
+
+
+def test_e11_relays_are_reconnected_where_the_proxy_concerns_them() -> None:
+    manager = RelayManager()
+    server = SocksServer()
+    with silent_relay() as first, silent_relay() as second, server.run() as port:
+        server.places = {"127.0.0.1": first}
+        concerned = manager.add_relay(f"ws://127.0.0.1:{first}")
+        other = manager.add_relay(f"ws://127.0.0.1:{second}", route=RelayRoute.DIRECT)
+        manager.start()
+        wait_until(lambda: concerned.connected and other.connected)
+        manager.set_proxy(ProxyPolicy(Proxy("127.0.0.1", port), ProxyMode.ALL))
+        wait_until(lambda: concerned.connections == 2 and concerned.connected)
+        assert ("127.0.0.1", first) in server.asked
+        manager.update_relay(concerned.url, route=RelayRoute.DIRECT)
+        wait_until(lambda: concerned.connections == 3 and concerned.connected)
+        manager.set_proxy(NO_PROXY)
+        assert (concerned.connections, other.connections) == (3, 1)
+        count = len(server.asked)
+        manager.stop()
+    assert len(server.asked) == count
+
+
+def test_e11_way_that_changes_while_connecting_is_the_one_taken() -> None:
+    manager = RelayManager()
+    server = SocksServer()
+    released = threading.Event()
+
+    def slow(link: socket.socket) -> None:
+        released.wait(30)
+        upgraded()(link)
+
+    with tcp_server(slow) as port, server.run() as proxy_port:
+        server.places = {"127.0.0.1": port}
+        relay = manager.add_relay(f"ws://127.0.0.1:{port}")
+        manager.start()
+        wait_until(lambda: relay.status is RelayStatus.CONNECTING)
+        time.sleep(0.2)
+        manager.set_proxy(ProxyPolicy(Proxy("127.0.0.1", proxy_port), ProxyMode.ALL))
+        released.set()
+        wait_until(lambda: relay.connected)
+        assert relay.connections == 1
+        assert server.asked
+        manager.stop()
+
+
+def test_e11_route_is_handed_over_to_another_generation() -> None:
+    earlier, later = RelayManager(), RelayManager()
+    earlier.add_relay("wss://a.example", active=False, route=RelayRoute.PROXY)
+    state = earlier.hand_over()
+    later.take_over(state)
+    assert later.relays["wss://a.example"].route is RelayRoute.PROXY
+    del state["relays"][0]["route"]  # of an earlier version
+    oldest = RelayManager()
+    oldest.take_over(state)
+    assert oldest.relays["wss://a.example"].route is RelayRoute.DEFAULT
+
+
+def test_e11_link_of_a_reader_key_takes_the_relay_s_way_with_its_own_name() -> None:
+    manager = RelayManager()
+    server = SocksServer()
+    with silent_relay() as port, server.run() as proxy_port:
+        server.places = {"127.0.0.1": port}
+        manager.set_proxy(ProxyPolicy(Proxy("127.0.0.1", proxy_port)))
+        relay = manager.add_relay(f"ws://127.0.0.1:{port}")
+        manager.start()
+        wait_until(lambda: relay.connected)
+        link = manager.links._link(relay, KEY)
+        assert link is not None
+        wait_until(lambda: link.record.connected)
+        assert server.asked == []
+        manager.update_relay(relay.url, route=RelayRoute.PROXY)
+        wait_until(lambda: relay.connections == 2 and link.record.connections == 2)
+        wait_until(lambda: relay.connected and link.record.connected)
+        manager.stop()
+    assert len(set(server.users)) == 2

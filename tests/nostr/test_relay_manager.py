@@ -69,12 +69,15 @@ def test_e1_a_relay_without_a_thread_holds_up_no_other_and_gets_one_later(
 
 def test_c3_only_an_active_relay_that_is_written_to_is_asked() -> None:
     manager = RelayManager()
-    for url, changes in zip(
-        URLS,
-        ({}, {"write": False}, {"active": False}, {"read": False}, {}),
-        strict=True,
-    ):
-        manager.add_relay(url, **changes)
+    uses: list[dict[str, Any]] = [
+        {},
+        {"write": False},
+        {"active": False},
+        {"read": False},
+        {},
+    ]
+    for url, use in zip(URLS, uses, strict=True):
+        manager.add_relay(url, **use)
     manager.remove_relay(URLS[4])
     manager.publisher.publish(signed(), Inbox())
     (waiting,) = manager.publisher.waiting_events()
@@ -85,7 +88,12 @@ def test_c6_a_relay_that_is_switched_off_and_on_keeps_its_pending_copies() -> No
     manager = RelayManager()
     manager.add_relay(URLS[0])
     manager.publisher.publish(signed(), Inbox())
-    for change in ({"active": False}, {"active": True}, {"write": False}):
+    changes: list[dict[str, Any]] = [
+        {"active": False},
+        {"active": True},
+        {"write": False},
+    ]
+    for change in changes:
         manager.update_relay(URLS[0], **change)
         assert manager.publisher.relay_numbers()[URLS[0]] == (1, 0)
     manager.remove_relay(URLS[0])

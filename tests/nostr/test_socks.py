@@ -198,3 +198,15 @@ def test_e11_proxy_s_url_is_read(url: str, proxy: Proxy) -> None:
 def test_e11_url_of_no_socks5_proxy_is_refused(url: str) -> None:
     with pytest.raises(InvalidMessage):
         parse_proxy_url(url)
+
+
+def test_e11_policies_are_compared_relay_by_relay() -> None:
+    onion = ProxyPolicy(PROXY, ProxyMode.ONION)
+    every = ProxyPolicy(PROXY, ProxyMode.ALL)
+    default = RelayRoute.DEFAULT
+    assert onion.is_same_for("wss://a.example", default, NO_PROXY)
+    assert not every.is_same_for("wss://a.example", default, onion)
+    assert every.is_same_for("wss://a.example", RelayRoute.DIRECT, NO_PROXY)
+    assert every.is_same_for("wss://a.onion", default, onion)
+    assert not onion.is_same_for("wss://a.onion", default, NO_PROXY)
+    assert NO_PROXY.is_same_for("wss://a.onion", default, ProxyPolicy())
