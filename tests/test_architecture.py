@@ -280,3 +280,34 @@ def test_every_rest_route_is_in_rest_md() -> None:
     }
     missing.discard("/{ws_id:path}")  # the WebSocket endpoints
     assert not missing, "add a row for each route to docs/rest.md"
+
+
+ARCHITECTURE = (CHECKOUT / "docs" / "architecture.md").read_text()
+
+
+def test_every_module_is_on_the_map() -> None:
+    on_the_map = re.findall(r"^\| `([\w/]+\.py)` +\| \S", ARCHITECTURE, re.MULTILINE)
+    assert len(on_the_map) == len(set(on_the_map)), "a module is there twice"
+    modules = {
+        str(path.relative_to(CHECKOUT))
+        for name, path in MODULES.items()
+        if not name or not is_package(name)
+    }
+    missing, gone = modules - set(on_the_map), set(on_the_map) - modules
+    assert not missing, "add a row for each module to docs/architecture.md"
+    assert not gone, "these modules are gone: change docs/architecture.md"
+
+
+def test_the_map_s_floors_are_those_of_the_imports() -> None:
+    for part in re.split(r"^### ", ARCHITECTURE, flags=re.MULTILINE)[1:]:
+        found = re.match(r".*\(floor (\d)\)\n", part)
+        if found is None:
+            continue
+        for path in re.findall(r"^\| `([\w/]+\.py)`", part, re.MULTILINE):
+            name = module_name(CHECKOUT / path)
+            assert floor(name) == int(found.group(1)), path
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)`", ARCHITECTURE))
+    assert not [name for name in sorted(named) if not (CHECKOUT / name).is_file()]
