@@ -1,5 +1,6 @@
 """Rule H2: reader keys and nostrmarket's merchants, on SQLite and PostgreSQL."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_h2_reader_keys_and_merchants_are_managed_over_rest(
         assert server.api("DELETE", "/identities", gone) == [shown]
         assert status(server, "DELETE", "/identities", gone) == 404
         assert status(server, "DELETE", "/identities", {"pubkey": "x"}) == 400
-        with server.new_user() as user:
+        with closing(server.new_user()) as user:
             for method in ("GET", "POST", "DELETE"):
                 path = "/nostrclient/api/v1/identities"
                 assert user.request(method, path, json=body).status_code == 403
