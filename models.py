@@ -322,7 +322,7 @@ class Status(ApiModel):
         " `settings`, `identity`, `identities`, `outbox`,"
         " `relays`; they are retried",
     )
-    version: str = Field(default="", description="Of nostrclient", example="1.0.0")
+    version: str = Field(default="", description="Of nostrclient", example="2.0.0")
 
 
 class WaitingEvent(ApiModel):

@@ -36,6 +36,7 @@ CORS = {
 nostrclient_endpoints_router = APIRouter()
 
 
+@nostrclient_endpoints_router.head("/api/v1/{ws_id:path}", include_in_schema=False)
 @nostrclient_endpoints_router.get("/api/v1/{ws_id:path}", include_in_schema=False)
 async def endpoint_information(ws_id: str, request: Request) -> Response:
     """Say what the endpoint is: to programs as NIP-11 has it, to people in words."""
@@ -58,6 +59,12 @@ async def endpoint_information(ws_id: str, request: Request) -> Response:
         headers=CORS | {"Vary": "Accept"},
         media_type="application/nostr+json",
     )
+
+
+@nostrclient_endpoints_router.options("/api/v1/{ws_id:path}", include_in_schema=False)
+async def endpoint_options() -> Response:
+    """Allow every origin to read the information document (NIP-11)."""
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers=CORS)
 
 
 @nostrclient_endpoints_router.websocket("/api/v1/{ws_id:path}")

@@ -35,8 +35,16 @@ def main() -> int:
     """Build the zip and print its entry for LNbits' list of extensions."""
     parser = argparse.ArgumentParser(description="Build the zip that LNbits installs.")
     parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--tag", help="compare this tag with config.json and --list")
+    parser.add_argument("--list", type=Path, help="extensions.json of LNbits' list")
+    parser.add_argument(
+        "--add", nargs=2, metavar=("ZIP", "URL"), help="add this release to --list"
+    )
     arguments = parser.parse_args()
     try:
+        if arguments.tag:
+            _release(arguments.tag, arguments.list, arguments.add)
+            return 0
         archive = build(arguments.folder)
     except ReleaseError as error:
         print(error, file=sys.stderr)
@@ -46,6 +54,76 @@ def main() -> int:
     print(f"{archive}, {archive.stat().st_size:,} bytes")
     print(json.dumps(list_entry(archive, f"https://…/{archive.name}"), indent=2))
     return 0
+
+
+def _release(tag: str, list_path: Path, added: list[str] | None) -> None:
+    files = {
+        name: (CHECKOUT / name).read_bytes()
+        for name in ("config.json", "CHANGELOG.md", "manifest.json", "description.md")
+    }
+    config = json.loads(files["config.json"])
+    _check(config, files)
+    listed = json.loads(list_path.read_text())
+    check_tag(tag, config, listed["extensions"])
+    if added is not None:
+        entry = release_entry(config, Path(added[0]).read_bytes(), added[1])
+        listed["extensions"] = with_entry(listed["extensions"], entry)
+        list_path.write_text(json.dumps(listed, indent=4, ensure_ascii=False) + "\n")
+
+
+def check_tag(tag: str, config: dict[str, Any], listed: list[dict[str, Any]]) -> None:
+    """Raise `ReleaseError` unless the tag is config.json's version and a new maximum.
+
+    LNbits offers the largest version, so a smaller one would never be installed.
+    """
+    version = config["version"]
+    if tag != f"v{version}":
+        raise ReleaseError(f"the tag is {tag}, but config.json says {version}")
+    for entry in listed:
+        if entry["id"] == EXTENSION_ID and _numbers(entry["version"]) >= _numbers(
+            version
+        ):
+            raise ReleaseError(f"{entry['version']} is listed already, not below {tag}")
+
+
+def release_entry(config: dict[str, Any], archive: bytes, url: str) -> dict[str, Any]:
+    """Return the entry of a released archive, with all that the list's check wants."""
+    repository = url.partition("/archive/")[0]
+    raw = (
+        repository.replace("://github.com/", "://raw.githubusercontent.com/") + "/main"
+    )
+    tile = config["tile"].removeprefix(f"/{EXTENSION_ID}/")
+    return {
+        "id": EXTENSION_ID,
+        "repo": repository,
+        "name": config["name"],
+        "version": config["version"],
+        "min_lnbits_version": config["min_lnbits_version"],
+        "short_description": config["short_description"],
+        "icon": f"{raw}/{tile}",
+        "archive": url,
+        "hash": hashlib.sha256(archive).hexdigest(),
+        "details_link": f"{raw}/config.json",
+    }
+
+
+def with_entry(
+    listed: list[dict[str, Any]], entry: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the list with the entry; one for the same LNbits version is replaced."""
+
+    def is_replaced(other: dict[str, Any]) -> bool:
+        same = ("id", "min_lnbits_version")
+        return all(other.get(name) == entry[name] for name in same)
+
+    kept = [other for other in listed if not is_replaced(other)]
+    places = [n for n, other in enumerate(kept) if other["id"] == entry["id"]]
+    place = places[-1] + 1 if places else len(kept)
+    return [*kept[:place], entry, *kept[place:]]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def build(folder: Path, version: str | None = None) -> Path:

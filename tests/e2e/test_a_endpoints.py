@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import websocket
 
 from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
@@ -263,3 +264,38 @@ def test_a6_the_test_message_refuses_a_bad_key(lnbits: LnbitsServer) -> None:
     )
     assert answer.status_code == 400
     assert answer.json()["detail"]
+
+
+def test_a5_head_and_options_are_answered(lnbits: LnbitsServer) -> None:
+    for url in (lnbits.public_url, lnbits.private_url()):
+        path = url.replace("ws://", "http://")
+        head = lnbits.http.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        options = lnbits.http.options(path)
+        assert options.status_code == 204
+        assert options.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_a4b_address_of_a_client_is_the_last_entry_of_the_header(
+    lnbits: LnbitsServer,
+) -> None:
+    for forwarded, address in (
+        ("10.9.8.7, 203.0.113.5", "203.0.113.5"),
+        ("9" * 7500, "127.0.0.1"),
+    ):
+        header = {"X-Forwarded-For": forwarded}
+        socket = websocket.create_connection(
+            lnbits.private_url(), header=header, timeout=10
+        )
+        shown = [client["address"] for client in lnbits.api("GET", "/clients")]
+        assert address in shown
+        assert forwarded not in shown
+        socket.close()
+
+
+def test_a2_secret_of_a_private_url_is_not_in_the_log(lnbits: LnbitsServer) -> None:
+    url = lnbits.private_url()
+    websocket.create_connection(url, timeout=10).close()
+    printed = lnbits.printed()
+    assert "/nostrclient/api/v1/…" in printed
+    assert url.rpartition("/")[2] not in printed
