@@ -29,7 +29,15 @@ from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMess
 from .nostr.log import logger
 from .nostr.mailbox import Mailbox
 from .nostr.relay import new_id
-from .nostr.session import Command, Count, Publish, Session, Subscribe, Unsubscribe
+from .nostr.session import (
+    Authenticated,
+    Command,
+    Count,
+    Publish,
+    Session,
+    Subscribe,
+    Unsubscribe,
+)
 
 # The names for other extensions: docs/extensions.md. The rest may change.
 __all__ = ["NostrRouter", "nostr_client"]
@@ -170,6 +178,7 @@ class NostrRouter:
             refuse_compression(self.websocket)
             await self.websocket.accept()
             self.start()
+            self._challenge()
             await asyncio.wait(
                 [*self.tasks, ended], return_when=asyncio.FIRST_COMPLETED
             )
@@ -178,6 +187,17 @@ class NostrRouter:
         finally:
             ended.cancel()
             await self.finish()
+
+    def _challenge(self) -> None:
+        """Send AUTH where anything depends on who the client is (NIP-42)."""
+        if not nostr_client.relay_manager.challenges_clients:
+            return
+        url = self.websocket.url
+        path = url.path.rstrip("/")
+        hosts = {url.netloc, self.websocket.headers.get("host", "")}
+        hosts.add(self.websocket.headers.get("x-forwarded-host", ""))
+        text = self._session.challenge(f"wss://{host}{path}" for host in hosts if host)
+        self._mailbox.put(Reply(text))
 
     async def stop(self, reason: str = "endpoint closed") -> None:
         """End the connection and wait until its tasks have ended."""
@@ -278,11 +298,20 @@ class NostrRouter:
                 command.filters,
                 self._mailbox,
                 is_public=self.is_public,
+                keys=self._session.keys,
             )
+        elif isinstance(command, Authenticated):
+            manager.authenticated(command.pubkey)
         elif isinstance(command, Unsubscribe):
             manager.unsubscribe(command.upstream_id)
         elif isinstance(command, Count):
-            manager.count(command.upstream_id, command.filters, self._mailbox)
+            manager.count(
+                command.upstream_id,
+                command.filters,
+                self._mailbox,
+                is_public=self.is_public,
+                keys=self._session.keys,
+            )
 
     # To the client
 

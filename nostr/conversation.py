@@ -158,6 +158,7 @@ class Conversation:
         self._connection = connection
         self._garbage = GarbageMeter(settings)
         self._link_key = owner.link_key
+        self._service_key: str | None = None
         self._latest = message.EventHead("")
         # Several AUTHs may be on their way: any of them may be the accepted one.
         self._auth_ids: dict[str, float] = {}
@@ -308,6 +309,9 @@ class Conversation:
             )
             identity.sign_event(event)
             self._auth_ids[event.id] = now
+            if self._link_key is None:
+                # From now on: an answer may be that to the key, whatever its OK says.
+                self._service_key = identity.public_key.hex()
             self._session.output.append(message.encode("AUTH", event.to_dict()))
         self._refuse_unanswered(now)
         if not self._auth_ids or self._authenticated:
@@ -454,7 +458,12 @@ class Conversation:
         wanted: tuple[str, ...] = subscription.upstream_ids
         if subscription.live_only:
             wanted = self._without_history(subscription, event)
-        if pool.deliver(wanted, event, relay.label, burst.touched, self._link_key):
+        touched, link_key, service_key = (
+            burst.touched,
+            self._link_key,
+            self._service_key,
+        )
+        if pool.deliver(wanted, event, relay.label, touched, link_key, service_key):
             self._count_delivery(subscription, event, burst)
             if not subscription.is_shared:
                 return

@@ -88,9 +88,10 @@ class ClientClose(NamedTuple):
 
 
 class ClientAuth(NamedTuple):
-    """AUTH from a client (NIP-42)."""
+    """AUTH from a client (NIP-42); the event is not checked yet."""
 
     event_id: str
+    text: str
 
 
 class ClientNegotiation(NamedTuple):
@@ -231,7 +232,7 @@ def parse_client_message(text: str) -> ClientMessage:
         if not isinstance(event_id, str):
             raise InvalidMessage(f"{verb} must carry an event with an id")
         if verb == "AUTH":
-            return ClientAuth(event_id)
+            return ClientAuth(event_id, _event_text(text, message))
         return ClientEvent(event_id, _event_text(text, message))
     if verb not in ("REQ", "COUNT", "CLOSE", "NEG-OPEN", "NEG-MSG", "NEG-CLOSE"):
         raise InvalidMessage("unknown message type")

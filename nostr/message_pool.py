@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Set
 from threading import Lock
 
 from .delivery import Consumer, Copied, Delivered, Eose
+from .entitlement import may_receive
 from .event import AUTH_KIND, SignedEvent
 from .figures import Figures
 from .filter import Filter, TagValues, matches_any
@@ -226,23 +227,31 @@ class MessagePool:
         relay_url: str,
         touched: set[Mailbox],
         link_key: str | None = None,
+        service_key: str | None = None,
     ) -> bool:
         """Deliver a verified event to each subscription that matches it, once.
 
-        `link_key` is the key in hex that the link authenticated as, if it is a reader
-        key's. `upstream_ids` are the subscriptions that share the wire it came on.
+        `link_key` and `service_key` say as whom the link authenticated, see
+        `entitlement`. `upstream_ids` are the subscriptions that share its wire.
         Mailboxes are not woken but added to `touched`. Return whether anybody got it.
         """
         if event.kind == AUTH_KIND:  # for one relay's eyes, never to be passed on
             return False
         given = False
+        guarded = link_key is not None or service_key is not None
         key = SeenIds.key(event.id)
         tags: TagValues | None = None
         for upstream_id in upstream_ids:
             feed = self._feeds.get(upstream_id)
             if feed is None:
                 continue
-            if link_key is not None and not feed.may_read_as(link_key):
+            if guarded and not may_receive(
+                event,
+                is_public=feed.is_public,
+                keys=feed.readers,
+                link_key=link_key,
+                service_key=service_key,
+            ):
                 continue
             if key in feed.seen:
                 if feed.merges and relay_url not in feed.answered:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from .delivery import (
     RelayChanged,
     SubscriptionOpened,
 )
+from .entitlement import may_count
 from .errors import InvalidEvent, InvalidMessage
 from .event import SignedEvent
 from .filter import Filter, parse_filters
@@ -267,6 +268,18 @@ class RelayManager:
                 for relay in self._active_relays():
                     relay.want_keys()
 
+    def authenticated(self, pubkey: str) -> None:
+        """Handle that a client proved to own a key: it may read what that key may."""
+        if pubkey in self.links.pubkeys:
+            with self._lock:
+                for relay in self._active_relays():
+                    relay.want_keys()
+
+    @property
+    def challenges_clients(self) -> bool:
+        """Whether anything depends on who a client is: there are keys (H5)."""
+        return self.identity is not None or bool(self.links.pubkeys)
+
     def remove_identity(self, pubkey: str) -> None:
         """Forget a reader key, given by its public key in hex, and close its links."""
         self.links.remove_key(pubkey)
@@ -311,14 +324,19 @@ class RelayManager:
         seen: Iterable[int] = (),
         *,
         is_public: bool = False,
+        keys: Set[str] = frozenset(),
     ) -> None:
         """Open a subscription on all relays, also on those that connect later.
+
+        `keys` are the public keys, in hex, that the client authenticated as; the set
+        may grow.
 
         What `seen` holds, keys of a `SeenIds`, is not delivered again. Where there is
         not enough for all, those that are not `is_public` are served first.
         """
         with self._lock:
             feed = Feed(upstream_id, filters, consumer, seen, is_public=is_public)
+            feed.readers = keys
             self.message_pool.open(feed)
             request = Request(
                 upstream_id, filters, clock.wall(), feed.delivered, is_public, consumer
@@ -394,9 +412,18 @@ class RelayManager:
         return len(self._requests)
 
     def count(
-        self, upstream_id: str, filters: tuple[Filter, ...], consumer: Consumer
+        self,
+        upstream_id: str,
+        filters: tuple[Filter, ...],
+        consumer: Consumer,
+        *,
+        is_public: bool = False,
+        keys: Set[str] = frozenset(),
     ) -> None:
-        """Count events on the relays that can (NIP-45), as far as that is known."""
+        """Count events on the relays that can (NIP-45), as far as that is known.
+
+        `is_public` and `keys` are those of `subscribe`.
+        """
         with self._lock:
             able = [
                 relay
@@ -405,6 +432,12 @@ class RelayManager:
             ]
             if any(filter_.is_search for filter_ in filters):
                 able = [relay for relay in able if self._can_search(relay)]
+            if self.identity is not None:
+                service_key = self.identity.public_key.hex()
+                if not may_count(
+                    filters, is_public=is_public, keys=keys, service_key=service_key
+                ):
+                    able = [relay for relay in able if not relay.asks_who_we_are]
             deadline = clock.now() + self.settings.count_seconds
             urls = [relay.url for relay in able]
             self._counts.open(upstream_id, consumer, urls, deadline)

@@ -7,10 +7,11 @@ in which the client has to get them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import NamedTuple
 
 from . import message as messages
+from .client_auth import ClientAuth
 from .delivery import (
     Closed,
     Copied,
@@ -64,7 +65,13 @@ class Count(NamedTuple):
     filters: tuple[Filter, ...]
 
 
-Command = Subscribe | Unsubscribe | Publish | Count
+class Authenticated(NamedTuple):
+    """Command: the client proved to be the owner of this key (NIP-42)."""
+
+    pubkey: str
+
+
+Command = Subscribe | Unsubscribe | Publish | Count | Authenticated
 
 
 class Session:
@@ -96,6 +103,7 @@ class Session:
         self._counts: dict[str, str] = {}
         self._publishing: dict[str, int] = {}
         self._noticed_no_relay = False
+        self._auth: ClientAuth | None = None
         self.received = 0
         self.dropped = 0
 
@@ -122,6 +130,37 @@ class Session:
         if subscription.upstream_id not in self._by_upstream_id:
             return True  # it can match nothing
         return subscription.is_complete
+
+    # AUTH (NIP-42)
+
+    @property
+    def keys(self) -> Set[str]:
+        """The public keys, in hex, that the client authenticated as."""
+        return self._auth.keys if self._auth is not None else frozenset()
+
+    def challenge(self, urls: Iterable[str]) -> str:
+        """Return the AUTH message that begins a connection.
+
+        `urls` are the ways in which the client may have reached the endpoint.
+        """
+        window = self._settings.client_auth_seconds
+        self._auth = ClientAuth(self._new_id(), urls, window)
+        return messages.encode("AUTH", self._auth.challenge)
+
+    def _authenticate(
+        self, message: messages.ClientAuth, wall: float
+    ) -> list[str | Command]:
+        if self._auth is None:
+            refusal = "invalid: no challenge was sent"
+            return [self._ok(message.event_id, False, refusal)]
+        try:
+            event = SignedEvent.parse(message.text)
+        except InvalidEvent as error:
+            return [self._ok(message.event_id, False, f"invalid: {error}")]
+        reason = self._auth.refusal(event, wall)
+        if reason is not None:
+            return [self._ok(event.id, False, reason)]
+        return [self._ok(event.id, True, ""), Authenticated(event.pubkey)]
 
     # From the client
 
@@ -163,8 +202,7 @@ class Session:
         if not allowed:
             return [self._ok(message.event_id, False, _TOO_FAST)]
         if isinstance(message, messages.ClientAuth):
-            refusal = "invalid: no challenge was sent"
-            return [self._ok(message.event_id, False, refusal)]
+            return self._authenticate(message, wall)
         return self._publish(message, wall)
 
     def receive_binary(self) -> list[str | Command]:

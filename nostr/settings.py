@@ -205,7 +205,7 @@ class Settings:
     merge_silence_seconds: float = 0.3
     """Silence after which a relay no longer delays the events of a REQ with `limit`; a
     larger value keeps the order with slow relays, and delays the first event."""
-    merge_recent_seconds: float = 10
+    merge_recent_seconds: float = 1
     """Age of events, when a REQ with `limit` arrives, up to which they are delivered
     after EOSE where they exceed the limit: they may be new ones."""
     assumed_max_limit: int = 500
@@ -315,6 +315,9 @@ class Settings:
     notice_patience_seconds: float = 2
     """How long after a complaint by NOTICE an unanswered REQ is taken for the refused
     one; a larger value finds the refused one later."""
+    client_auth_seconds: float = 600
+    """How far the date of a client's AUTH event may be from now; a larger value lets
+    a stolen one be used for longer."""
     auth_seconds: float = 10
     """How long a relay may take to answer AUTH (NIP-42) before what needs it is closed
     on this connection; a larger value keeps clients waiting longer."""

@@ -12,6 +12,8 @@ import pytest
 from dev.paths import CHECKOUT
 
 PURE = {
+    "nostr.entitlement",
+    "nostr.client_auth",
     "nostr.wire",
     "nostr.sharing",
     "nostr.request_pace",

@@ -23,6 +23,7 @@ from nostrclient.nostr.client.client import NostrClient
 from nostrclient.nostr.mailbox import Mailbox
 from nostrclient.nostr.relay import new_id
 from nostrclient.nostr.session import (
+    Authenticated,
     Command,
     Count,
     Publish,
@@ -154,6 +155,7 @@ class BenchClient:
         self._manager = bench.manager
         self._arrived = threading.Event()
         self._closed = False
+        self._challenge = self._url = ""
         self._taken = 0
         # The session belongs to an event loop; here a lock makes one of two threads.
         self._lock = threading.RLock()
@@ -185,6 +187,19 @@ class BenchClient:
             output = self._session.receive(text, clock.now(), clock.wall())
             self._put_out(output)
         self._arrived.set()
+
+    def challenge(self, url: str) -> None:
+        """Receive a challenge, as clients do that reached the endpoint by this URL."""
+        with self._lock:
+            self._challenge = json.loads(self._session.challenge([url]))[1]
+            self._url = url
+
+    def authenticate(self, author: Author) -> None:
+        """Answer the challenge (NIP-42) and wait for the OK."""
+        tags = [["relay", self._url], ["challenge", self._challenge]]
+        event = author.event(kind=22242, tags=tags)
+        self.send("AUTH", event)
+        assert self.answer(event) == (True, "")
 
     def req(self, subscription_id: str, *filters: object) -> None:
         """Send a REQ; does not wait."""
@@ -323,7 +338,10 @@ class BenchClient:
                     item.filters,
                     self._mailbox,
                     is_public=self._public,
+                    keys=self._session.keys,
                 )
+            elif isinstance(item, Authenticated):
+                self._manager.authenticated(item.pubkey)
             elif isinstance(item, Unsubscribe):
                 self._manager.unsubscribe(item.upstream_id)
             elif isinstance(item, Count):

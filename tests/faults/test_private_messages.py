@@ -182,3 +182,25 @@ def test_h8_relay_names_the_keys_it_wants(
         == {merchant.pubkey: True, other.pubkey: False},
         "both are named",
     )
+
+
+def test_h5_public_client_that_authenticates_as_the_merchant_gets_its_messages(
+    bench: Bench, guarding: OddRelay, merchant: Author
+) -> None:
+    stored = order(Author(), merchant)
+    guarding.put(stored)
+    bench.manager.add_identity(key_of(merchant))
+    bench.start_connected(guarding.url)
+    client = bench.client("owner", public=True)
+    client.challenge("wss://us.example/relay")
+    wanted = {"kinds": [4], "#p": [merchant.pubkey]}
+    client.req("mine", wanted)
+    time.sleep(0.3)
+    assert client.arrivals == {}
+    client.authenticate(merchant)
+    if client.count("CLOSED", "mine"):  # then clients ask again (NIP-42)
+        client.req("mine", wanted)
+    client.wait_events([stored])
+    live = order(Author(), merchant)
+    guarding.put(live)
+    client.wait_events([live])

@@ -29,6 +29,7 @@ from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.message import prefix
 from nostrclient.nostr.message_pool import Feed, MessagePool
 from nostrclient.nostr.session import (
+    Authenticated,
     Command,
     Count,
     Publish,
@@ -38,7 +39,7 @@ from nostrclient.nostr.session import (
 )
 from nostrclient.nostr.settings import DEFAULTS, ClientLimits
 
-from .builders import NOW, Reader, StoringRelay, filters, made, signed
+from .builders import KEY, NOW, OTHER_KEY, Reader, StoringRelay, filters, made, signed
 
 START = 1000.0
 A, B = "wss://a", "wss://b"
@@ -868,6 +869,33 @@ def test_f2_who_is_too_fast_is_told_so_and_every_event_still_gets_its_ok() -> No
     assert client.publish(EVENT.text) == ([], [Publish(EVENT)])
     assert client.session.dropped == len(refused)
     assert client.session.received == 100 + len(refused) + 1
+
+
+def test_h5_client_authenticates_as_several_keys() -> None:
+    client = Client()
+    verb, challenge = json.loads(client.session.challenge(["wss://us.example/relay"]))
+    assert verb == "AUTH"
+    tags = [["relay", "ws://us.example/relay/"], ["challenge", challenge]]
+    for key in (KEY, OTHER_KEY):
+        event = signed("", 22242, tags, NOW, key)
+        replies, commands = client.send("AUTH", json.loads(event.text))
+        assert replies == [["OK", event.id, True, ""]]
+        assert commands == [Authenticated(key.public_key.hex())]
+    assert client.session.keys == {KEY.public_key.hex(), OTHER_KEY.public_key.hex()}
+
+
+def test_h5_auth_that_proves_nothing_is_refused_and_changes_nothing() -> None:
+    client = Client()
+    client.session.challenge(["wss://us.example/relay"])
+    tags = [["relay", "wss://us.example/relay"], ["challenge", "another"]]
+    event = signed("", 22242, tags, NOW)
+    replies, commands = client.send("AUTH", json.loads(event.text))
+    assert replies == [["OK", event.id, False, "invalid: it answers another challenge"]]
+    assert commands == []
+    forged = json.loads(event.text) | {"content": "forged"}
+    replies, _ = client.send("AUTH", forged)
+    assert replies[0][2] is False
+    assert not client.session.keys
 
 
 def test_f6_auth_is_answered_and_never_forwarded() -> None:
