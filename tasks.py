@@ -99,10 +99,10 @@ async def stop() -> None:
 
 
 def hand_over(successor: Any) -> dict[str, Any]:
-    """Give what a later generation of this code goes on with, once this one stopped.
+    """Return the state of this stopped generation for the next one.
 
-    `successor` is its relay manager: other extensions that still hold the client of
-    this generation, or of one before it, reach it from now on.
+    `successor` is the next generation's relay manager. Other extensions that hold a
+    client of this generation, or of an earlier one, reach it from now on.
     """
     pool = nostr_client.relay_manager.message_pool
     while pool.has_events():
@@ -238,7 +238,7 @@ async def load_relays() -> None:
 
 
 async def keep_time() -> None:
-    """Do what is due in the outbox and its store. Waits for nothing but time."""
+    """Do what is due in the outbox and its store; wait for nothing but time."""
     manager = nostr_client.relay_manager
     loop = asyncio.get_running_loop()
     changed = asyncio.Event()
@@ -270,12 +270,12 @@ async def keep_time() -> None:
 
 
 async def subscribe_events() -> None:
-    """Keep what comes for other extensions' subscriptions where they look for it."""
+    """Store the events of other extensions' subscriptions where they poll them."""
     await nostr_client.subscribe(keep_event, keep_notice, keep_eose)
 
 
 def keep_event(event: EventMessage) -> None:
-    """Keep an event for the extension that subscribed; the oldest go first."""
+    """Store an event for the extension that subscribed; drop the oldest ones."""
     received = NostrRouter.received_subscription_events
     _make_room(received, event.subscription_id)
     events = received.setdefault(event.subscription_id, [])
@@ -291,7 +291,7 @@ def keep_event(event: EventMessage) -> None:
 
 
 def keep_notice(notice: NoticeMessage) -> None:
-    """Keep a relay's NOTICE; the oldest go first."""
+    """Store a relay's NOTICE; drop the oldest ones."""
     notices = NostrRouter.received_subscription_notices
     notices.append(notice)
     if len(notices) > nostr_client.relay_manager.settings.in_process_notices:
@@ -299,16 +299,17 @@ def keep_notice(notice: NoticeMessage) -> None:
 
 
 def keep_eose(eose: EndOfStoredEventsMessage) -> None:
-    """Keep the first EOSE of a subscription."""
+    """Store the first EOSE of a subscription."""
     eoses = NostrRouter.received_subscription_eosenotices
     _make_room(eoses, eose.subscription_id)
     eoses.setdefault(eose.subscription_id, eose)
 
 
 def _make_room(kept: dict[str, Any], subscription_id: str) -> None:
-    """Forget the oldest subscriptions that are closed, where there are too many.
+    """Remove the oldest closed subscriptions if there are too many.
 
-    Not at their end: some take what has come only after they have closed them.
+    They are not removed when they close, because some extensions read the events after
+    that.
     """
     most = nostr_client.relay_manager.settings.in_process_subscriptions
     if len(kept) < most or subscription_id in kept:

@@ -111,14 +111,14 @@ class Outages:
     spans: list[tuple[float, float]] = field(default_factory=list)
 
     def at(self, instant: float) -> tuple[float, float] | None:
-        """Give the outage at an instant."""
+        """Return the outage at an instant."""
         for began, ended in self.spans:
             if began <= instant <= ended:
                 return began, ended
         return None
 
     def any_between(self, start: float, end: float) -> bool:
-        """Tell whether any outage touches a time."""
+        """Return whether an outage overlaps a period."""
         return any(began <= end and ended >= start for began, ended in self.spans)
 
 
@@ -334,7 +334,7 @@ class SoakClient:
             event.answered_at = time.monotonic()
 
     def wants(self, event: Event) -> bool:
-        """Tell whether the event matches this client's filters."""
+        """Return whether the event matches this client's filters."""
         return event.topic in (self.number, -1)
 
 
@@ -650,7 +650,7 @@ class Soak:
         return status
 
     async def _settled_resources(self) -> tuple[int, int, int]:
-        """Give descriptors, threads and bytes with all relays and no client there."""
+        """Return descriptors, threads and bytes with all relays and no client."""
         deadline = time.monotonic() + 60
         status: dict[str, Any] = {}
         while status.get("relays_connected") != len(self.relays) or status["clients"]:
@@ -665,7 +665,7 @@ class Soak:
         return process.num_fds(), process.num_threads(), process.memory_info().rss
 
     def _discoveries(self) -> Iterable[float]:
-        """Give how long after a relay's return what came meanwhile was delivered."""
+        """Return the delays from a relay's return to the delivery of missed events."""
         for event in self.events.values():
             if len(event.put_at) != 1 or event.answered_at is not None:
                 continue

@@ -1,7 +1,7 @@
-"""Completing an answer that a relay cut: pages with `until` (NIP-01).
+"""Completes an answer that a relay cut: pages with `until` (NIP-01).
 
-Relays cut what they send to a few hundred events per filter, without a word. So each
-window is asked for again, alone, ending where the last answer ended, until an answer is
+Relays limit their answers to a few hundred events per filter and do not say so. So each
+window is requested again, alone, ending where the last answer ended, until an answer is
 short.
 """
 
@@ -18,9 +18,9 @@ from .filter import Filter, TagValues, matches_any
 class Fetch:
     """The stored events of some filters, fetched page by page.
 
-    `filters` were asked for in one answer, together with `others`. `page_events` is the
-    size from which an answer may have been cut, `pages` the number after which a relay
-    that always has more is no longer believed.
+    `filters` were sent in one REQ, together with `others`. An answer of `page_events`
+    or more may have been cut. After `pages` pages the fetch ends, even if the relay
+    always has more.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class Fetch:
         self._page: tuple[Filter, int | None] | None = None
 
     def event(self, event: SignedEvent) -> None:
-        """Note an event that came in the answer, or in the page if one was asked for.
+        """Handle an event of the answer, or of the current page.
 
-        In an answer to several filters only what a single one of them can have brought
-        shows how far back that one was answered.
+        In an answer to several filters, only an event that matches a single filter
+        shows how far back the answer to that filter reached.
         """
         tags = TagValues(event)
         matching = [
@@ -57,7 +57,7 @@ class Fetch:
             matching[0].note(event.created_at)
 
     def next_page(self) -> Filter | None:
-        """Give the filter of the next page once an answer is complete; None: done."""
+        """Return the filter of the next page after an answer; None at the end."""
         looks_cut = self._received >= self._page_events
         if self._page is not None:
             if looks_cut:
@@ -80,7 +80,7 @@ class Fetch:
 
 
 class _End:
-    """Where an answer ended.
+    """The end of an answer.
 
     Relays answer newest first. The oldest event is no reliable boundary: a live event
     that is dated back may have arrived meanwhile, and everything between it and the

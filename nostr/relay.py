@@ -1,6 +1,6 @@
-"""One relay: what is known of it, and its main link.
+"""One relay of the admin's list: its record and its main link.
 
-Everything public may be read, and every method called, from any thread.
+Every attribute may be read, and every method called, from any thread.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Relay", "new_id"]
 
 
 class Relay(RelayRecord):
-    """One relay of the operator's list."""
+    """One relay of the admin's list."""
 
     def __init__(
         self, url: str, owner: RelayOwner, settings: Settings | None = None
@@ -51,7 +51,7 @@ class Relay(RelayRecord):
 
     @property
     def limits(self) -> RelayLimits:
-        """The limits we keep to on this relay, announced and learned."""
+        """The limits that we respect on this relay, announced and learned."""
         return self._link.session.limits
 
     @property
@@ -89,7 +89,7 @@ class Relay(RelayRecord):
         self._link.put(Count(upstream_id, filters))
 
     def wake_publisher(self) -> None:
-        """Have the relay's thread look for events to publish."""
+        """Wake the relay's thread to look for events to publish."""
         self._link.put(WakePublisher())
 
     def retry_now(self) -> None:
@@ -97,7 +97,7 @@ class Relay(RelayRecord):
         self._link.retry_now()
 
     def reconnect(self, *, forget_authentication: bool = False) -> None:
-        """Replace the connection at once; subscriptions go on from where they were."""
+        """Replace the connection at once; subscriptions continue."""
         self._link.put(Reconnect(forget_authentication))
 
     def want_keys(self) -> None:

@@ -1,4 +1,4 @@
-"""The set of relays: what is asked of all of them, and what they have to say."""
+"""The relay manager: all relays and all open subscriptions."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ class RelayManager:
     """All relays, all open subscriptions and the outbox.
 
     Every method may be called from any thread and from the event loop, and returns at
-    once. One lock guards what relates relays, subscriptions and the outbox; it is never
-    held while anything is waited for.
+    once. `_lock` guards relays, requests and COUNTs. It comes after
+    `MessagePool.parse_lock` and before all other locks; see docs/architecture.md. It is
+    never held while waiting.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -78,7 +79,7 @@ class RelayManager:
         self._lock = threading.RLock()
 
     def configure(self, settings: Settings) -> None:
-        """Go by other numbers; meant to be called while stopped."""
+        """Apply other settings; call it while stopped."""
         with self._lock:
             self.settings = settings
             self.publisher.configure(settings)
@@ -126,7 +127,7 @@ class RelayManager:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - clock.now()))
         with self._lock:
-            if not self.running:  # a thread that was stopped tells nothing more
+            if not self.running:  # a stopped thread reports nothing more
                 for relay in self._active_relays():
                     self._disconnected(relay.url)
 
@@ -139,9 +140,9 @@ class RelayManager:
         write: bool = True,
         route: RelayRoute = RelayRoute.DEFAULT,
     ) -> Relay:
-        """Add a relay and connect to it; one that is there already is given back.
+        """Add a relay and connect to it; return it, or the one that is there already.
 
-        Raises `InvalidMessage` (a `ValueError`) where the URL is not one of a relay.
+        Raises `InvalidMessage` (a `ValueError`) for an invalid relay URL.
         """
         url = normalize_relay_url(url)
         with self._lock:
@@ -155,7 +156,7 @@ class RelayManager:
         return relay
 
     def remove_relay(self, url: str) -> None:
-        """Remove a relay; what it is owed is kept for its return."""
+        """Remove a relay; its pending copies are kept for its return."""
         with self._lock:
             relay = self.relays.get(known_relay_url(url))
             if relay is not None:
@@ -209,7 +210,9 @@ class RelayManager:
                 self._start(relay)
             return
         if relay.read:
-            self._tell_all(RelayChanged(relay.url, True, True))  # in its first attempt
+            self._send_to_all(
+                RelayChanged(relay.url, True, True)
+            )  # in its first attempt
         if self.running:
             self._start(relay)
 
@@ -235,7 +238,7 @@ class RelayManager:
         self.links.close_relay(relay.url)
         self.publisher.set_target(relay.url, _target(relay.use))
         self._disconnected(relay.url)
-        self._tell_all(RelayChanged(relay.url, False, False))
+        self._send_to_all(RelayChanged(relay.url, False, False))
 
     def _disconnected(self, url: str) -> None:
         self._counts.lost(url)
@@ -301,16 +304,16 @@ class RelayManager:
     # Consumers
 
     def register(self, consumer: Consumer) -> None:
-        """Tell a consumer of every change of a relay from now on."""
+        """Send a consumer every change of a relay from now on."""
         with self._lock:
             self._consumers.add(consumer)
 
     def unregister(self, consumer: Consumer) -> None:
-        """Tell a consumer nothing more."""
+        """Stop sending changes of relays to a consumer."""
         with self._lock:
             self._consumers.discard(consumer)
 
-    def _tell_all(self, change: RelayChanged) -> None:
+    def _send_to_all(self, change: RelayChanged) -> None:
         for consumer in self._consumers:
             consumer.put(change)
 
@@ -331,8 +334,8 @@ class RelayManager:
         `keys` are the public keys, in hex, that the client authenticated as; the set
         may grow.
 
-        What `seen` holds, keys of a `SeenIds`, is not delivered again. Where there is
-        not enough for all, those that are not `is_public` are served first.
+        Events in `seen`, keys of a `SeenIds`, are not delivered again. If a relay's
+        capacity is short, subscriptions that are not `is_public` are served first.
         """
         with self._lock:
             feed = Feed(upstream_id, filters, consumer, seen, is_public=is_public)
@@ -395,7 +398,7 @@ class RelayManager:
         )
 
     def unsubscribe(self, upstream_id: str) -> None:
-        """Close a subscription on all relays; nothing comes for it any more."""
+        """Close a subscription on all relays; nothing is delivered for it any more."""
         with self._lock:
             self.message_pool.close(upstream_id)
             self._searches.pop(upstream_id, None)
@@ -635,7 +638,7 @@ class RelayManager:
                 return
             self.publisher.relay_connected(relay.url)
             if relay.read:
-                self._tell_all(RelayChanged(relay.url, True, True))
+                self._send_to_all(RelayChanged(relay.url, True, True))
                 self._refuse_searches(relay)
             self._retry_lost_with(relay)
 
@@ -671,7 +674,7 @@ class RelayManager:
             self._disconnected(relay.url)
             # One that was connected may be back in time to send its EOSE.
             if relay.read and relay.lost_at is None:
-                self._tell_all(RelayChanged(relay.url, True, False))
+                self._send_to_all(RelayChanged(relay.url, True, False))
 
     def relay_answered(
         self, relay: RelayRecord, event_id: str, accepted: bool, message: str

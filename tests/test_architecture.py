@@ -182,18 +182,6 @@ def test_every_module_of_nostr_has_a_test_file(name: str) -> None:
 NOT_IMPERATIVE = {"Give", "Take", "Tell", "Have", "Note", "Let", "Go"}
 """Verbs that say less than Python's own: Return, Raise, Send, Handle, Store, Remove."""
 
-NOT_YET_PLAIN = {
-    "tasks.py",
-    "nostr/conversation.py",
-    "nostr/fetch.py",
-    "nostr/information_request.py",
-    "nostr/overlap.py",
-    "nostr/relay.py nostr/relay_manager.py",
-    "nostr/relay_session.py nostr/relay_subscription.py",
-    "dev/soak.py",
-}
-"""Files that are still to be rewritten. This list only ever gets shorter."""
-
 PRODUCTION = {
     str(path.relative_to(CHECKOUT)): path
     for path in (*MODULES.values(), *CHECKOUT.glob("dev/*.py"))
@@ -211,9 +199,7 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
                 yield getattr(node, "lineno", 1), text
 
 
-@pytest.mark.parametrize(
-    "name", sorted(PRODUCTION.keys() - set(" ".join(NOT_YET_PLAIN).split()))
-)
+@pytest.mark.parametrize("name", sorted(PRODUCTION))
 def test_docstrings_begin_with_python_s_verbs(name: str) -> None:
     found = [
         f"{name}:{line}: {text.splitlines()[0]}"
@@ -221,10 +207,6 @@ def test_docstrings_begin_with_python_s_verbs(name: str) -> None:
         if text.split()[0].rstrip(",.:;") in NOT_IMPERATIVE
     ]
     assert not found
-
-
-def test_files_that_are_not_yet_plain_exist() -> None:
-    assert set(" ".join(NOT_YET_PLAIN).split()) <= PRODUCTION.keys()
 
 
 # --- the documents
