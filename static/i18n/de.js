@@ -19,6 +19,11 @@ window.i18n.global.mergeLocaleMessage('de', {
     error_url_no_host: 'In der URL fehlt der Name des Servers.',
     error_url_port: 'Die URL hat den Port 0.',
     error_url_invalid: 'Das ist keine gültige URL.',
+    error_proxy_onion:
+      'Ein .onion-Relay braucht einen Proxy. Trage zuerst einen in den Einstellungen ein.',
+    error_proxy_missing:
+      'Es gibt keinen Proxy. Trage zuerst einen in den Einstellungen ein.',
+    error_proxy_url: 'Das ist nicht die URL eines SOCKS5-Proxys.',
     error_event_unknown: 'Das Event ist nicht mehr im Postausgang.',
     error_test_unknown: 'Die Testnachricht ist nicht mehr bekannt.',
     error_too_many_pages:
@@ -290,6 +295,15 @@ window.i18n.global.mergeLocaleMessage('de', {
     reset_all: 'Alle zurücksetzen',
     no_setting: 'Keine passende Einstellung.',
     closing: 'Beim Schließen werden seine Clients sofort getrennt.',
+
+    proxy: 'SOCKS5-Proxy',
+    proxy_hint: 'Für Tor meist socks5://127.0.0.1:9050. Leer: kein Proxy.',
+    proxy_onion: 'Nur für .onion-Relays',
+    proxy_all: 'Für alle Relays',
+    route: 'Weg zu diesem Relay',
+    route_default: 'Wie in den Einstellungen',
+    route_direct: 'Direkt',
+    route_proxy: 'Über den Proxy',
 
     group_public_endpoint: 'Öffentlicher Endpunkt',
     group_private_endpoint: 'Privater Endpunkt',

@@ -19,6 +19,10 @@ window.i18n.global.mergeLocaleMessage('en', {
     error_url_no_host: 'The URL has no host name.',
     error_url_port: 'The URL has port 0.',
     error_url_invalid: 'This is not a valid URL.',
+    error_proxy_onion:
+      'A .onion relay needs a proxy. Enter one in the settings first.',
+    error_proxy_missing: 'There is no proxy. Enter one in the settings first.',
+    error_proxy_url: 'This is not the URL of a SOCKS5 proxy.',
     error_event_unknown: 'The event is no longer in the outbox.',
     error_test_unknown: 'The test message is no longer known.',
     error_too_many_pages:
@@ -278,6 +282,15 @@ window.i18n.global.mergeLocaleMessage('en', {
     reset_all: 'Reset all',
     no_setting: 'No matching setting.',
     closing: 'Closing an endpoint disconnects its clients at once.',
+
+    proxy: 'SOCKS5 proxy',
+    proxy_hint: 'For Tor, usually socks5://127.0.0.1:9050. Empty: no proxy.',
+    proxy_onion: 'For .onion relays only',
+    proxy_all: 'For all relays',
+    route: 'Way to this relay',
+    route_default: 'As the settings say',
+    route_direct: 'Direct',
+    route_proxy: 'Through the proxy',
 
     group_public_endpoint: 'Public endpoint',
     group_private_endpoint: 'Private endpoint',

@@ -51,7 +51,14 @@ export default {
   },
   inject: ['clock'],
   props: {relay: Object},
+  emits: ['change'], // with what shall be different
   computed: {
+    routes() {
+      return ['default', 'direct', 'proxy'].map(value => ({
+        value,
+        label: this.$t(`nostrclient.route_${value}`)
+      }))
+    },
     stateName() {
       return this.relay.isDown ? 'down' : this.relay.state.name
     },

@@ -101,7 +101,9 @@ export default {
     },
     async begin() {
       const {private_ws, public_ws} = this.config
-      this.draft = {private_ws, public_ws} // what is not named stays as it is
+      const {proxy_url = '', proxy_mode = 'onion'} = this.config
+      // What is not named stays as it is.
+      this.draft = {private_ws, public_ws, proxy_url, proxy_mode}
       this.refusal = null
       this.refused = []
       this.filter = ''
@@ -142,7 +144,10 @@ export default {
       }
       this.saving = true
       try {
-        const config = {...this.draft}
+        const config = {
+          ...this.draft,
+          proxy_url: (this.draft.proxy_url || '').trim()
+        }
         if (this.changed.length) {
           // All that are not the default, so that nothing else changes.
           const named = this.settings.filter(

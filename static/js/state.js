@@ -25,6 +25,7 @@ function describe(relay, now) {
     active: relay.active !== false,
     read: relay.read !== false,
     write: relay.write !== false,
+    route: relay.route || 'default',
     ping: relay.ping || null,
     received: status.num_received_events || 0,
     accepted: status.num_accepted_events || 0,
