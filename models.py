@@ -450,6 +450,36 @@ class TestAnswer(ApiModel):
 _SETTINGS = "Values by name, as listed by `GET /settings`"
 
 
+class Face(ApiModel):
+    """How the public endpoint presents itself (NIP-11); an empty field is not set."""
+
+    name: str = Field(default="", example="Relay of our shop")
+    description: str = Field(default="", description="In one sentence or a few")
+    icon: str = Field(default="", description="URL of an image, http or https")
+    contact: str = Field(default="", example="mailto:admin@relay.example")
+    pubkey: str = Field(
+        default="", description="The operator's, npub or 64 hex digits", example=NPUB
+    )
+    terms: str = Field(default="", description="URL of the terms of service")
+    public_url: str = Field(
+        default="",
+        description="The endpoint's address if it has one of its own, ws:// or wss://",
+        example="wss://relay.example",
+    )
+
+
+class FaceUpdate(ApiModel):
+    """Changes of `Face`; fields that are not named stay, an empty one is removed."""
+
+    name: str | None = Field(default=None, example="Relay of our shop")
+    description: str | None = Field(default=None, description="A few sentences")
+    icon: str | None = Field(default=None, description="URL of an image")
+    contact: str | None = Field(default=None, example="mailto:admin@relay.example")
+    pubkey: str | None = Field(default=None, description="npub or 64 hex digits")
+    terms: str | None = Field(default=None, description="URL of the terms of service")
+    public_url: str | None = Field(default=None, example="wss://relay.example")
+
+
 class Config(ApiModel):
     """Which endpoints are open, and the settings that differ from the defaults.
 
@@ -478,15 +508,22 @@ class Config(ApiModel):
         description="Relays behind the proxy: .onion only, or all; left out where there"
         " is no proxy",
     )
+    face: Face = Field(
+        default=Face(),
+        description="How the public endpoint presents itself; left out where nothing"
+        " is set",
+    )
 
     def dict(self, **options: Any) -> dict[str, Any]:
-        """Return it as clients expect: without `settings` or proxy if not set."""
+        """Return it as clients expect: without what is not set."""
         shown = super().dict(**options)
         if not shown.get("settings"):
             shown.pop("settings", None)
         if not shown.get("proxy_url"):
             shown.pop("proxy_url", None)
             shown.pop("proxy_mode", None)
+        if not any((shown.get("face") or {}).values()):
+            shown.pop("face", None)
         return shown
 
 
@@ -509,6 +546,9 @@ class ConfigUpdate(ApiModel):
     )
     proxy_mode: Literal["onion", "all"] | None = Field(
         default=None, description="Relays to reach through it"
+    )
+    face: FaceUpdate | None = Field(
+        default=None, description="How the public endpoint presents itself"
     )
 
     # LNbits imports this module afresh at every activation; pydantic 1 remembers.
@@ -698,6 +738,9 @@ class Endpoints(ApiModel):
     """The paths of the endpoints, relative to the page's scheme and host."""
 
     public: str = Field(example="/nostrclient/api/v1/relay")
+    public_url: str = Field(
+        default="", description="The public one's own address; may be empty"
+    )
     private: str = Field(
         description="Contains a secret, spelled differently each time",
         example="/nostrclient/api/v1/J2bq…",

@@ -6,6 +6,7 @@ from lnbits.core.models import User
 from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import encrypt_internal_message, template_renderer
 
+from .configuration import configuration
 from .helpers import PUBLIC_ENDPOINT
 from .models import REFUSED, Endpoints
 
@@ -39,5 +40,6 @@ async def api_get_endpoints() -> Endpoints:
     secret = encrypt_internal_message(PUBLIC_ENDPOINT, urlsafe=True)
     return Endpoints(
         public=f"/nostrclient/api/v1/{PUBLIC_ENDPOINT}",
+        public_url=configuration.config.face.public_url,
         private=f"/nostrclient/api/v1/{secret}",
     )

@@ -23,6 +23,7 @@ from .crud import (
     update_identity,
     update_relay,
 )
+from .endpoint_face import checked_face
 from .helpers import (
     encrypt_identity,
     normalize_public_key,
@@ -209,7 +210,7 @@ def _check_route(url: str, route: RelayRoute) -> None:
 def _is_own_endpoint(url: str, request: Request) -> bool:
     base = str(request.base_url).rstrip("/").replace("http", "ws", 1)
     own = normalize_relay_url(f"{base}/nostrclient/api/v1")
-    return url.startswith(f"{own}/")
+    return url.startswith(f"{own}/") or url == configuration.config.face.public_url
 
 
 async def _is_this_instance(url: str) -> bool:
@@ -365,14 +366,17 @@ async def api_update_config(data: ConfigUpdate) -> Config:
     Settings apply when nostrclient starts again. A setting equal to its default is not
     stored.
     """
-    changes = data.dict(exclude_none=True, exclude={"settings"})
+    changes = data.dict(exclude_none=True, exclude={"settings", "face"})
+    face_changes = data.face.dict(exclude_none=True) if data.face is not None else {}
 
     def change(stored: Config) -> Config:
         # A stored setting that this version does not accept is dropped.
         settings = usable_settings(stored.settings) | (data.settings or {})
-        config = Config(
-            **{**stored.dict(), **changes, "settings": non_default(settings)}
-        )
+        face = stored.face.copy(update=face_changes)
+        if face_changes:
+            face = checked_face(face)
+        fields = {**stored.dict(), **changes, "face": face}
+        config = Config(**{**fields, "settings": non_default(settings)})
         if data.proxy_url is not None:
             proxy_policy(config)  # raises where it cannot be used
         return config

@@ -9,23 +9,18 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from .client_address import client_address, is_blocked
 from .configuration import configuration
+from .endpoint_face import human_page, information_fields
 from .helpers import (
     PUBLIC_ENDPOINT,
     accepts_information,
     address_group,
     is_private_endpoint,
 )
+from .models import Face
 from .nostr.information import own_document
 from .nostr.log import logger
 from .router import NostrRouter, all_routers, nostr_client, refused_connections
 
-HUMAN_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>nostrclient</title>
-<p>This is the address of a Nostr relay: one endpoint in front of many relays.
-<p>Give it to a Nostr client, with <code>ws</code> in place of <code>http</code>.
-"""
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Headers": "*",
@@ -44,7 +39,8 @@ async def endpoint_information(ws_id: str, request: Request) -> Response:
     if not is_public and not is_private_endpoint(ws_id):
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such endpoint.")
     if not accepts_information(request.headers.getlist("accept")):
-        return HTMLResponse(HUMAN_PAGE, headers=CORS | {"Vary": "Accept"})
+        page = human_page(configuration.config.face if is_public else Face())
+        return HTMLResponse(page, headers=CORS | {"Vary": "Accept"})
     manager = nostr_client.relay_manager
     settings = manager.settings
     document = own_document(
@@ -54,6 +50,8 @@ async def endpoint_information(ws_id: str, request: Request) -> Response:
         counts=manager.can_count,
         searches=manager.can_search,
     )
+    if is_public:
+        document |= information_fields(configuration.config.face)
     return JSONResponse(
         document,
         headers=CORS | {"Vary": "Accept"},

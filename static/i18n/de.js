@@ -19,6 +19,8 @@ window.i18n.global.mergeLocaleMessage('de', {
     error_url_no_host: 'In der URL fehlt der Name des Servers.',
     error_url_port: 'Die URL hat den Port 0.',
     error_url_invalid: 'Das ist keine gültige URL.',
+    error_face_long: '{field} ist länger als {n} Zeichen.',
+    error_face_url: '{field} muss mit https:// oder http:// beginnen.',
     error_proxy_onion:
       'Ein .onion-Relay braucht einen Proxy. Trage zuerst einen in den Einstellungen ein.',
     error_proxy_missing:
@@ -296,6 +298,15 @@ window.i18n.global.mergeLocaleMessage('de', {
     no_setting: 'Keine passende Einstellung.',
     closing: 'Beim Schließen werden seine Clients sofort getrennt.',
 
+    face: 'Wie sich der öffentliche Endpunkt vorstellt',
+    face_intro: 'Das sehen Clients und alle, die seine Adresse öffnen.',
+    face_name: 'Name',
+    face_description: 'Beschreibung',
+    face_public_url: 'Eigene Adresse, zum Beispiel wss://relay.example',
+    face_icon: 'URL eines Icons',
+    face_contact: 'Kontakt',
+    face_pubkey: 'Deine npub',
+    face_terms: 'URL der Nutzungsbedingungen',
     proxy: 'SOCKS5-Proxy',
     proxy_hint: 'Für Tor meist socks5://127.0.0.1:9050. Leer: kein Proxy.',
     proxy_onion: 'Nur für .onion-Relays',

@@ -23,6 +23,8 @@ const MESSAGES = [
   [/^an \.onion relay needs a SOCKS5 proxy/, 'proxy_onion'],
   [/^this relay needs a SOCKS5 proxy/, 'proxy_missing'],
   [/^the proxy's (?:URL|user name)/, 'proxy_url'],
+  [/^(\w+) is longer than (\d+) characters$/, 'face_long', 'field n'],
+  [/^(\w+) must be a URL with http/, 'face_url', 'field'],
   [/^No such event waits\.?$/, 'event_unknown'],
   [/^No such test message is known\.?$/, 'test_unknown'],
   [/^(\d+) pages are connected already\.?$/, 'too_many_pages', 'n'],
@@ -72,6 +74,7 @@ export function translated(message) {
 // Settings are called what their dialog calls them.
 function value(group, text) {
   if (['setting', 'other', 'third'].includes(group)) return settingLabel(text)
+  if (group === 'field') return t(`face_${text}`)
   if (group === 'key') return keyLabel(text.toLowerCase())
   return text
 }

@@ -66,6 +66,9 @@ export async function getLiveUrl() {
 
 // The URLs of both endpoints.
 export async function getUrls() {
-  const {private: secret, public: open} = await request('GET', '/endpoints')
-  return {private: webSocketUrl(secret), public: webSocketUrl(open)}
+  const told = await request('GET', '/endpoints')
+  return {
+    private: webSocketUrl(told.private),
+    public: told.public_url || webSocketUrl(told.public)
+  }
 }

@@ -5,6 +5,17 @@ const {Search} = await part('parts')
 const {settingLabel} = await part('messages')
 const {duration, number, size} = await part('words')
 
+// How the public endpoint presents itself (NIP-11).
+const FACE = [
+  'name',
+  'description',
+  'public_url',
+  'icon',
+  'contact',
+  'pubkey',
+  'terms'
+]
+
 const UNFOLDED_MILLISECONDS = 350 // until a group has unfolded
 
 export default {
@@ -15,7 +26,8 @@ export default {
   emits: ['update:modelValue', 'saved'],
   data() {
     return {
-      draft: {},
+      face: FACE,
+      draft: {face: {}},
       settings: [], // as the server gives them, and `text`: what is in the field
       filter: '',
       opened: [], // the groups that show their settings; while searching, all do
@@ -104,6 +116,10 @@ export default {
       const {proxy_url = '', proxy_mode = 'onion'} = this.config
       // What is not named stays as it is.
       this.draft = {private_ws, public_ws, proxy_url, proxy_mode}
+      const told = this.config.face || {}
+      this.draft.face = Object.fromEntries(
+        FACE.map(name => [name, told[name] || ''])
+      )
       this.refusal = null
       this.refused = []
       this.filter = ''
