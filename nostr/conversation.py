@@ -228,6 +228,10 @@ class Conversation:
     def _report(self) -> None:
         """Pass on what the session found out by itself, or by the time."""
         session, owner, relay = self._session, self._owner, self._relay
+        if session.crowded_second is not None:
+            second, session.crowded_second = session.crowded_second, None
+            text = "it returned only a part of the events of second"
+            relay.add_error(f"{text} {second}", warn=False)
         if session.wants_key:
             wanted, session.wants_key = session.wants_key, []
             owner.relay_wants_key(relay, wanted)

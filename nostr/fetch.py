@@ -38,6 +38,8 @@ class Fetch:
         self._received = 0
         self._todo: deque[tuple[Filter, int | None]] = deque()
         self._page: tuple[Filter, int | None] | None = None
+        self.skipped_second: int | None = None
+        """A second of which the relay holds more than it returns at once, if any."""
 
     def event(self, event: SignedEvent) -> None:
         """Handle an event of the answer, or of the current page.
@@ -57,12 +59,11 @@ class Fetch:
             matching[0].note(event.created_at)
 
     def next_page(self) -> Filter | None:
-        """Return the filter of the next page after an answer; None at the end."""
+        """Return the filter of the next page once an answer is complete; None: done."""
         looks_cut = self._received >= self._page_events
         if self._page is not None:
             if looks_cut:
-                filter_, until = self._page
-                self._todo.appendleft((filter_, self._ends[0].next_until(until)))
+                self._go_on(*self._page)
         elif looks_cut:
             for filter_, end in zip(self._filters, self._ends, strict=True):
                 self._todo.append((filter_, end.next_until(None)))
@@ -77,6 +78,20 @@ class Fetch:
             self._received = 0
             return page
         return None
+
+    def _go_on(self, filter_: Filter, until: int | None) -> None:
+        """Fetch what lies behind a page, and the rest of a second that filled it."""
+        next_until = self._ends[0].next_until(until)
+        if until is None or (next_until is not None and next_until < until):
+            self._todo.appendleft((filter_, next_until))
+        if until is None or not self._ends[0].is_one_second(until):
+            return
+        second = filter_.changed(since=until, until=until)
+        halves = second.halves()
+        if halves and filter_.since is not None:
+            self._todo.extendleft((half, until) for half in halves)
+        else:
+            self.skipped_second = until
 
 
 class _End:
@@ -95,6 +110,10 @@ class _End:
 
     def note(self, created_at: int) -> None:
         self._instants.append(created_at)
+
+    def is_one_second(self, second: int) -> bool:
+        """Return whether all events of the answer are of this second."""
+        return bool(self._instants) and min(self._instants) == second
 
     def next_until(self, until: int | None) -> int | None:
         # The second in which it ended is fetched again, as the cut may have gone

@@ -90,7 +90,8 @@ class RelaySession:
     `output` collects the text to be sent; whoever sends it empties it. `suspect` is why
     the connection is to be replaced. `finished`, `refused`, `busy` and `given_up`
     collect what clients are to be told, `wants_key` the REQs that the relay serves to
-    certain keys only. Instants are those of `clock.now`.
+    certain keys only. `crowded_second` is one of which the relay holds more events than
+    it returns at once. Instants are those of `clock.now`.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class RelaySession:
         self.busy: list[str] = []
         self.given_up: list[str] = []
         self.wants_key: list[Request] = []
+        self.crowded_second: int | None = None
         self.suspect: str | None = None
         self.can_authenticate = False
         self.authentication_pending = False
@@ -689,6 +691,8 @@ class RelaySession:
         if subscription.fetch is not None and not is_complete:
             page = subscription.fetch.next_page()
         if page is None:
+            if subscription.fetch is not None and subscription.fetch.skipped_second:
+                self.crowded_second = subscription.fetch.skipped_second
             self._complete(subscription, now, wall)
             return
         self._send_page(subscription, page, now)

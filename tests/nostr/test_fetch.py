@@ -109,6 +109,44 @@ def test_e4_more_events_in_one_second_than_an_answer_holds_end_too() -> None:
     assert pages <= 5
 
 
+def test_e8_crowded_second_is_fetched_in_parts_where_the_filter_has_lists() -> None:
+    authors = [f"{number:02x}" * 32 for number in range(8)]
+    crowd = [made(NOW + 5, kind, author) for author in authors for kind in range(20)]
+    older = [made(NOW + 1, 1, authors[0]) for _ in range(5)]
+    relay = StoringRelay([*crowd, *older], 50)
+    wanted = filters({"since": NOW, "authors": authors, "kinds": list(range(20))})
+    received, pages = fetch_all(relay, wanted)
+    assert received == {event.id for event in relay.events}
+    assert pages < 60
+
+
+def test_e8_crowded_second_that_cannot_be_split_is_reported() -> None:
+    relay = StoringRelay((made(NOW + 5) for _ in range(60)), 20)
+    fetch = Fetch(filters({"since": NOW}), (), 10, 1000)
+    page: Filter | None = filters({"since": NOW})[0]
+    while page is not None:
+        for event in relay.query([page]):
+            fetch.event(event)
+        page = fetch.next_page()
+    assert fetch.skipped_second == NOW + 5
+
+
+def test_e4_complete_answer_is_not_fetched_twice() -> None:
+    for count in (100, 490):
+        relay = StoringRelay(made(NOW + number) for number in range(count))
+        fetch = Fetch(filters({"since": NOW}), (), 10, 1000)
+        page: Filter | None = filters({"since": NOW})[0]
+        sent = requests = 0
+        while page is not None:
+            requests += 1
+            for event in relay.query([page]):
+                fetch.event(event)
+                sent += 1
+            page = fetch.next_page()
+        assert requests == 2
+        assert sent <= count + 5
+
+
 def test_e4_live_events_dated_back_do_not_end_a_page_early() -> None:
     relay = StoringRelay((made(NOW + 100 + number) for number in range(100)), most=20)
     fetch = Fetch(filters({"since": NOW}), (), 10, 1000)
