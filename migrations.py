@@ -108,11 +108,13 @@ async def m007_history(db: Connection) -> None:
             reason TEXT NOT NULL
         )
         """)
-    name = "history_relay_slot"
+    name = "history_uptime"  # holds all that is read of a week of all relays
     # SQLite wants the schema before the index's name, PostgreSQL before the table's.
     on = "nostrclient.history" if db.type != SQLITE else "history"
     index = f"nostrclient.{name}" if db.type == SQLITE else name
-    await db.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {on} (relay, slot)")
+    await db.execute(
+        f"CREATE INDEX IF NOT EXISTS {index} ON {on} (relay, slot, seconds, up)"
+    )
 
 
 async def m008_relay_route(db: Connection) -> None:

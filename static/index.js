@@ -21,6 +21,7 @@ window.PageNostrclient = (async () => {
     'relays',
     'relay-details',
     'figures',
+    'history',
     'outbox',
     'clients',
     'identity'
@@ -38,6 +39,7 @@ window.PageNostrclient = (async () => {
     clients,
     figures,
     about,
+    history,
     words,
     parts
   ] = await Promise.all([
@@ -53,6 +55,7 @@ window.PageNostrclient = (async () => {
     load('clients'),
     load('figures'),
     load('about'),
+    load('history'),
     load('words'),
     load('parts'),
     ...TEMPLATES.map(name =>
@@ -73,7 +76,8 @@ window.PageNostrclient = (async () => {
       NostrclientIdentity: identity.default,
       NostrclientClients: clients.default,
       NostrclientFigures: figures.default,
-      NostrclientAbout: about.default
+      NostrclientAbout: about.default,
+      NostrclientHistory: history.default
     },
     provide: {rest, clock},
     data() {

@@ -1,6 +1,7 @@
 // What else is known of a relay. What it says of itself is a stranger's words: text only.
 
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
+const {RelayHistory} = await part('history')
 const {Time, number, size, span} = await part('words')
 
 const GRAPH = {width: 180, height: 36, margin: 2}
@@ -46,6 +47,7 @@ export default {
   template: '#nostrclient-relay-details',
   components: {
     NostrclientTime: Time,
+    NostrclientRelayHistory: RelayHistory,
     NostrclientRoundTrips: RoundTrips,
     NostrclientRelayIcon: Icon
   },

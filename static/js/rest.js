@@ -43,6 +43,9 @@ export const updateRelay = (url, changes) =>
   request('PUT', '/relay', {url, ...changes})
 export const reconnect = url => request('PUT', '/relay/reconnect', {url})
 export const restart = () => request('PUT', '/restart')
+export const getHistory = () => request('GET', '/history')
+export const getRelayHistory = url =>
+  request('GET', `/history/relay?${new URLSearchParams({url})}`)
 export const getOutbox = () => request('GET', '/outbox')
 export const retryEvent = id => request('PUT', `/outbox/${id}`)
 export const retryAllEvents = () => request('PUT', '/outbox')

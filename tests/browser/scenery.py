@@ -214,6 +214,45 @@ ANSWERS = (
 )
 
 
+def history_points(count: int, width: int) -> list[Entry]:
+    """Points of the history, with an outage in the middle of the last day."""
+    latest = int(time.time()) // width * width
+    day = 24 * 3600 // width
+    return [
+        {
+            "at": latest - width * (count - 1 - number),
+            "uptime": 0.4 if number == count - day // 2 else 1,
+            "latency_ms": 40 + 15 * (number % 7),
+            "received": 900 + 300 * (number % 11),
+            "accepted": 12,
+            "refused": 0,
+        }
+        for number in range(count)
+    ]
+
+
+def history() -> Entry:
+    """What GET /history answers."""
+    uptimes = [
+        {"url": "wss://relay.damus.io", "day": 0.985, "week": 0.99},
+        {"url": "wss://nos.lol", "day": 1, "week": 1},
+        {"url": "wss://relay.snort.social", "day": 0.31, "week": 0.8},
+    ]
+    return {"points": history_points(168, 3600), "uptimes": uptimes}
+
+
+def relay_history(reason: str = "connection refused") -> Entry:
+    """What GET /history/relay answers."""
+    now = int(time.time())
+    incident = {
+        "since": now - 40_000,
+        "until": now - 38_000,
+        "down_seconds": 1500,
+        "reason": reason,
+    }
+    return {"points": history_points(336, 1800), "incidents": [incident]}
+
+
 class Scenery:
     """Tells the page, in the server's place, what there is and what changes.
 
@@ -242,6 +281,11 @@ class Scenery:
         page.route(
             f"{API}/outbox/undeliverable",
             lambda route: route.fulfill(json=self.undeliverable),
+        )
+        page.route(f"{API}/history", lambda route: route.fulfill(json=history()))
+        page.route(
+            re.compile("/api/v1/history/relay"),
+            lambda route: route.fulfill(json=relay_history(HARM)),
         )
 
     def tell(self, **changes: Any) -> None:

@@ -320,6 +320,39 @@ def test_about_card_has_the_version_and_links(
     assert server.http.get("/nostrclient/api/v1/metrics").status_code == 200
 
 
+def test_i4_history_of_all_relays_is_drawn(admin: AdminPage) -> None:
+    Scenery(admin.page, relays=[relay_entry()])
+    admin.page.reload()
+    card = admin.page.get_by_test_id("history")
+    chart = card.get_by_role("img")
+    expect(chart).to_have_attribute("aria-label", re.compile("events received"))
+    drawn = "it => Chart.getChart(it).data.labels.length"
+    assert card.locator("canvas").evaluate(drawn) == 24
+    card.get_by_role("button", name="7 days").click()
+    admin.page.wait_for_function(
+        "Chart.getChart(document.querySelector('[data-testid=history] canvas'))"
+        ".data.labels.length === 168"
+    )
+    worst = card.get_by_test_id("worst")
+    expect(worst).to_contain_text("wss://relay.snort.social31%")
+    expect(worst).not_to_contain_text("nos.lol")
+
+
+def test_i4_relay_s_details_have_its_uptime_and_incidents(admin: AdminPage) -> None:
+    Scenery(admin.page, relays=[relay_entry()])
+    admin.page.reload()
+    admin.relay("wss://one.example").get_by_role("button", name="Details").click()
+    shown = admin.page.get_by_test_id("relay-history")
+    expect(shown).to_contain_text("Uptime: 98.")
+    expect(shown.locator("rect")).to_have_count(48)
+    expect(shown.get_by_role("listitem")).to_contain_text("down for 25 min, <img src=x")
+    assert not admin.page.evaluate("window.harmed")
+    assert shown.locator("canvas").evaluate("it => !!Chart.getChart(it)")
+    admin.relay("wss://one.example").get_by_role("button", name="Details").click()
+    expect(shown).to_have_count(0)
+    assert admin.page.evaluate("Object.keys(Chart.instances).length") == 1
+
+
 def test_i3_figures_are_tiles(admin: AdminPage) -> None:
     scenery = Scenery(admin.page, relays=[relay_entry()])
     admin.page.reload()
