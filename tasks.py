@@ -98,6 +98,13 @@ async def stop() -> None:
         flushing.cancel()
 
 
+async def restart() -> None:
+    """Stop and start, and wait until the stored settings are loaded, or cannot be."""
+    await stop()
+    start()
+    await asyncio.wait([_running["load"]])
+
+
 def hand_over(successor: Any) -> dict[str, Any]:
     """Return the state of this stopped generation for the next one.
 

@@ -401,8 +401,7 @@ async def api_restart() -> None:
     It disconnects all clients and relays. The outbox is kept.
     """
     logger.info("nostrclient restarts, as the admin asked")
-    await tasks.stop()
-    tasks.start()
+    await tasks.restart()
 
 
 @nostrclient_api_router.get(

@@ -137,7 +137,8 @@ export default {
     // Marks settings and opens their groups.
     show(names) {
       this.refused = names
-      const found = this.settings.filter(({name}) => names.includes(name))
+      const byName = name => this.settings.find(it => it.name === name)
+      const found = names.map(byName).filter(Boolean)
       if (!found.length) return
       this.filter = ''
       this.opened = [...new Set([...this.opened, ...found.map(this.group)])]

@@ -58,6 +58,35 @@ def test_an_admin_s_admin_key_is_enough(
     assert "nostrclient_relays 3\n" in answer.text
 
 
+def test_a_token_that_may_only_read_is_enough(
+    lnbits: LnbitsServer, nobody: httpx.Client
+) -> None:
+    """One that LNbits makes for some paths; it can spend nothing."""
+    _, password = lnbits.login
+    acl = {
+        "id": "monitoring",
+        "name": "monitoring",
+        "password": password,
+        "endpoints": [
+            {"path": "/nostrclient/api/v1", "name": "nostrclient", "read": True}
+        ],
+    }
+    lnbits.http.put("/api/v1/auth/acl", json=acl).raise_for_status()
+    wanted = {
+        "acl_id": "monitoring",
+        "token_name": "prometheus",
+        "password": password,
+        "expiration_time_minutes": 60,
+    }
+    made = lnbits.http.post("/api/v1/auth/acl/token", json=wanted).raise_for_status()
+    bearer = {"Authorization": f"Bearer {made.json()['api_token']}"}
+    assert nobody.get(PATH, headers=bearer).status_code == 200
+    assert nobody.get("/api/v1/wallets", headers=bearer).status_code == 403
+    outbox = "/nostrclient/api/v1/outbox"
+    assert nobody.get(outbox, headers=bearer).status_code == 200
+    assert nobody.put(outbox, headers=bearer).status_code == 403
+
+
 def test_no_other_key_is(lnbits: LnbitsServer, nobody: httpx.Client) -> None:
     assert nobody.get(PATH).status_code == 401
     assert status_with_key(nobody, "") == 401
