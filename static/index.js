@@ -19,6 +19,7 @@ window.PageNostrclient = (async () => {
   // Besides those in index.vue.
   const TEMPLATES = [
     'relays',
+    'import-relays',
     'relay-details',
     'figures',
     'history',

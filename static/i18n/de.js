@@ -81,6 +81,11 @@ window.i18n.global.mergeLocaleMessage('de', {
     problem_no_key:
       'Verlangt eine Anmeldung. Füge unten einen Identitätsschlüssel hinzu.',
     problem_auth_refused: 'Weist unsere Anmeldung ab: {words}',
+    note_payment_required:
+      'Verlangt nach eigenen Angaben eine Bezahlung (NIP-11)',
+    note_auth_required: 'Verlangt nach eigenen Angaben eine Anmeldung (NIP-11)',
+    note_restricted_writes:
+      'Nimmt nach eigenen Angaben nicht von allen Events an (NIP-11)',
     figure_discovery: 'Verzögerung bis zur Zustellung',
     figure_processing: 'Verarbeitungszeit',
     figure_uptime: 'Verfügbarkeit der Relays',
@@ -124,6 +129,20 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Noch keine Relays. Verwende die empfohlenen oder füge oben eigene hinzu.',
     nothing_found: 'Kein passendes Relay.',
     use_recommended: 'Empfohlene Relays verwenden',
+    import: 'Von npub importieren',
+    export: 'Exportieren',
+    paste_list: 'Liste einfügen',
+    import_intro:
+      'Liest die Relay-Listen einer Person (NIP-65 und NIP-17) über die verbundenen Relays.',
+    import_npub: 'npub oder Schlüssel in hex',
+    import_no_key: 'Das ist kein gültiger npub oder Schlüssel in hex.',
+    import_nothing:
+      'Die verbundenen Relays haben keine Relay-Liste dieses Schlüssels.',
+    import_all_known: 'Alle Relays dieser Liste sind schon hier.',
+    import_add: '{n} Relays hinzufügen',
+    import_read: 'liest dort',
+    import_write: 'schreibt dort',
+    import_messages: 'empfängt dort Direktnachrichten',
     column_state: 'Status',
     column_url: 'Relay',
     column_ping: 'Ping',

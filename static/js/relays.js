@@ -3,6 +3,7 @@
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
 const {default: KNOWN_RELAYS} = await part('known-relays')
 const {Empty, Search, confirm} = await part('parts')
+const {default: ImportRelays} = await part('import-relays')
 const {default: Details} = await part('relay-details')
 const {relayUrls} = await part('state')
 const {number} = await part('words')
@@ -54,7 +55,7 @@ const RowButtons = {
 // Why a relay is of no use, below its URL.
 const Problems = {
   template: '#nostrclient-problems',
-  props: {problems: Array, trouble: String}
+  props: {problems: Array, notes: Array, trouble: String}
 }
 
 // Numbers in order, with what is unknown at the end, whichever way one sorts.
@@ -72,6 +73,7 @@ export default {
     NostrclientEmpty: Empty,
     NostrclientSearch: Search,
     NostrclientState: State,
+    NostrclientImportRelays: ImportRelays,
     NostrclientProblems: Problems,
     NostrclientRowButtons: RowButtons,
     NostrclientSwitches: Switches,
@@ -86,6 +88,7 @@ export default {
       url: '',
       refusal: null,
       adding: false,
+      importing: false,
       added: [], // the URLs added here, newest first: they are on top
       switching: [], // the URLs of the relays that are being changed
       filter: '',
@@ -241,9 +244,21 @@ export default {
       }
       return refused
     },
-    async addRecommended() {
-      const refused = await this.addAll(this.suggestions)
+    // A file that can be pasted here again.
+    exportUrls() {
+      const text = this.relays.map(({url}) => `${url}\n`).join('')
+      const link = document.createElement('a')
+      link.href = URL.createObjectURL(new Blob([text], {type: 'text/plain'}))
+      link.download = 'nostr-relays.txt'
+      link.click()
+      URL.revokeObjectURL(link.href)
+    },
+    async addListed(urls) {
+      const refused = await this.addAll(urls)
       refused.slice(0, 1).forEach(({reason}) => this.complain(reason))
+    },
+    async addRecommended() {
+      await this.addListed(this.suggestions)
     },
     async change(url, changes) {
       this.switching.push(url)

@@ -46,6 +46,7 @@ export const restart = () => request('PUT', '/restart')
 export const getHistory = () => request('GET', '/history')
 export const getRelayHistory = url =>
   request('GET', `/history/relay?${new URLSearchParams({url})}`)
+export const query = filters => request('POST', '/query', {filters})
 export const getOutbox = () => request('GET', '/outbox')
 export const retryEvent = id => request('PUT', `/outbox/${id}`)
 export const retryAllEvents = () => request('PUT', '/outbox')

@@ -65,6 +65,7 @@ function describe(relay, now) {
   return {
     ...row,
     problems,
+    notes: notes(row.information?.limitation || {}),
     state: row.active ? connected : DISABLED,
     retryAt: row.active && isWaiting ? now + (status.retry_in_seconds || 0) : 0,
     // Why it is not connected, as far as anybody knows.
@@ -84,6 +85,14 @@ function faults(row) {
   if (row.auth === 'no_key' && found.length) add('no_key')
   if (row.auth === 'refused') add('auth_refused', [{text: row.authMessage}])
   return found
+}
+
+// What a relay announces of itself (NIP-11) that makes it of less use. The texts are
+// nostrclient.note_….
+function notes(limitation) {
+  return ['payment_required', 'auth_required', 'restricted_writes'].filter(
+    name => limitation[name] === true
+  )
 }
 
 // The rows after something was told of some relays; those of the others are the same

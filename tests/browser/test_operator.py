@@ -1,5 +1,6 @@
 """What an operator sees when something is wrong, and mends with one click."""
 
+import json
 import re
 import time
 
@@ -11,7 +12,15 @@ from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
 
 from .conftest import SECONDS, AdminPage
-from .scenery import OUTBOX, Entry, Scenery, relay_entry, said, waiting_event
+from .scenery import (
+    OUTBOX,
+    Entry,
+    Scenery,
+    information,
+    relay_entry,
+    said,
+    waiting_event,
+)
 from .talkative_relay import TalkativeRelay
 
 expect.set_options(timeout=SECONDS * 1000)
@@ -134,6 +143,44 @@ def test_i6_first_visit_offers_recommended_relays(admin: AdminPage) -> None:
     expect(admin.page.locator("[data-relay]")).to_have_count(7)
     assert len(asked) == 7
     assert all(url.startswith("wss://") for url in asked)
+
+
+def test_i6_relays_of_an_npub_are_imported_and_the_list_is_exported(
+    admin: AdminPage, server: LnbitsServer, talkative_relay: TalkativeRelay
+) -> None:
+    keys = nostr_sdk.Keys.generate()
+    tags = [nostr_sdk.Tag.parse(["r", talkative_relay.url, "write"])]
+    builder = nostr_sdk.EventBuilder(nostr_sdk.Kind(10002), "").tags(tags)
+    event = json.loads(builder.sign_with_keys(keys).as_json())
+    expect(admin.summary).to_have_text("All 2 relays connected")
+    assert server.api("POST", "/publish", {"event": event})["accepted"]
+
+    admin.button("Import from npub").click()
+    dialog = admin.page.get_by_role("dialog")
+    field = dialog.get_by_label("npub or hex key")
+    field.fill("npub1nonsense")
+    dialog.get_by_role("button", name="Search").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("not a valid npub")
+    field.fill(keys.public_key().to_bech32())
+    dialog.get_by_role("button", name="Search").click()
+    expect(dialog.get_by_test_id("found")).to_contain_text(talkative_relay.url)
+    expect(dialog).to_contain_text("writes there")
+    dialog.get_by_role("button", name="Add 1 relays").click()
+    expect(admin.state(talkative_relay.url)).to_contain_text("Connected")
+
+    with admin.page.expect_download() as download:
+        admin.button("Export").click()
+    urls = download.value.path().read_text().split()
+    assert talkative_relay.url in urls
+    assert len(urls) == 3
+
+
+def test_i6_relay_that_announces_payment_says_so(admin: AdminPage) -> None:
+    told = information("paid", limitation={"payment_required": True})
+    Scenery(admin.page, relays=[relay_entry("wss://paid.example", information=told)])
+    admin.page.reload()
+    row = admin.relay("wss://paid.example")
+    expect(row.get_by_test_id("note")).to_contain_text("requires payment")
 
 
 def test_i6_relay_that_waits_is_connected_to_at_once(
