@@ -25,7 +25,8 @@ window.PageNostrclient = (async () => {
     'history',
     'outbox',
     'clients',
-    'identity'
+    'identity',
+    'reader-keys'
   ]
   const [
     rest,
@@ -37,6 +38,7 @@ window.PageNostrclient = (async () => {
     testPanel,
     outbox,
     identity,
+    readerKeys,
     clients,
     figures,
     about,
@@ -53,6 +55,7 @@ window.PageNostrclient = (async () => {
     load('test-panel'),
     load('outbox'),
     load('identity'),
+    load('reader-keys'),
     load('clients'),
     load('figures'),
     load('about'),
@@ -75,6 +78,7 @@ window.PageNostrclient = (async () => {
       NostrclientTestPanel: testPanel.default,
       NostrclientOutbox: outbox.default,
       NostrclientIdentity: identity.default,
+      NostrclientReaderKeys: readerKeys.default,
       NostrclientClients: clients.default,
       NostrclientFigures: figures.default,
       NostrclientAbout: about.default,

@@ -42,6 +42,9 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Tippfehler im Schlüssel ({key}): Die Prüfsumme ist falsch.',
     error_key_invalid: 'Das ist kein gültiger Schlüssel ({key}).',
     error_key_encryption: 'Der Schlüssel ließ sich nicht verschlüsseln.',
+    error_key_is_identity: 'Das ist bereits der Identitätsschlüssel.',
+    error_key_stored: 'Dieser Schlüssel ist schon in der Liste.',
+    error_key_not_stored: 'Dieser Schlüssel ist nicht in der Liste.',
     public_key: 'öffentlicher Schlüssel',
     private_key: 'privater Schlüssel',
     nothing_told:
@@ -317,6 +320,27 @@ window.i18n.global.mergeLocaleMessage('de', {
     key_lost:
       'Der private Schlüssel von {npub} wird gelöscht und lässt sich nicht wiederherstellen.',
 
+    reader_keys: 'Leseschlüssel',
+    reader_keys_intro:
+      'Mit dem Identitätsschlüssel meldet sich nostrclient bei Relays an, die für alles eine Anmeldung verlangen. Ein Leseschlüssel holt die privaten Nachrichten eines Shops, einer Wallet oder eines Signers auf diesem Server.',
+    no_reader_keys:
+      'Keine Leseschlüssel. Relays, die private Nachrichten schützen, halten sie zurück.',
+    reader_key_add: 'Leseschlüssel hinzufügen',
+    reader_key_warning:
+      'Füge keinen persönlichen Schlüssel hinzu: Wer diesen Server kontrolliert, kann ihn benutzen. Nimm den Schlüssel eines Shops, einer Wallet oder eines Signers, der hier läuft.',
+    reader_key_label: 'Name',
+    reader_key_copy: 'Öffentlichen Schlüssel kopieren: {name}',
+    reader_key_remove_of: 'Leseschlüssel entfernen: {name}',
+    reader_key_remove: 'Schlüssel entfernen',
+    reader_key_remove_title: 'Leseschlüssel entfernen?',
+    reader_key_remove_text:
+      'Die gespeicherte Kopie von {name} wird gelöscht. Relays halten dessen private Nachrichten dann wieder zurück.',
+    merchants_use: 'Schlüssel der Händler von nostrmarket benutzen',
+    merchants_hint:
+      'Sie liegen nur im Arbeitsspeicher und werden beim Abschalten daraus entfernt. Alle privaten Clients können dann die verschlüsselten Nachrichten dieser Händler lesen.',
+    merchants_found: 'Händler auf diesem Server: {n}',
+    merchants_none: 'Keine Händler auf diesem Server.',
+
     settings: 'Einstellungen',
     settings_intro:
       'Änderungen gelten nach einem Neustart, den diese Seite nach dem Speichern anbietet.',
@@ -406,6 +430,11 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Zeilen im Protokoll je Minute, je Relay oder zu Events',
     number_burst_log_lines: 'Zeilen im Protokoll auf einmal',
     number_merchants_seconds: 'Pause zwischen Suchen nach neuen Händlern',
+    number_client_auth_seconds: 'Alter der Anmeldung eines Clients',
+    number_max_links: 'Verbindungen für Leseschlüssel',
+    number_max_links_per_relay: 'Verbindungen für Leseschlüssel je Relay',
+    number_link_idle_seconds: 'Leerlauf der Verbindung eines Leseschlüssels',
+    number_max_wanted_keys: 'Gemerkte Schlüssel je Relay, das zurückhält',
     number_outbox_events: 'Events im Postausgang',
     number_outbox_public_share:
       'Anteil des Postausgangs, den öffentliche Clients nutzen dürfen (0 bis 1)',

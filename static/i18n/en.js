@@ -39,6 +39,9 @@ window.i18n.global.mergeLocaleMessage('en', {
     error_key_checksum: 'The {key} is mistyped: its checksum is wrong.',
     error_key_invalid: 'This is not a valid {key}.',
     error_key_encryption: 'The key could not be encrypted.',
+    error_key_is_identity: 'This is the identity key already.',
+    error_key_stored: 'This key is in the list already.',
+    error_key_not_stored: 'This key is not in the list.',
     public_key: 'public key',
     private_key: 'private key',
     nothing_told:
@@ -302,6 +305,27 @@ window.i18n.global.mergeLocaleMessage('en', {
     forget_title: 'Delete the identity key?',
     key_lost: 'The private key of {npub} is deleted and cannot be recovered.',
 
+    reader_keys: 'Reader keys',
+    reader_keys_intro:
+      'The identity key signs in at relays that demand it for everything. A reader key fetches the private messages of one shop, wallet or signer on this server.',
+    no_reader_keys:
+      'No reader keys. Relays that guard private messages will withhold them.',
+    reader_key_add: 'Add a reader key',
+    reader_key_warning:
+      'Do not add a personal key: whoever controls this server can use it. Add the key of a shop, wallet or signer that runs here.',
+    reader_key_label: 'Name',
+    reader_key_copy: 'Copy the public key: {name}',
+    reader_key_remove_of: 'Remove the reader key: {name}',
+    reader_key_remove: 'Remove key',
+    reader_key_remove_title: 'Remove the reader key?',
+    reader_key_remove_text:
+      'The stored copy of {name} is deleted. Relays then withhold its private messages again.',
+    merchants_use: 'Use the keys of nostrmarket’s merchants',
+    merchants_hint:
+      'They are held in memory only, and removed when you switch this off. All private clients can then read these merchants’ encrypted messages.',
+    merchants_found: 'Merchants on this server: {n}',
+    merchants_none: 'No merchants on this server.',
+
     settings: 'Settings',
     settings_intro:
       'Changes apply after a restart, which this page offers once they are saved.',
@@ -390,6 +414,11 @@ window.i18n.global.mergeLocaleMessage('en', {
       'Log lines per minute, from one relay or about events',
     number_burst_log_lines: 'Log lines at once',
     number_merchants_seconds: 'Pause between looks for new merchants',
+    number_client_auth_seconds: 'Age of a client’s sign-in',
+    number_max_links: 'Connections for reader keys',
+    number_max_links_per_relay: 'Connections for reader keys per relay',
+    number_link_idle_seconds: 'Idle time of a reader key’s connection',
+    number_max_wanted_keys: 'Remembered keys per relay that withholds',
     number_outbox_events: 'Events in the outbox',
     number_outbox_public_share:
       'Share of the outbox that public clients may use (0 to 1)',

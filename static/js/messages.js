@@ -53,7 +53,10 @@ const MESSAGES = [
     'key_invalid',
     'key'
   ],
-  [/^the key could not be encrypted$/, 'key_encryption']
+  [/^the key could not be encrypted$/, 'key_encryption'],
+  [/^This is the service key already\.?$/, 'key_is_identity'],
+  [/^This key is stored already\.?$/, 'key_stored'],
+  [/^This key is not stored\.?$/, 'key_not_stored']
 ]
 
 // Text in the operator's language where there is one, else the message itself.

@@ -58,6 +58,13 @@ export const generateIdentity = () =>
   request('PUT', '/identity', {generate: true})
 export const setIdentity = nsec => request('PUT', '/identity', {nsec})
 export const forgetIdentity = () => request('DELETE', '/identity')
+export const getReaderKeys = () => request('GET', '/identities')
+export const addReaderKey = (nsec, label) =>
+  request('POST', '/identities', {nsec, label})
+export const removeReaderKey = pubkey =>
+  request('DELETE', '/identities', {pubkey})
+export const getMerchants = () => request('GET', '/merchants')
+export const setMerchants = enabled => request('PUT', '/merchants', {enabled})
 export const getConfig = () => request('GET', '/config')
 export const updateConfig = config => request('PUT', '/config', config)
 export const makeTestEvent = message => request('PUT', '/relay/test', message)

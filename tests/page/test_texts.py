@@ -17,7 +17,12 @@ from .modules import STATIC, evaluate
 pytestmark = needs_node
 
 SOURCES = [*STATIC.glob("*.vue"), *STATIC.glob("vue/*.vue"), *STATIC.glob("**/*.js")]
-REFUSING = ("views_api.py", "nostr/relay_url.py", "nostr/key.py")
+REFUSING = (
+    "views_api.py",
+    "views_identities.py",
+    "nostr/relay_url.py",
+    "nostr/key.py",
+)
 """Where the words of most refusals come from that an operator can cause."""
 
 NOT_ON_THE_PAGE = re.compile(
