@@ -17,7 +17,7 @@ from .models import Config, Relay
 from .nostr.log import logger
 from .nostr.relay_url import known_relay_url
 from .nostr.socks import ProxyMode, ProxyPolicy, RelayRoute, parse_proxy_url
-from .router import all_routers, nostr_client
+from .router import NostrRouter, all_routers, nostr_client
 
 
 class Part(str, Enum):
@@ -77,6 +77,7 @@ class Configuration:
         The clients of a closed endpoint are closed.
         """
         self.config = config
+        NostrRouter.public_url = config.face.public_url
         try:
             nostr_client.relay_manager.set_proxy(proxy_policy(config))
         except ValueError as error:

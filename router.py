@@ -98,6 +98,9 @@ class NostrRouter:
     front.
     """
 
+    public_url: ClassVar[str] = ""
+    """The public endpoint's own address; empty if it has none."""
+
     received_subscription_events: ClassVar[dict[str, list[EventMessage]]] = {}
     received_subscription_notices: ClassVar[list[NoticeMessage]] = []
     received_subscription_eosenotices: ClassVar[dict[str, EndOfStoredEventsMessage]] = (
@@ -196,7 +199,10 @@ class NostrRouter:
         path = url.path.rstrip("/")
         hosts = {url.netloc, self.websocket.headers.get("host", "")}
         hosts.add(self.websocket.headers.get("x-forwarded-host", ""))
-        text = self._session.challenge(f"wss://{host}{path}" for host in hosts if host)
+        urls = [f"wss://{host}{path}" for host in hosts if host]
+        if self.is_public and self.public_url:
+            urls.append(self.public_url)
+        text = self._session.challenge(urls)
         self._mailbox.put(Reply(text))
 
     async def stop(self, reason: str = "endpoint closed") -> None:

@@ -85,6 +85,9 @@ def test_e11_order_through_an_onion_relay_arrives(
         with_relay = connect(url=extra_relay.url)
         assert with_relay.publish(order)[0]
         assert client.expect("EVENT", "orders")[2] == order
+        resolved = lnbits.http.get("/probe/resolved").raise_for_status().json()
+        assert "127.0.0.1" in resolved, "the resolver is watched"
+        assert not [name for name in resolved if name.endswith(".onion")]
         # NIP-11, too, goes through the proxy; no other relay does.
         assert set(server.asked) == {(ONION, 80)}
         assert len(set(server.users)) == 1

@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fastapi import WebSocket
 
 from nostrclient import router
+from nostrclient.nostr import clock
 from nostrclient.nostr.client.client import NostrClient
-from nostrclient.nostr.delivery import Delivery
+from nostrclient.nostr.delivery import Delivery, Reply
+from nostrclient.nostr.event import Event
 from nostrclient.nostr.mailbox import Mailbox
 from nostrclient.nostr.settings import DEFAULTS
-from tests.nostr.builders import made
+from nostrclient.router import NostrRouter, nostr_client
+from tests.nostr.builders import KEY, made
 
 
 class BusyClient:
@@ -148,3 +152,46 @@ async def test_b7_sender_is_not_woken_by_messages_that_need_no_answer(
     monkeypatch.setattr(Mailbox, "take_all", count_pass)
     await router.NostrRouter(QuietClient(50)).run()  # type: ignore[arg-type]
     assert passes == 0
+
+
+@pytest.mark.parametrize(
+    ("is_public", "url", "accepted"),
+    [
+        (True, "wss://relay.example/", True),
+        (True, "wss://lnbits.example/nostrclient/api/v1/relay", True),
+        (True, "wss://other.example", False),
+        (False, "wss://relay.example", False),
+    ],
+)
+async def test_h5_auth_may_name_the_public_endpoint_s_own_address(
+    monkeypatch: pytest.MonkeyPatch, is_public: bool, url: str, accepted: bool
+) -> None:
+    monkeypatch.setattr(NostrRouter, "public_url", "wss://relay.example")
+    monkeypatch.setattr(
+        type(nostr_client.relay_manager), "challenges_clients", property(lambda _: True)
+    )
+
+    async def unused(*_: object) -> Any:
+        raise AssertionError
+
+    scope = {
+        "type": "websocket",
+        "scheme": "ws",
+        "path": "/nostrclient/api/v1/relay",
+        "query_string": b"",
+        "headers": [(b"host", b"lnbits.example")],
+        "server": ("127.0.0.1", 5000),
+    }
+    client = NostrRouter(WebSocket(scope, unused, unused), is_public=is_public)
+    client._challenge()
+    [reply] = client._mailbox.take_all()
+    assert isinstance(reply, Reply)
+    _, challenge = json.loads(reply.text)
+    event = Event(
+        content="", kind=22242, tags=[["relay", url], ["challenge", challenge]]
+    )
+    KEY.sign_event(event)
+    text = json.dumps(["AUTH", event.to_dict()])
+    answer = client._session.receive(text, clock.now(), clock.wall())[0]
+    assert isinstance(answer, str)
+    assert json.loads(answer)[2] is accepted

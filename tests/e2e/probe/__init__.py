@@ -4,9 +4,11 @@ From outside one sees threads and sockets, but no asyncio task.
 """
 
 import asyncio
+import socket
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 from fastapi import APIRouter
 
@@ -14,8 +16,24 @@ probe_ext = APIRouter(prefix="/probe")
 probe_static_files: list[dict[str, str]] = []
 
 
+_resolve = socket.getaddrinfo
+_resolved: set[str] = set()
+
+
+def _watched(host: Any, *args: Any, **kwargs: Any) -> Any:
+    _resolved.add(str(host))
+    return _resolve(host, *args, **kwargs)
+
+
 def probe_start() -> None:
-    """Nothing to start; LNbits demands the function."""
+    """Watch which names the process asks the system's resolver for."""
+    socket.getaddrinfo = _watched
+
+
+@probe_ext.get("/resolved")
+async def resolved() -> list[str]:
+    """List the names that the process has asked the system's resolver for."""
+    return sorted(_resolved)
 
 
 @probe_ext.get("/running/{package}")
