@@ -462,12 +462,18 @@ class Conversation:
         wanted: tuple[str, ...] = subscription.upstream_ids
         if subscription.live_only:
             wanted = self._without_history(subscription, event)
-        touched, link_key, service_key = (
+        delivered = pool.deliver(
+            wanted,
+            event,
+            relay.label,
             burst.touched,
             self._link_key,
             self._service_key,
+            # On one of several wires the order of events does not show how far the
+            # relay's answer has come.
+            shared=subscription.is_shared or len(subscription.wires) > 1,
         )
-        if pool.deliver(wanted, event, relay.label, touched, link_key, service_key):
+        if delivered:
             self._count_delivery(subscription, event, burst)
             if not subscription.is_shared:
                 return

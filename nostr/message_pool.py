@@ -228,15 +228,20 @@ class MessagePool:
         touched: set[Mailbox],
         link_key: str | None = None,
         service_key: str | None = None,
+        *,
+        shared: bool | None = None,
     ) -> bool:
         """Deliver a verified event to each subscription that matches it, once.
 
         `link_key` and `service_key` say as whom the link authenticated, see
-        `entitlement`. `upstream_ids` are the subscriptions that share its wire.
+        `entitlement`. `upstream_ids` are the subscriptions that it is for; `shared` is
+        that of `Delivered`, None: as there are several.
         Mailboxes are not woken but added to `touched`. Return whether anybody got it.
         """
         if event.kind == AUTH_KIND:  # for one relay's eyes, never to be passed on
             return False
+        if shared is None:
+            shared = len(upstream_ids) > 1
         given = False
         guarded = link_key is not None or service_key is not None
         key = SeenIds.key(event.id)
@@ -255,7 +260,7 @@ class MessagePool:
                 continue
             if key in feed.seen:
                 if feed.merges and relay_url not in feed.answered:
-                    self._copied(feed, event, relay_url, len(upstream_ids) > 1, touched)
+                    self._copied(feed, event, relay_url, shared, touched)
                 continue
             tags = tags or TagValues(event)
             if not matches_any(feed.filters, event, tags):
@@ -268,7 +273,7 @@ class MessagePool:
                     continue
                 self._count_seen(feed, 1)
                 self._bound_seen(feed)
-                item = Delivered(upstream_id, event, relay_url, len(upstream_ids) > 1)
+                item = Delivered(upstream_id, event, relay_url, shared)
                 if isinstance(feed.consumer, Mailbox):
                     feed.consumer.put_later(item)
                     touched.add(feed.consumer)

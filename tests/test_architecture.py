@@ -41,6 +41,7 @@ PURE = {
     "nostr.message",
     "nostr.moment",
     "nostr.message_type",
+    "nostr.negentropy",
     "nostr.outbox",
     "nostr.outbox_relay",
     "nostr.overlap",

@@ -1,11 +1,15 @@
 """To a client it is one relay: what relays hold together, in one relay's order."""
 
+import json
 import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
+from nostrclient.nostr.message import RelayNegotiation, parse_relay_message
+from nostrclient.nostr.negentropy import Negentropy
 from nostrclient.nostr.settings import DEFAULTS
 from tests.e2e.clients import Author
 
@@ -224,3 +228,37 @@ def test_d10_an_authentication_event_from_a_relay_is_dropped(
     bench.start_connected(odd_relay.url)
     found = bench.client().subscribe("a", {"authors": [author.pubkey]})
     assert [event["kind"] for event in found] == [1]
+
+
+@pytest.mark.parametrize("missing", [0, 1, 400])
+def test_e7b_negentropy_finds_what_a_real_relay_has_more(
+    relay: RealRelay, missing: int
+) -> None:
+    author = Author()
+    stored = notes(author, range(2000))
+    relay.put(*stored)
+    known = stored[missing:]
+    own = author.event("only here", created_at=DATE + 77)
+    mine = Negentropy(
+        (event["created_at"], bytes.fromhex(event["id"])) for event in [*known, own]
+    )
+    message: bytes | None = mine.initiate()
+    verb: list[Any] = ["NEG-OPEN", "n", {"authors": [author.pubkey]}]
+    rounds = size = 0
+    with connect(relay.url, compression=None) as connection:
+        while message is not None:
+            connection.send(json.dumps([*verb, message.hex()]))
+            text = connection.recv(timeout=20)
+            assert isinstance(text, str)
+            answer = parse_relay_message(text)
+            assert isinstance(answer, RelayNegotiation), answer
+            size += len(message) + len(answer.payload)
+            rounds += 1
+            message = mine.reconcile(answer.payload)
+            verb = ["NEG-MSG", "n"]
+    ids = {event["id"] for event in stored[:missing]}
+    assert {found.hex() for found in mine.need} == ids
+    assert {found.hex() for found in mine.have} == {own["id"]}
+    measured(
+        f"negentropy, 2,000 events, {missing} missing", f"{rounds} rounds, {size} bytes"
+    )
