@@ -537,6 +537,7 @@ class Conversation:
 
     def _eose(self, received: message.RelayEose, now: float, wall: float) -> None:
         relay, session, owner = self._relay, self._session, self._owner
+        self._report()  # what else is to be waited for comes before the EOSE
         relay.counters.request_finished(received.wire_id, now)
         # The hint is about one wire: it holds for a REQ that has no other.
         subscription = session.find_subscription(received.wire_id)

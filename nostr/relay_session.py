@@ -143,11 +143,13 @@ class RelaySession:
         self._has_answer = False
         self._number = 0
         self._busy_at = 0.0
+        self._any_busy = False
 
     @property
     def subscription_count(self) -> int:
         """How many wires the relay's subscriptions take, or are about to."""
-        return sum(item.state is not _S.CLOSED for item in self._subscriptions.values())
+        subscriptions = list(self._subscriptions.values())  # also from other threads
+        return sum(item.state is not _S.CLOSED for item in subscriptions)
 
     @property
     def limits(self) -> RelayLimits:
@@ -597,9 +599,9 @@ class RelaySession:
         if not self._untold or now - self._busy_at < BUSY_SECONDS:
             return
         self._busy_at = now
-        for upstream_id in self._untold:
-            if self._is_busy(self._requests[upstream_id]):
-                self.busy.append(upstream_id)
+        busy = [name for name in self._untold if self._is_busy(self._requests[name])]
+        self._any_busy = bool(busy)
+        self.busy += busy
 
     def _is_busy(self, known: RelayRequest) -> bool:
         if self.authentication_pending:
@@ -745,8 +747,19 @@ class RelaySession:
         if wire.purpose is WirePurpose.PAGE:
             self._page_refused(subscription, text, now)
             return self._take_refused()
+        is_own_gap = wire.purpose is WirePurpose.GAP and not (
+            subscription.is_polled or subscription.outcast
+        )
+        if is_own_gap and message.is_final(text):
+            # It will never be served; the live wire beside it is.
+            if subscription.state is _S.SENT and not subscription.is_awaiting:
+                self._complete(subscription, now, now + self._wall_offset)
+            return self._take_refused()
         self._dequeue(subscription)
-        self._close_wires(subscription)
+        for other in list(subscription.wires.values()):
+            # A refused gap is fetched later; the live wire beside it serves on.
+            if other.is_temporary or wire.purpose is WirePurpose.LIVE:
+                self._close_wire(subscription, other)
         subscription.waiting_gaps.clear()
         subscription.fetch = None
         self._forget_good_service(subscription, now)
@@ -837,6 +850,7 @@ class RelaySession:
             self._enqueue(subscription)
             return True
         due = now + self._settings.auth_seconds
+        self._any_busy = True
         subscription.move(_S.UNAUTHENTICATED, due)
         self._heartbeat.watch(due)
         return True
@@ -870,6 +884,7 @@ class RelaySession:
         self, subscription: RelaySubscription, text: str, *, is_final: bool, now: float
     ) -> None:
         """Look for the part of a shared REQ that the relay refuses, half by half."""
+        self._any_busy = True
         candidates = subscription.narrow()
         if not candidates:  # it refuses what it served a moment ago
             subscription.accepted.clear()
@@ -1042,16 +1057,27 @@ class RelaySession:
         if self._hold_until > now:
             return False
         if self._tries_out_until is not None:
-            decided = not (self._refused_authenticated or self.authentication_pending)
-            if self._tries_out_until <= now and decided:
+            if self._tries_out_until <= now and not self._is_undecided:
                 self._tries_out_until = None
-            elif self._sent_count >= MAX_TRIED_OUT:
+            elif self._has_tried_enough:
                 return False
         return self._pace.take(now)
 
     @property
-    def _sent_count(self) -> int:
-        return sum(item.state is _S.SENT for item in self._subscriptions.values())
+    def _is_undecided(self) -> bool:
+        return bool(self._refused_authenticated) or self.authentication_pending
+
+    @property
+    def _has_tried_enough(self) -> bool:
+        sent = sum(item.state is _S.SENT for item in self._subscriptions.values())
+        return sent >= MAX_TRIED_OUT
+
+    def _next_request_at(self, now: float) -> float | None:
+        """Return when the next REQ may leave; None: only an answer lets it out."""
+        at = max(self._hold_until, self._pace.next_at(now))
+        if self._tries_out_until is None or not self._has_tried_enough:
+            return at
+        return None if self._is_undecided else max(at, self._tries_out_until)
 
     def _refresh(
         self, subscription: RelaySubscription, now: float, wall: float
@@ -1068,17 +1094,11 @@ class RelaySession:
             self._poison.next_at(now),
         ]
         if self._egress.request_count:
-            due.append(
-                max(
-                    self._hold_until,
-                    self._tries_out_until or 0.0,
-                    self._pace.next_at(now),
-                )
-            )
+            due.append(self._next_request_at(now))
         if self._egress.event_count:
             due.append(self._egress.next_late())
-        if self._untold and any(
-            self._is_busy(self._requests[name]) for name in self._untold
+        if self._untold and (
+            self._any_busy or self._egress.request_count or self.authentication_pending
         ):
             due.append(self._busy_at + BUSY_SECONDS)
         return min((at for at in due if at is not None), default=None)
