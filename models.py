@@ -364,6 +364,9 @@ class Client(ApiModel):
     id: str = Field(description="Id of the connection, different each time")
     endpoint: Literal["public", "private"]
     address: str = Field(description="As LNbits knows it", example="127.0.0.1")
+    agent: str = Field(
+        default="", description="Its User-Agent: text, never HTML; may be empty"
+    )
     since: int = Field(description="Start of the connection in Unix seconds")
     subscriptions: int = Field(description="Open subscriptions")
     received: int = Field(description="Messages from it")
@@ -372,6 +375,15 @@ class Client(ApiModel):
         description="Messages from it that were refused as too many or too large"
     )
     waiting_bytes: int = Field(description="Bytes that it has not read yet")
+
+
+class ClientSubscription(ApiModel):
+    """An open subscription of a client."""
+
+    id: str = Field(description="As the client calls it: text, never HTML")
+    filters: list[dict[str, Any]] = Field(
+        description="As the client sent them", example=[{"kinds": [1]}]
+    )
 
 
 class Setting(ApiModel):

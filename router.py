@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fastapi import WebSocket, WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed
@@ -28,6 +28,7 @@ from .nostr.delivery import Delivery, Reply
 from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
 from .nostr.log import logger
 from .nostr.mailbox import Mailbox
+from .nostr.message import printable
 from .nostr.relay import new_id
 from .nostr.session import (
     Authenticated,
@@ -47,6 +48,7 @@ all_routers: list[NostrRouter] = []
 
 BURST_DELIVERIES = 1000
 GOING_AWAY = 1001
+MAX_AGENT_CHARACTERS = 200
 TRY_AGAIN_LATER = 1013
 
 
@@ -108,12 +110,18 @@ class NostrRouter:
     )
 
     def __init__(
-        self, websocket: WebSocket, *, is_public: bool = False, address: str = ""
+        self,
+        websocket: WebSocket,
+        *,
+        is_public: bool = False,
+        address: str = "",
+        agent: str = "",
     ) -> None:
         settings = nostr_client.relay_manager.settings
         self.websocket = websocket
         self.is_public = is_public
         self.address = address
+        self.agent = printable(agent)[:MAX_AGENT_CHARACTERS]
         self.connected = False
         self.started_at = clock.wall()
         self.sent_messages = 0
@@ -141,6 +149,11 @@ class NostrRouter:
     def num_subscriptions(self) -> int:
         """How many subscriptions the client has open."""
         return self._session.subscription_count
+
+    @property
+    def filters(self) -> dict[str, list[dict[str, Any]]]:
+        """The filters of the client's open subscriptions, by subscription id."""
+        return self._session.open_filters
 
     @property
     def received_messages(self) -> int:

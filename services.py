@@ -223,6 +223,7 @@ def clients() -> list[Client]:
             id=router.id,
             endpoint="public" if router.is_public else "private",
             address=router.address,
+            agent=router.agent,
             since=int(router.started_at),
             subscriptions=router.num_subscriptions,
             received=router.received_messages,

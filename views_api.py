@@ -32,6 +32,7 @@ from .helpers import (
 from .models import (
     REFUSED,
     Client,
+    ClientSubscription,
     Config,
     ConfigUpdate,
     Identity,
@@ -56,7 +57,7 @@ from .nostr.key import PrivateKey
 from .nostr.relay_url import known_relay_url, normalize_relay_url
 from .nostr.settings import non_default, usable_settings
 from .nostr.socks import RelayRoute, SocksError
-from .router import nostr_client
+from .router import NostrRouter, all_routers, nostr_client
 
 OWN_ENDPOINT = "This is nostrclient's own endpoint."
 RECOGNISE_SECONDS = 2.0
@@ -297,6 +298,36 @@ def _check_waits(event_id: str) -> None:
 async def api_get_clients() -> list[Client]:
     """List the clients of both endpoints, in the order of their connection."""
     return services.clients()
+
+
+@nostrclient_api_router.get(
+    "/api/v1/clients/{client_id}",
+    dependencies=[Depends(check_admin)],
+    summary="List a client's subscriptions",
+    responses=not_found("No such client is connected"),
+)
+async def api_get_client_subscriptions(client_id: str) -> list[ClientSubscription]:
+    """List the open subscriptions of a client with their filters."""
+    filters = _client(client_id).filters
+    return [ClientSubscription(id=name, filters=it) for name, it in filters.items()]
+
+
+@nostrclient_api_router.delete(
+    "/api/v1/clients/{client_id}",
+    dependencies=[Depends(check_admin)],
+    summary="Disconnect a client",
+    responses=not_found("No such client is connected"),
+)
+async def api_disconnect_client(client_id: str) -> None:
+    """Disconnect a client; most clients connect again."""
+    await _client(client_id).stop("closed by the operator")
+
+
+def _client(client_id: str) -> NostrRouter:
+    for router in all_routers:
+        if router.id == client_id:
+            return router
+    raise HTTPException(HTTPStatus.NOT_FOUND, "No such client is connected.")
 
 
 # The test panel

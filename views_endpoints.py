@@ -81,7 +81,10 @@ async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
         refused_connections["public" if is_public else "private"][reason] += 1
         await websocket.close()
         return
-    await NostrRouter(websocket, is_public=is_public, address=address).run()
+    agent = websocket.headers.get("user-agent", "")
+    await NostrRouter(
+        websocket, is_public=is_public, address=address, agent=agent
+    ).run()
 
 
 async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:

@@ -8,7 +8,7 @@ in which the client has to get them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Set
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import message as messages
 from .client_auth import ClientAuth
@@ -116,6 +116,14 @@ class Session:
     def subscription_count(self) -> int:
         """How many subscriptions the client has open."""
         return len(self._by_id)
+
+    @property
+    def open_filters(self) -> dict[str, list[dict[str, Any]]]:
+        """The filters of the open subscriptions as JSON objects, by subscription id."""
+        return {
+            name: [filter_.json for filter_ in subscription.filters]
+            for name, subscription in self._by_id.items()
+        }
 
     @property
     def held_bytes(self) -> int:

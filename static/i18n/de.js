@@ -27,6 +27,7 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Es gibt keinen Proxy. Trage zuerst einen in den Einstellungen ein.',
     error_proxy_url: 'Das ist nicht die URL eines SOCKS5-Proxys.',
     error_event_unknown: 'Das Event ist nicht mehr im Postausgang.',
+    error_client_unknown: 'Der Client ist nicht mehr verbunden.',
     error_test_unknown: 'Die Testnachricht ist nicht mehr bekannt.',
     error_too_many_pages:
       'Diese Seite ist schon {n}-mal geöffnet. Schließe eine davon.',
@@ -292,6 +293,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     no_client: 'Keine Clients verbunden.',
     no_client_found: 'Kein passender Client.',
     column_endpoint: 'Endpunkt',
+    column_client: 'Client',
     column_address: 'Adresse',
     column_connected: 'Verbunden',
     private_client: 'Privat',
@@ -301,6 +303,12 @@ window.i18n.global.mergeLocaleMessage('de', {
     clients_sent: 'Gesendet',
     clients_dropped: 'Abgewiesen',
     clients_waiting: 'Ungelesen',
+    show_subscriptions: 'Abonnements von {name}',
+    disconnect: 'Trennen',
+    disconnect_client: '{name} trennen',
+    disconnect_title: 'Diesen Client trennen?',
+    disconnect_text:
+      '{client} wird getrennt und kann sich sofort wieder verbinden.',
 
     identity: 'Identitätsschlüssel',
     identity_intro:
@@ -522,6 +530,14 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_subscription_retry_max_seconds:
       'Längste Pause nach einem abgelehnten Abonnement',
     number_auth_seconds: 'Zeit für die Antwort auf eine Anmeldung',
+    number_client_auth_seconds:
+      'Größte Abweichung der Anmeldung eines Clients von jetzt',
+    number_link_idle_seconds:
+      'Zeit, die eine ungenutzte Verbindung eines Leseschlüssels offen bleibt',
+    number_max_wanted_keys:
+      'Gemerkte öffentliche Schlüssel je Relay, das Events zurückhält',
+    number_max_links: 'Verbindungen für Leseschlüssel insgesamt',
+    number_max_links_per_relay: 'Verbindungen für Leseschlüssel je Relay',
     number_poison_seconds:
       'Zeit, in der ein Abbruch einer Nachricht zugeschrieben wird',
     number_notice_patience_seconds:

@@ -26,6 +26,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     error_proxy_missing: 'There is no proxy. Enter one in the settings first.',
     error_proxy_url: 'This is not the URL of a SOCKS5 proxy.',
     error_event_unknown: 'The event is no longer in the outbox.',
+    error_client_unknown: 'The client is no longer connected.',
     error_test_unknown: 'The test message is no longer known.',
     error_too_many_pages:
       'This page is open {n} times already. Close one of them.',
@@ -280,6 +281,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     no_client: 'No clients connected.',
     no_client_found: 'No matching client.',
     column_endpoint: 'Endpoint',
+    column_client: 'Client',
     column_address: 'Address',
     column_connected: 'Connected',
     private_client: 'Private',
@@ -289,6 +291,11 @@ window.i18n.global.mergeLocaleMessage('en', {
     clients_sent: 'Messages out',
     clients_dropped: 'Rejected',
     clients_waiting: 'Unread',
+    show_subscriptions: 'Subscriptions of {name}',
+    disconnect: 'Disconnect',
+    disconnect_client: 'Disconnect {name}',
+    disconnect_title: 'Disconnect this client?',
+    disconnect_text: '{client} is disconnected. It may connect again at once.',
 
     identity: 'Identity key',
     identity_intro:
@@ -497,6 +504,14 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_subscription_retry_max_seconds:
       'Longest pause after a refused subscription',
     number_auth_seconds: 'Time for a relay to answer our sign-in',
+    number_client_auth_seconds:
+      'Largest difference of a client’s sign-in from now',
+    number_link_idle_seconds:
+      'Time an unused connection for a reader key stays open',
+    number_max_wanted_keys:
+      'Public keys remembered per relay that withholds events',
+    number_max_links: 'Connections for reader keys in total',
+    number_max_links_per_relay: 'Connections for reader keys per relay',
     number_poison_seconds: 'Time in which a lost connection blames a message',
     number_notice_patience_seconds:
       'Time after which a complaint blames an unanswered request',

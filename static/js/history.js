@@ -2,7 +2,7 @@
 
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
 const {Card} = await part('parts')
-const {duration, moment, number, percent} = await part('words')
+const {duration, moment, number, percent, timeAs} = await part('words')
 
 const DAY_SECONDS = 86400
 const BAR_SECONDS = 1800
@@ -130,7 +130,7 @@ const Chart = {
       const options = chartOptions(this.points, {
         text: name => this.$t(`nostrclient.history_${name}`),
         color: `#${hex}`,
-        time: at => new Date(at * 1000).toLocaleString([], shape)
+        time: at => timeAs(at, shape)
       })
       this.chart = new window.Chart(canvas, options)
     }

@@ -25,6 +25,7 @@ const MESSAGES = [
   [/^the proxy's (?:URL|user name)/, 'proxy_url'],
   [/^(\w+) is longer than (\d+) characters$/, 'face_long', 'field n'],
   [/^(\w+) must be a URL with http/, 'face_url', 'field'],
+  [/^No such client is connected\.?$/, 'client_unknown'],
   [/^No such event waits\.?$/, 'event_unknown'],
   [/^No such test message is known\.?$/, 'test_unknown'],
   [/^(\d+) pages are connected already\.?$/, 'too_many_pages', 'n'],

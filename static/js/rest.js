@@ -47,6 +47,8 @@ export const getHistory = () => request('GET', '/history')
 export const getRelayHistory = url =>
   request('GET', `/history/relay?${new URLSearchParams({url})}`)
 export const query = filters => request('POST', '/query', {filters})
+export const getSubscriptions = id => request('GET', `/clients/${id}`)
+export const disconnect = id => request('DELETE', `/clients/${id}`)
 export const getOutbox = () => request('GET', '/outbox')
 export const retryEvent = id => request('PUT', `/outbox/${id}`)
 export const retryAllEvents = () => request('PUT', '/outbox')

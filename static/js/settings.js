@@ -85,8 +85,8 @@ export default {
       // The sentences are written in English only.
       const isEnglish = window.i18n.global.locale === 'en'
       return [
-        value && this.$t('nostrclient.hint_in_words', {value}),
-        `${standard}.`,
+        value && `${this.$t('nostrclient.hint_in_words', {value})}.`,
+        `${standard.trim()}.`,
         isEnglish && setting.description
       ]
         .filter(Boolean)

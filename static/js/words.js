@@ -73,6 +73,10 @@ export function span(since, now) {
   return {name: n === 1 ? `span_${unit}_1` : `span_${unit}`, n}
 }
 
+// The parts of a time that `options` of Intl.DateTimeFormat name.
+export const timeAs = (at, options) =>
+  new Date(at * 1000).toLocaleString(locale(), options)
+
 export const moment = at => new Date(at * 1000).toLocaleString(locale())
 
 // A time, as how long it is from now; the exact one is shown on hovering.

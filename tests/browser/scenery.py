@@ -94,6 +94,7 @@ def client_entry(number: int, **changed: Any) -> Entry:
         "id": f"{number}",
         "endpoint": "public",
         "address": f"192.0.2.{number}",
+        "agent": "",
         "since": time.time() - 86400 * number,
         "subscriptions": 5,
         "received": 1234,

@@ -132,11 +132,12 @@ def test_what_no_relay_took_is_listed(admin: AdminPage) -> None:
 
 
 def test_clients_are_listed(admin: AdminPage) -> None:
-    stage(admin, clients=[client_entry(3)])
+    stage(admin, clients=[client_entry(3, agent=HARM)])
     row = admin.page.get_by_test_id("clients").locator("[data-client]")
-    expect(row.get_by_role("cell")).to_have_text(
-        ["Public", "192.0.2.3", "3 days ago", "5", "1,234", "6", "7", "2 KiB"]
-    )
+    told = ["Public", HARM, "192.0.2.3", "3 days ago", "5", "1,234", "6", "7", "2 KiB"]
+    for index, text in enumerate(told):
+        expect(row.get_by_role("cell").nth(index)).to_have_text(text)
+    assert not admin.page.evaluate("window.harmed")
 
 
 # Settings

@@ -7,6 +7,9 @@ import time
 import nostr_sdk
 import pytest
 from playwright.sync_api import Locator, Route, expect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
@@ -28,6 +31,15 @@ expect.set_options(timeout=SECONDS * 1000)
 
 def causes(admin: AdminPage) -> Locator:
     return admin.page.get_by_test_id("causes")
+
+
+def ending(client: Connection) -> str:
+    """Read until the connection ends; return why it did."""
+    try:
+        while True:
+            client.recv(timeout=SECONDS)
+    except ConnectionClosed as closed:
+        return str(closed)
 
 
 def useless_relay(url: str = "wss://blocked.example") -> Entry:
@@ -249,6 +261,29 @@ def test_search_finds_states_problems_and_errors(admin: AdminPage) -> None:
         search.fill(text)
         expect(rows).to_have_count(1)
         expect(rows).to_have_attribute("data-relay", url)
+
+
+# Clients
+
+
+def test_i7_client_s_filters_are_shown_and_it_is_disconnected(
+    admin: AdminPage, server: LnbitsServer
+) -> None:
+    url = f"{server.websocket_url}/{server.private_id()}"
+    with connect(url, user_agent_header="shop 1.0 <b>") as client:
+        client.send(json.dumps(["REQ", "orders", {"kinds": [1059], "limit": 7}]))
+        row = admin.page.get_by_test_id("clients").locator("[data-client]")
+        row = row.filter(has_text="shop 1.0 <b>")
+        row.get_by_role("button", name="Subscriptions of").click()
+        dialog = admin.page.get_by_role("dialog")
+        expect(dialog.get_by_test_id("subscriptions")).to_contain_text("orders")
+        expect(dialog).to_contain_text('{"kinds":[1059],"limit":7}')
+        dialog.get_by_role("button", name="Close").click()
+        expect(dialog).to_have_count(0)
+        row.get_by_role("button", name="Disconnect").click()
+        dialog.get_by_role("button", name="Disconnect").click()
+        expect(row).to_have_count(0)
+        assert "closed by the operator" in ending(client)
 
 
 # Settings
