@@ -32,6 +32,9 @@ def test_e11_onion_relay_is_added_once_there_is_a_proxy(
     admin.forgive_refused_requests()
     dialog.get_by_role("button", name="Cancel").click()
 
+    # A relay of the clear net stays direct until its own way is chosen.
+    host, clear = "127.0.0.1", relays[1]
+    clear_port = int(clear.url.rpartition(":")[2])
     proxy = SocksServer(places={ONION: int(relays[0].url.rpartition(":")[2])})
     with proxy.run() as port:
         try:
@@ -40,9 +43,6 @@ def test_e11_onion_relay_is_added_once_there_is_a_proxy(
             admin.add(url)
             expect(admin.state(url)).to_contain_text("Connected")
 
-            # A relay of the clear net stays direct until its own way is chosen.
-            host, clear = "127.0.0.1", relays[1]
-            clear_port = int(clear.url.rpartition(":")[2])
             assert (host, clear_port) not in proxy.asked
             proxy.places[host] = clear_port
             admin.relay(clear.url).get_by_role("button", name="Details").click()
