@@ -110,6 +110,7 @@ class OutboxRelay:
 
     def requeue(self) -> None:
         """Send every copy (again): the connection or our authentication is new."""
+        self.woken = False
         self._sent.clear()
         self._timers.clear()
         self._unsent.clear()
@@ -323,6 +324,8 @@ class OutboxRelay:
 
     def _wait(self, copy: Copy, state: CopyState, due: float) -> None:
         copy.move(state, due)
+        if self.next_at is not None:
+            self.next_at = min(self.next_at, due)
         heapq.heappush(self._timers, (due, next(self._numbers), copy))
 
     def _release_due(self, now: float) -> None:

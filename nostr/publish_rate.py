@@ -33,7 +33,6 @@ from enum import Enum, auto
 from . import backoff
 from .settings import Settings
 
-BURST_SECONDS = 60.0  # accepted events of so long before a refusal are one burst
 RELIABLE_BURST = 10  # from a smaller one no rate can be measured
 RAISE, RAISE_FAST = 1.002, 1.02  # by each accepted event
 LOWER = 0.95
@@ -140,7 +139,7 @@ class PublishRate:
                 if sent_at < self._refused_at:
                     return
                 self._trim(now)
-                measured = self._count / BURST_SECONDS
+                measured = self._count / self._settings.publish_rate_window_seconds
                 lowest, highest = self.per_second / 2, self.per_second * LOWER
                 self._set_rate(min(highest, max(measured, lowest)))
                 self._ceiling = self.per_second
@@ -209,7 +208,10 @@ class PublishRate:
         if not self.per_second:
             self._trim(self._refused_at)
             self._burst = self._count
-            earliest, latest = (max(1.0, at - self._refused_at) for at in self._waits)
+            shortest = self._settings.publish_rate_pause_seconds
+            earliest, latest = (
+                max(shortest, at - self._refused_at) for at in self._waits
+            )
             self._set_rate(max(self._burst, 1) / latest)
             if self._burst >= RELIABLE_BURST:
                 self._ceiling = self._burst / earliest
@@ -225,7 +227,8 @@ class PublishRate:
         self.per_second = max(per_second, slowest)
 
     def _trim(self, now: float) -> None:
-        while self._seconds and self._seconds[0][0] < now - BURST_SECONDS:
+        window = self._settings.publish_rate_window_seconds
+        while self._seconds and self._seconds[0][0] < now - window:
             self._seconds.popleft()
 
     def _move(self, state: RateState) -> None:

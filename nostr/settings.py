@@ -177,6 +177,8 @@ class Settings:
     relay accepts again."""
     publish_rate_max_pause_seconds: float = 300
     """Longest such pause; a larger value finds out later that a relay accepts again."""
+    publish_rate_window_seconds: float = 60
+    """Time over which accepted events are counted to measure a relay's rate."""
     publish_rate_forget_seconds: float = 3600
     """Time without such a refusal after which a relay is sent events without delay
     again."""

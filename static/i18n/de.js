@@ -458,6 +458,8 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_publish_rate_pause_seconds: 'Erste Pause am Ratenlimit eines Relays',
     number_publish_rate_max_pause_seconds:
       'Längste Pause am Ratenlimit eines Relays',
+    number_publish_rate_window_seconds:
+      'Zeit, über die die Rate eines Relays gemessen wird',
     number_publish_rate_forget_seconds:
       'Zeit, nach der das Ratenlimit eines Relays vergessen wird',
     number_outbox_paced_events:

@@ -62,6 +62,10 @@ FAST = Settings(
     subscription_retry_max_seconds=2.0,
     publish_retry_seconds=0.2,
     publish_retry_max_seconds=1.0,
+    publish_rate_pause_seconds=0.1,
+    publish_rate_max_pause_seconds=2.0,
+    publish_rate_window_seconds=6.0,
+    resend_seconds=3.0,
 )
 """The defaults with time run about ten times as fast, or more where it is safe."""
 

@@ -4,6 +4,8 @@ import itertools
 import time
 from dataclasses import replace
 
+import pytest
+
 from tests.e2e.clients import Author, wait_until
 
 from .bench import (
@@ -15,8 +17,10 @@ from .bench import (
     order,
     orders,
     orders_filter,
+    spread,
 )
 from .conftest import NewBench, NewOddRelay, NewRelay
+from .habits import EventRate
 from .odd_relay import OddRelay
 
 EXPIRY_SECONDS = 4.0
@@ -25,7 +29,9 @@ EXPIRY_SECONDS = 4.0
 NUMBERS = itertools.count()
 
 # Each event is followed by the end of the connection, but is not its reason.
-SHORT_LIVED = replace(FAST, outbox_expiry_seconds=EXPIRY_SECONDS, poison_seconds=0.01)
+SHORT_LIVED = replace(
+    FAST, outbox_expiry_seconds=EXPIRY_SECONDS, poison_seconds=0.01, resend_seconds=30
+)
 
 
 def events(number: int, author: Author | None = None) -> list[NostrEvent]:
@@ -303,3 +309,59 @@ def test_timeline_6_close_in_full_flight_is_not_held_against_the_relay(
     assert relay.connected
     assert relay.connections == 1
     assert relay.num_invalid_messages == 0
+
+
+# --- 8: a relay with a small rate
+
+MINUTE = 3.0
+"""A minute, compressed."""
+
+PACED = replace(
+    FAST,
+    publish_rate_pause_seconds=MINUTE / 60,
+    publish_rate_max_pause_seconds=5 * MINUTE,
+    publish_rate_window_seconds=MINUTE,
+    resend_seconds=MINUTE / 2,
+)
+
+
+@pytest.mark.parametrize("notice", [False, True])
+def test_timeline_8_a_relay_that_takes_24_a_minute_gets_60_products_in_four(
+    new_bench: NewBench, new_odd_relay: NewOddRelay, notice: bool
+) -> None:
+    relay = new_odd_relay()
+    relay.habits.minute_seconds = MINUTE
+    relay.habits.event_rates = (EventRate(24, (range(30_000, 40_000),)),)
+    relay.habits.notice_for_ok = notice
+    bench = new_bench(PACED)
+    bench.start_connected(relay.url)
+    shop, wallet, author, other = bench.client(), bench.client(), Author(), Author()
+    products = [
+        author.event("a product", kind=30_018, tags=[["d", f"{number}"]])
+        for number in range(60)
+    ]
+    began = time.monotonic()
+    for product in products:
+        shop.send("EVENT", product)
+    delays: list[float] = []
+    for number in range(10):
+        time.sleep(MINUTE / 10)
+        event = other.event("else", kind=30_019, tags=[["d", f"{number}"]])
+        published_at = time.monotonic()
+        wallet.publish(event)
+        while event not in relay.events:
+            assert time.monotonic() < published_at + 10 * MINUTE
+            time.sleep(0.005)
+        delays.append(time.monotonic() - published_at)
+    for product in products:
+        accepted, reason = shop.answer(product)
+        assert accepted, reason
+    wait_until(lambda: relay.has(*products), "all are there", 10 * MINUTE)
+    minutes = (time.monotonic() - began) / MINUTE
+    measured(
+        f"60 products at 24 a minute, {'NOTICE' if notice else 'OK'}",
+        f"all there after {minutes:.1f} minutes, others after {spread(delays)}",
+    )
+    assert minutes < 4
+    assert bench.manager.publisher.undeliverable_count == 0
+    assert sorted(delays)[len(delays) // 2] < MINUTE

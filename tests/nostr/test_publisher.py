@@ -101,3 +101,36 @@ def test_c3_events_of_many_threads_are_answered_once_each(woken: Woken) -> None:
         assert isinstance(item, PublishResult)
         assert item.accepted
     assert publisher.outbox.publications == {}
+
+
+def test_a_relay_that_connects_again_is_woken_for_the_next_event(woken: Woken) -> None:
+    publisher = woken.publisher
+    publisher.publish(made(), Inbox())
+    publisher.relay_answered(A, made().id, True, "")
+    publisher.relay_disconnected(A)
+    publisher.set_target(A, PublishTarget.NONE)
+    publisher.set_target(A, PublishTarget.ASKED)
+    publisher.relay_connected(A)
+    for item in publisher.take_events(A, 10)[0]:
+        publisher.relay_answered(A, item.event.id, True, "")
+    publisher.publish(made(), Inbox())
+    woken.relays.clear()
+    publisher.relay_disconnected(A)  # before the thread came to take it
+    for event_id in list(publisher.outbox.publications):
+        publisher.discard(event_id)
+    publisher.relay_connected(A)
+    publisher.publish(made(), Inbox())
+    assert A in woken.relays
+
+
+def test_c2b_a_refusal_brings_the_next_look_forward(woken: Woken) -> None:
+    publisher = woken.publisher
+    event = made()
+    publisher.publish(event, Inbox())
+    _, resend_at = publisher.take_events(A, 10)
+    publisher.relay_answered(A, event.id, False, "error: busy")
+    _, retry_at = publisher.take_events(A, 10)
+    assert resend_at is not None
+    assert retry_at is not None
+    difference = DEFAULTS.resend_seconds - DEFAULTS.publish_retry_seconds
+    assert resend_at - retry_at == pytest.approx(difference, abs=1)
