@@ -22,6 +22,8 @@ from nostrclient.http_requests import (
 )
 from nostrclient.nostr import clock
 from nostrclient.nostr.settings import DEFAULTS
+from nostrclient.router import nostr_client
+from tests.nostr.builders import KEY
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +141,19 @@ async def test_d8_callers_that_are_remembered_are_bounded(
     for number in range(100):
         await serve(str(number), 0, nothing)
     assert list(http_requests._callers) == [str(number) for number in range(90, 100)]
+
+
+async def test_h4_query_reads_no_private_messages_over_a_reader_key_s_link() -> None:
+    pool = nostr_client.relay_manager.message_pool
+    pubkey = KEY.public_key.hex()
+    running = asyncio.create_task(
+        http_requests.query("a", [{"kinds": [4], "#p": [pubkey]}], 10, None)
+    )
+    deadline = clock.now() + 10
+    while not pool._feeds and clock.now() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    [feed] = pool._feeds.values()
+    assert not feed.may_read_as(pubkey)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert not pool._feeds

@@ -214,3 +214,20 @@ def test_e11_link_of_a_reader_key_takes_the_relay_s_way_with_its_own_name() -> N
         wait_until(lambda: relay.connected and link.record.connected)
         manager.stop()
     assert len(set(server.users)) == 2
+
+
+def test_e1_relay_that_finds_no_descriptor_connects_once_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    manager = RelayManager(replace(DEFAULTS, reconnect_seconds=0.05))
+    manager.start()
+    with silent_relay() as port:
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "socketpair", none_left)
+            relay = manager.add_relay(f"ws://127.0.0.1:{port}")
+            wait_until(lambda: "too many open files" in relay.error_list)
+        wait_until(lambda: relay.connected)
+        manager.stop()
