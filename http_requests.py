@@ -21,13 +21,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from fastapi import WebSocket
+from lnbits.settings import settings as host_settings
 
 from . import services
 from .models import PublishAnswer, RelayAnswer
 from .nostr import clock, message
-from .nostr.errors import InvalidEvent
+from .nostr.errors import InvalidEvent, InvalidMessage
 from .nostr.event import SignedEvent
+from .nostr.named_query import NamedQuery
 from .nostr.pace import TokenBucket
+from .nostr.relay_url import normalize_relay_url
 from .nostr.settings import Settings
 from .router import NostrRouter, nostr_client
 
@@ -73,6 +76,7 @@ class Caller:
 
 _callers: OrderedDict[str, Caller] = OrderedDict()
 _running: set[asyncio.Task[Any]] = set()
+_named: set[NamedQuery] = set()
 
 
 def _settings() -> Settings:
@@ -386,39 +390,22 @@ async def query(
     filters: Sequence[dict[str, Any]],
     limit: int,
     cursor: str | None,
+    relays: Sequence[str] = (),
 ) -> str:
     """Return the stored events that match, newest first, as JSON text.
 
-    Raises `InvalidRequestError`.
+    With `relays` these are asked, else the configured ones. Raises
+    `InvalidRequestError`.
     """
     settings = _settings()
-    began = clock.now()
     after = Cursor.decode(cursor) if cursor is not None else None
     page = Page(limit, settings.http_answer_bytes - SPARE_BYTES, after)
-    complete, reason = False, ""
-    async with _client(user_id) as client:
-        wanted = [_paged(filter_, limit, after) for filter_ in filters]
-        try:
-            client.say(message.encode("REQ", _NAME, *wanted))
-        except (ValueError, RecursionError) as error:
-            raise InvalidRequestError("a filter is not valid JSON") from error
-        head = message.event_head(_NAME)
-        while True:
-            text = await client.hear(began + settings.http_seconds)
-            if text is None:
-                break
-            if text.startswith(head):
-                page.add(Found.read(text[len(head) : -1]))
-                continue
-            match json.loads(text):
-                case ["EOSE", *_]:
-                    complete = client.router.is_complete(_NAME)
-                    break
-                case ["CLOSED", _, str(why), *_]:
-                    if why.startswith("invalid:") and not page.texts:
-                        raise InvalidRequestError(why)
-                    reason = why
-                    break
+    wanted = [_paged(filter_, limit, after) for filter_ in filters]
+    reason = ""
+    if relays:
+        complete = await _ask_named(relays, wanted, page)
+    else:
+        complete, reason = await _ask_all(user_id, wanted, page)
     following = page.next_cursor(after)
     rest = {
         "cursor": following.encode() if following is not None else None,
@@ -428,6 +415,113 @@ async def query(
     }
     events = ",".join(page.texts)
     return f'{{"events":[{events}],{json.dumps(rest)[1:]}'
+
+
+async def _ask_all(
+    user_id: str, wanted: Sequence[dict[str, Any]], page: Page
+) -> tuple[bool, str]:
+    """Ask the configured relays; return whether all answered, and why they closed."""
+    deadline = clock.now() + _settings().http_seconds
+    async with _client(user_id) as client:
+        try:
+            client.say(message.encode("REQ", _NAME, *wanted))
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequestError("a filter is not valid JSON") from error
+        head = message.event_head(_NAME)
+        while True:
+            text = await client.hear(deadline)
+            if text is None:
+                return False, ""
+            if text.startswith(head):
+                page.add(Found.read(text[len(head) : -1]))
+                continue
+            match json.loads(text):
+                case ["EOSE", *_]:
+                    return client.router.is_complete(_NAME), ""
+                case ["CLOSED", _, str(reason), *_]:
+                    if reason.startswith("invalid:") and not page.texts:
+                        raise InvalidRequestError(reason)
+                    return False, reason
+
+
+async def _ask_named(
+    relays: Sequence[str], wanted: Sequence[dict[str, Any]], page: Page
+) -> bool:
+    """Ask relays by name; return whether all of them answered."""
+    settings, loop = _settings(), asyncio.get_running_loop()
+    if len(wanted) > settings.public.filters:
+        raise InvalidRequestError(f"more than {settings.public.filters} filters")
+    urls = {_checked_url(url) for url in relays}
+    if len(urls) > settings.http_named_relays:
+        raise InvalidRequestError(f"more than {settings.http_named_relays} relays")
+    if len(_named) + len(urls) > settings.http_named_connections:
+        raise TooManyRequestsError("too many connections to named relays")
+    arrived: asyncio.Queue[SignedEvent | bool] = asyncio.Queue()
+
+    def put(item: SignedEvent | bool) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(arrived.put_nowait, item)
+
+    deadline = clock.now() + settings.http_seconds
+    try:
+        queries = [
+            NamedQuery(
+                url,
+                wanted,
+                settings,
+                deadline,
+                found=put,
+                finished=put,
+                public_only=not getattr(
+                    host_settings, "lnbits_callback_allow_private_ips", False
+                ),
+            )
+            for url in urls
+        ]
+    except (InvalidMessage, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"invalid: {error}") from error
+    _named.update(queries)
+    try:
+        for query in queries:
+            query.start()
+        return await _collect(arrived, page, len(queries), deadline)
+    finally:
+        _named.difference_update(queries)
+        for query in queries:
+            query.stop()
+
+
+async def _collect(
+    arrived: asyncio.Queue[SignedEvent | bool], page: Page, count: int, deadline: float
+) -> bool:
+    seen: set[str] = set()
+    answered: list[bool] = []
+    while len(answered) < count:
+        try:
+            seconds = max(0.0, deadline - clock.now())
+            item = await asyncio.wait_for(arrived.get(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        if isinstance(item, bool):
+            answered.append(item)
+        elif item.id not in seen and len(seen) < MAX_SAME_SECOND:
+            seen.add(item.id)
+            page.add(Found((-item.created_at, item.id), item.text))
+    return all(answered)
+
+
+def _checked_url(url: str) -> str:
+    """Return a named relay's URL in its normal form, if LNbits' rules allow it."""
+    try:
+        from lnbits.helpers import check_callback_url  # not in every version
+    except ImportError as error:
+        raise InvalidRequestError("this LNbits has no rules for URLs") from error
+    try:
+        url = normalize_relay_url(url)
+        check_callback_url(url.replace("ws", "http", 1).partition("?")[0])
+    except ValueError as error:
+        raise InvalidRequestError(f"{url[:200]}: {error}") from error
+    return url
 
 
 def _paged(filter_: dict[str, Any], limit: int, after: Cursor | None) -> dict[str, Any]:

@@ -825,6 +825,11 @@ class QueryRequest(ApiModel):
     cursor: str | None = Field(
         default=None, description="Of the previous answer, for the next page"
     )
+    relays: list[str] = Field(
+        default=[],
+        description="URLs of relays to ask in place of the configured ones",
+        example=[RELAY_URL],
+    )
 
 
 class QueryAnswer(ApiModel):

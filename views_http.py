@@ -171,7 +171,7 @@ async def api_query(
             caller_id,
             await _size(request),
             lambda _: http_requests.query(
-                caller_id, data.filters, data.limit, data.cursor
+                caller_id, data.filters, data.limit, data.cursor, data.relays
             ),
         )
     except PROBLEMS as error:

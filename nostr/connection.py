@@ -70,6 +70,8 @@ class Connection:
         check: Callable[[], None],
         route: RelayRoute = RelayRoute.DEFAULT,
         stream: str | None = None,
+        *,
+        public_only: bool = False,
     ) -> None:
         self._waker = waker
         self._check = check
@@ -93,7 +95,7 @@ class Connection:
         except OSError as error:
             raise ConnectionLostError(reason(error)) from error
         opened = dial(
-            Target(uri.host, uri.port, uri.secure),
+            Target(uri.host, uri.port, uri.secure, public_only),
             proxy,
             lambda link: _shake_hands(link, uri, settings),
             Timing(deadline, settings.connect_address_seconds),

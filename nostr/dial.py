@@ -14,6 +14,7 @@ hold a thread for longer.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import select
 import socket
@@ -54,6 +55,7 @@ class Target(NamedTuple):
     host: str
     port: int
     secure: bool
+    public_only: bool = False  # private addresses are left out
 
 
 class Timing(NamedTuple):
@@ -198,11 +200,17 @@ def dial(
             f"{what} does not resolve: {reason(error)}"
         ) from error
     check()
+    if target.public_only and proxy is None:
+        addresses = [item for item in addresses if _is_public(str(item[4][0]))]
     race = _Race(target, proxy, speak, waker, check)
     try:
         return race.run(addresses, timing)
     finally:
         race.close()
+
+
+def _is_public(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_global
 
 
 class _Race(Generic[Result]):
@@ -222,7 +230,7 @@ class _Race(Generic[Result]):
         self._waker = waker
         self._check = check
         self._running: dict[_Attempt, int] = {}  # and the events each waits for
-        self._failure = ConnectionLostError("name has no address")
+        self._failure = ConnectionLostError("name has no address to connect to")
         self._failed_stage = -1
 
     def run(self, addresses: Sequence[Any], timing: Timing) -> Result:

@@ -141,6 +141,10 @@ class Settings:
     """Largest body of an HTTP request; LNbits' WASM extensions send no more."""
     http_answer_bytes: int = 256 * KIB
     """Largest answer to an HTTP query; LNbits' WASM extensions read no more."""
+    http_named_relays: int = 5
+    """Relays that one HTTP query may name; each costs a connection and a thread."""
+    http_named_connections: int = 20
+    """Connections to named relays at a time, of all HTTP queries together."""
     http_receipts: int = 100
     """Published events per user whose answers can be asked for later."""
 

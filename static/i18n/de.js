@@ -425,6 +425,9 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_http_seconds: 'Längste Dauer einer HTTP-Anfrage',
     number_http_request_bytes: 'Größter Inhalt einer HTTP-Anfrage',
     number_http_answer_bytes: 'Größte Antwort auf eine HTTP-Anfrage',
+    number_http_named_relays: 'Relays, die eine HTTP-Anfrage nennen darf',
+    number_http_named_connections:
+      'Gleichzeitige Verbindungen zu genannten Relays',
     number_http_receipts: 'Events je Nutzer mit Zustellbericht',
     number_answer_seconds:
       'Zeit für Antworten der Relays, bevor ein Event in den Postausgang kommt',

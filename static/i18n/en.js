@@ -409,6 +409,8 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_http_seconds: 'Longest time for an HTTP request',
     number_http_request_bytes: 'Largest body of an HTTP request',
     number_http_answer_bytes: 'Largest answer to an HTTP query',
+    number_http_named_relays: 'Relays that an HTTP query may name',
+    number_http_named_connections: 'Connections to named relays at a time',
     number_http_receipts: 'Published events per user with a receipt',
     number_answer_seconds:
       'Time for relays to answer before an event is queued',

@@ -337,3 +337,40 @@ def test_a8_recipe_needs_curl_only(lnbits: LnbitsServer, user: httpx.Client) -> 
     assert curl(f"{base}/publish/{event['id']}")["state"] == "accepted"
     wanted = json.dumps({"filters": [{"authors": [author.pubkey]}]})
     assert curl(*as_json, wanted, f"{base}/query")["events"] == [event]
+
+
+def test_h10_query_asks_the_relays_that_it_names(
+    lnbits: LnbitsServer, user: httpx.Client, extra_relay: LocalRelay, connect: Connect
+) -> None:
+    author = Author()
+    event = author.event("elsewhere")
+    assert connect(url=extra_relay.url).publish(event)[0]
+    wanted = {"authors": [author.pubkey]}
+    assert query(user, wanted)["events"] == []
+    body = {"filters": [wanted], "relays": [extra_relay.url]}
+    refused = user.post(f"{API}/query", json=body)
+    assert refused.status_code == 400, "LNbits' rules allow no addresses"
+
+    def set_rules(rules: list[str], private: bool) -> None:
+        changed = {
+            "lnbits_callback_url_rules": rules,
+            "lnbits_callback_allow_private_ips": private,
+        }
+        lnbits.http.put("/admin/api/v1/settings", json=changed).raise_for_status()
+
+    try:
+        set_rules([], False)
+        private = user.post(f"{API}/query", json=body).json()
+        assert private["events"] == []
+        assert private["complete"] is False
+        set_rules([], True)
+        found = user.post(f"{API}/query", json=body).json()
+        assert found["events"] == [event]
+        assert found["complete"] is True
+        assert extra_relay.url not in {
+            relay["url"] for relay in lnbits.api("GET", "/relays")
+        }
+        many = body | {"relays": [f"wss://{number}.example" for number in range(6)]}
+        assert user.post(f"{API}/query", json=many).status_code == 400
+    finally:
+        set_rules(["https?://([a-zA-Z0-9.-]+\\.[a-zA-Z]{2,})(:\\d+)?"], False)

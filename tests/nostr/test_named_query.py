@@ -1,0 +1,155 @@
+"""H10: a query to one relay by its name, and what its answer may cost."""
+
+import json
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from nostrclient.nostr import clock
+from nostrclient.nostr.errors import InvalidMessage
+from nostrclient.nostr.event import SignedEvent
+from nostrclient.nostr.named_query import NamedQuery
+from nostrclient.nostr.settings import DEFAULTS
+
+from .builders import signed
+from .networks import HOST, mute, tcp_server
+
+Behaviour = Callable[[ServerConnection, list[Any]], None]
+
+
+def ask(
+    behave: Behaviour | None,
+    *filters: dict[str, Any],
+    seconds: float = 5,
+    public_only: bool = False,
+    url: str = "",
+) -> tuple[list[SignedEvent], bool]:
+    """Return the events that a relay of this behaviour is found to have."""
+
+    def serve_one(link: ServerConnection) -> None:
+        assert behave is not None
+        request = json.loads(link.recv())
+        assert request[0] == "REQ"
+        behave(link, request)
+        with suppress(ConnectionClosed):
+            link.recv()  # until the end
+
+    arrived: queue.Queue[SignedEvent | bool] = queue.Queue()
+    with serve(serve_one, HOST, 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        query = NamedQuery(
+            url or f"ws://{HOST}:{server.socket.getsockname()[1]}",
+            filters or [{"kinds": [1], "limit": 10}],
+            DEFAULTS,
+            clock.now() + seconds,
+            found=arrived.put,
+            finished=arrived.put,
+            public_only=public_only,
+        )
+        query.start()
+        events = []
+        while not isinstance(item := arrived.get(timeout=30), bool):
+            events.append(item)
+        server.shutdown()
+        thread.join()
+    return events, item
+
+
+def stored(*events: SignedEvent, end: tuple[Any, ...] | None = ("EOSE",)) -> Behaviour:
+    def behave(link: ServerConnection, request: list[Any]) -> None:
+        for event in events:
+            link.send(f'["EVENT","{request[1]}",{event.text}]')
+        if end is not None:
+            link.send(json.dumps([end[0], request[1], *end[1:]]))
+
+    return behave
+
+
+def test_h10_stored_events_of_a_named_relay_are_found() -> None:
+    event = signed(kind=1)
+    assert ask(stored(event)) == ([event], True)
+    assert ask(stored(event, end=("EOSE", ["more"]))) == ([event], True)
+    assert ask(stored(event, end=("CLOSED", "error: no"))) == ([event], False)
+    assert ask(stored(event, end=None), seconds=0.3) == ([event], False)
+
+
+def test_d3_what_a_named_relay_makes_up_is_left_out() -> None:
+    good, other = signed(kind=1), signed(kind=2)
+    forged = good.text.replace(good.text[10:14], "0000", 1)
+
+    def behave(link: ServerConnection, request: list[Any]) -> None:
+        for text in (
+            "nonsense",
+            "[]",
+            f'["EVENT","{request[1]}",{forged}]',
+            f'["EVENT","{request[1]}",{other.text}]',
+            f'["EVENT","{request[1]}",{{}}]',
+        ):
+            link.send(text)
+        stored(good)(link, request)
+
+    assert ask(behave) == ([good], True)
+
+
+def test_d8_relay_that_never_stops_is_cut_off() -> None:
+    event = signed(kind=1)
+
+    def flood(link: ServerConnection, request: list[Any]) -> None:
+        for _ in range(100_000):
+            link.send(f'["EVENT","{request[1]}",{event.text}]')
+
+    events, answered = ask(flood, {"kinds": [1], "limit": 7})
+    assert len(events) <= 8
+    assert not answered
+
+    def heavy(link: ServerConnection, request: list[Any]) -> None:
+        for _ in range(100):
+            link.send(json.dumps(["NOTICE", 1024 * 1024 * "x"]))
+
+    assert ask(heavy) == ([], False)
+
+
+def test_h10_private_address_is_not_connected_to() -> None:
+    assert ask(stored(signed(kind=1)), public_only=True) == ([], False)
+
+
+def test_h10_mute_relay_costs_no_more_than_the_deadline() -> None:
+    with tcp_server(mute) as port:
+        began = time.monotonic()
+        assert ask(None, seconds=0.3, url=f"ws://{HOST}:{port}") == ([], False)
+        assert time.monotonic() - began < 10
+
+
+def test_h10_filters_that_can_match_nothing_are_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def resolve(*_: object, **__: object) -> None:
+        raise AssertionError("it connects")
+
+    arrived: queue.Queue[object] = queue.Queue()
+
+    def query(*filters: dict[str, Any]) -> NamedQuery:
+        return NamedQuery(
+            "ws://relay.invalid",
+            filters,
+            DEFAULTS,
+            clock.now() + 5,
+            found=arrived.put,
+            finished=arrived.put,
+            public_only=True,
+        )
+
+    with pytest.raises(InvalidMessage):
+        query({"kinds": "x"})
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    query({"kinds": [], "limit": 1}).start()
+    assert arrived.get(timeout=10) is True
