@@ -35,6 +35,7 @@ from .models import (
     HistoryRow,
     OutboxEvent,
     Relay,
+    RelayUpdate,
     StoredConfig,
     StoredIdentity,
 )
@@ -145,9 +146,9 @@ async def add_relay(relay: Relay) -> Relay | None:
 @_operation
 async def update_relay(relay_id: str, changes: Mapping[str, bool | str]) -> None:
     """Change the named columns of a relay and no others."""
-    unknown = changes.keys() - {"active", "read", "write", "route"}
+    unknown = changes.keys() - (RelayUpdate.__fields__.keys() - {"url"})
     if unknown:
-        raise ValueError(f"not a relay's role: {', '.join(sorted(unknown))}")
+        raise ValueError(f"no changeable columns: {', '.join(sorted(unknown))}")
     if not changes:
         return
     columns = ", ".join(f'"{column}" = :{column}' for column in changes)

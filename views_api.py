@@ -164,13 +164,7 @@ async def api_update_relay(update: RelayUpdate) -> list[Relay]:
             configuration.relays[url] = row.copy(update=changes)
         if url not in manager.relays:
             manager.add_relay(url, active=False)
-        manager.update_relay(
-            url,
-            active=update.active,
-            read=update.read,
-            write=update.write,
-            route=route,
-        )
+        manager.update_relay(url, **{**changes, "route": route})
     return await api_get_relays()
 
 

@@ -296,3 +296,10 @@ def test_the_map_s_floors_are_those_of_the_imports() -> None:
 def test_every_file_that_the_architecture_names_exists() -> None:
     named = set(re.findall(r"`([\w/]+\.py)`", ARCHITECTURE))
     assert not [name for name in sorted(named) if not (CHECKOUT / name).is_file()]
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|js|md|json))`", text))
+    assert len(named) > 15
+    assert not [name for name in sorted(named) if not (CHECKOUT / name).exists()]
