@@ -125,9 +125,17 @@ export default {
     retryAll() {
       const n = number(this.events.length)
       this.carryOut(
-        this.rest.retryAllEvents(),
+        this.retryEverywhere(),
         this.$t('nostrclient.retrying_all', {n})
       )
+    },
+    // Relays that wait for their next attempt are connected to at once, too.
+    async retryEverywhere() {
+      await this.rest.retryAllEvents()
+      const {relays} = await this.rest.reconnect(null)
+      if (!relays) return
+      const n = number(relays)
+      this.$q.notify({message: this.$t('nostrclient.reconnecting', {n})})
     },
     confirmDiscard(event) {
       const texts = {

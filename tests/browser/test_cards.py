@@ -92,7 +92,9 @@ def test_what_waits_is_retried_and_discarded_when_confirmed(admin: AdminPage) ->
     expect(outbox).to_contain_text("error: <b>full</b>")
     row.get_by_role("button", name="Retry event").click()
     expect(row.get_by_role("button", name="Discard")).to_be_enabled()
-    outbox.get_by_role("button", name="Retry all now").click()
+    with admin.page.expect_request("**/api/v1/relay/reconnect"):
+        outbox.get_by_role("button", name="Retry all now").click()
+    expect(admin.page.get_by_text("Retrying 2 events.")).to_be_visible()
     expect(row.get_by_role("button", name="Discard")).to_be_enabled()
 
     row.get_by_role("button", name="Discard").click()
