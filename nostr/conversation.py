@@ -375,6 +375,8 @@ class Conversation:
         started, pause = burst.now, self._settings.wake_seconds
         burst.arrived_at = burst.now
         received = self._connection.receive()
+        if received:
+            self._session.received(burst.now)
         parse_lock = self._owner.message_pool.parse_lock
         try:
             for first in range(0, len(received), MESSAGES_A_TURN):
@@ -453,7 +455,6 @@ class Conversation:
                 self._bad(error, burst)
             return
         self._garbage.good()
-        self._session.received(burst.now)
         subscription.event(event, burst.now, burst.wall)
         if event.kind == AUTH_KIND:  # it is nobody's but the relay's (NIP-42)
             return
@@ -500,13 +501,14 @@ class Conversation:
         self, subscription: RelaySubscription, event: SignedEvent, burst: Burst
     ) -> None:
         recovery = subscription.recovery
-        sent_at = burst.wall - (burst.now - subscription.sent_at)
-        if event.created_at >= int(sent_at):
-            recovery = None  # a new event that came before the answer was complete
-        arrivals = (part.request.arrived for part in subscription.parts)
-        opened = min(arrivals, default=burst.wall)
-        figures = self._owner.message_pool.figures
-        figures.delivered(event.created_at, burst.wall, opened, recovery)
+        if recovery is not None:
+            sent_at = burst.wall - (burst.now - subscription.sent_at)
+            if event.created_at >= int(sent_at):
+                recovery = None  # new, and only just before the answer was complete
+        opened = subscription.arrived
+        if recovery is not None or event.created_at > opened - 1:
+            figures = self._owner.message_pool.figures
+            figures.delivered(event.created_at, burst.wall, opened, recovery)
 
     def _handle(self, received: message.RelayMessage, now: float, wall: float) -> None:
         relay, session, owner = self._relay, self._session, self._owner

@@ -36,7 +36,7 @@ from .overlap import (
     live_filters,
 )
 from .settings import Settings
-from .wire import Wire, WirePurpose, WireState
+from .wire import Wire, WireState
 
 LATE_SECONDS = 1.0  # a REQ sent later than that may have missed events
 
@@ -159,6 +159,8 @@ class RelaySubscription:
         self._extra = 0
         self._upstream_ids: tuple[str, ...] | None = None
         self.live_only = False
+        self.arrived = float("inf")
+        """When the oldest of its REQs arrived, in Unix seconds."""
 
     def move(self, state: RelaySubscriptionState, due: float | None = None) -> None:
         """Enter a state, until `due`. Raises `AssertionError` for an illegal move."""
@@ -237,6 +239,7 @@ class RelaySubscription:
     def add(self, part: Part) -> None:
         """Serve a part as well."""
         self.parts.append(part)
+        self.arrived = min(self.arrived, part.request.arrived)
         self.live_only = self.live_only or part.live_only
         self._upstream_ids = None
 
@@ -244,6 +247,8 @@ class RelaySubscription:
         """Serve a part no longer; it keeps what is known of its confirmation."""
         part.confirmation = self.confirmed(part)
         self.parts.remove(part)
+        arrivals = (other.request.arrived for other in self.parts)
+        self.arrived = min(arrivals, default=float("inf"))
         self.live_only = any(other.live_only for other in self.parts)
         self._upstream_ids = None
         self.excluded.discard(part)
@@ -337,8 +342,7 @@ class RelaySubscription:
         """Handle an event that came on one of the wires."""
         self.received_at = now
         if self.state is RelaySubscriptionState.LIVE:
-            wire = self.wires.get(self.received_on or "")
-            if wire is None or wire.purpose is WirePurpose.LIVE:
+            if self.confirmation is None or self.confirmation.now != now:
                 self.confirmation = Confirmation(wall, now)
         elif self.fetch is not None and self.page_wire in (None, self.received_on):
             self.fetch.event(event)
