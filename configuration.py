@@ -122,7 +122,7 @@ class Configuration:
 
 
 class StoredUse(NamedTuple):
-    """What a relay's row says of its use; null counts as yes."""
+    """The use of a relay in its row; null counts as yes."""
 
     active: bool
     read: bool

@@ -1,4 +1,4 @@
-"""How the public endpoint presents itself: in NIP-11, and to people on a page."""
+"""The public endpoint's face: its NIP-11 document and its page for people."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class InvalidRequestError(Exception):
 
 
 class Receipt(NamedTuple):
-    """What the publisher of an event was told."""
+    """The result that the publisher of an event got."""
 
     accepted: bool
     message: str
@@ -301,7 +301,7 @@ def _state(
 
 
 class Cursor(NamedTuple):
-    """Where a page of a query ended: at an event, and how many of its second it had."""
+    """The end of a query's page: a second, and how many of its events were returned."""
 
     created_at: int
     event_id: str

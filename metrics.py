@@ -1,4 +1,4 @@
-"""What is shown, as Prometheus reads it: its text format, version 0.0.4."""
+"""The metrics in the text format of Prometheus, version 0.0.4."""
 
 from __future__ import annotations
 

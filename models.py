@@ -439,7 +439,7 @@ class TestMessageResponse(ApiModel):
 
 
 class TestAnswer(ApiModel):
-    """How a relay answered the test panel's event."""
+    """A relay's answer to the test panel's event."""
 
     __test__ = False
 
@@ -463,7 +463,7 @@ _SETTINGS = "Values by name, as listed by `GET /settings`"
 
 
 class Face(ApiModel):
-    """How the public endpoint presents itself (NIP-11); an empty field is not set."""
+    """The public endpoint's face (NIP-11); an empty field is not set."""
 
     name: str = Field(default="", example="Relay of our shop")
     description: str = Field(default="", description="In one sentence or a few")
@@ -493,7 +493,7 @@ class FaceUpdate(ApiModel):
 
 
 class Config(ApiModel):
-    """Which endpoints are open, and the settings that differ from the defaults.
+    """The open endpoints, and the settings that differ from the defaults.
 
     Settings apply when nostrclient starts again. `Settings.with_changes` refuses those
     that contradict each other.
@@ -602,7 +602,7 @@ class HistoryRow(BaseModel):
 
 
 class HistoryPoint(ApiModel):
-    """What happened in one part of the history."""
+    """One part of the history."""
 
     at: int = Field(description="When it began, in Unix seconds")
     uptime: float = Field(description="Share of the time it was connected", example=1)
@@ -624,7 +624,7 @@ class Incident(ApiModel):
 
 
 class Uptime(ApiModel):
-    """How much of the time a relay was connected."""
+    """The share of time that a relay was connected."""
 
     url: str = Field(example=RELAY_URL)
     day: float | None = Field(default=None, description="Share of the last 24 hours")
@@ -683,7 +683,7 @@ class ReaderKeyUpdate(ApiModel):
 
 
 class ReaderKeyRef(ApiModel):
-    """Which key is meant."""
+    """The reader key of a call."""
 
     pubkey: str = Field(description="64 hex digits or npub", example=PUBLIC_KEY)
 
@@ -706,7 +706,7 @@ class Merchants(ApiModel):
 
 
 class MerchantsUpdate(ApiModel):
-    """Whether to use the merchants' keys."""
+    """The switch for the merchants' keys."""
 
     enabled: bool = Field(description="Off: they are removed from memory at once")
 
@@ -788,7 +788,7 @@ class PublishRequest(ApiModel):
 
 
 class RelayAnswer(ApiModel):
-    """How a relay answered a published event."""
+    """A relay's answer to a published event."""
 
     accepted: bool | None = Field(
         default=None, description="Null while it has not answered"
@@ -813,7 +813,7 @@ class PublishAnswer(ApiModel):
 
 
 class QueryRequest(ApiModel):
-    """Which stored events are wanted."""
+    """A query for stored events."""
 
     filters: list[dict[str, Any]] = Field(
         description="Filters (NIP-01); `limit` in a filter counts for each page",

@@ -20,7 +20,7 @@ TYPE = "text_message"
 
 
 class Kind(Enum):
-    """What a notification is about."""
+    """The subject of a notification."""
 
     DOWN = "down"
     UNDELIVERABLE = "undeliverable"
@@ -28,7 +28,7 @@ class Kind(Enum):
 
 
 class Seen(NamedTuple):
-    """What notifications depend on, at one instant."""
+    """The state that notifications depend on, at one instant."""
 
     active: int
     connected: int

@@ -167,7 +167,7 @@ class NostrRouter:
 
     @property
     def waiting_bytes(self) -> int:
-        """How much waits for the client to read it."""
+        """The bytes that the client has not read yet."""
         return self._mailbox.waiting_bytes
 
     def is_complete(self, subscription_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""How long to wait before attempt n: doubling, capped, with full jitter."""
+"""Delays before attempt n: doubling, capped, with full jitter."""
 
 from __future__ import annotations
 

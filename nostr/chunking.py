@@ -1,4 +1,4 @@
-"""How filters become REQs that a relay takes: split, chunked and encoded (NIP-01)."""
+"""Turns filters into REQs that a relay accepts: split, chunked, encoded (NIP-01)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a relay complains about, in a NOTICE or a CLOSED, told by its words.
+"""Classifies a relay's complaints in NOTICE and CLOSED by their words.
 
 NIP-01 has prefixes for this, but relays use their own words, and some answer a REQ with
 nothing but a NOTICE.
@@ -35,7 +35,7 @@ _FILTER = re.compile(
 
 
 class Complaint(Enum):
-    """What a relay complains about."""
+    """The subject of a complaint."""
 
     RATE = auto()  # too many messages, requests or events in a time
     SUBSCRIPTIONS = auto()  # too many subscriptions at once

@@ -52,7 +52,7 @@ class Refused(NamedTuple):
 
 @dataclass
 class Burst:
-    """What arrived at once: when, and whom to wake at its end."""
+    """Messages that arrived together: when, and the mailboxes to wake afterwards."""
 
     now: float
     wall: float
@@ -61,7 +61,7 @@ class Burst:
 
 
 class RelayOwner(Protocol):
-    """What a relay tells whoever keeps it; called from the relay's thread."""
+    """The owner of a relay; its methods are called from the relay's thread."""
 
     message_pool: MessagePool
 

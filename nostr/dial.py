@@ -82,7 +82,7 @@ class Link:
 
     @property
     def timeout(self) -> str:
-        """What took too long."""
+        """The text for a timeout of the current stage."""
         return self.refusal or f"{self._WAITS[self.stage]} took too long"
 
     def connect(self, address: Any) -> Steps[None]:

@@ -27,7 +27,7 @@ Lane = dict[str, Item]
 
 
 class Egress:
-    """What waits to be sent to one relay. Instants are those of `clock.now`."""
+    """The messages that wait for one relay. Instants are those of `clock.now`."""
 
     def __init__(self, max_event_wait_seconds: float) -> None:
         self._max_event_wait = max_event_wait_seconds

@@ -1,4 +1,4 @@
-"""Who may read an event that a relay gave to one of our keys (H4).
+"""Decides who may read an event that a relay gave to one of our keys (H4).
 
 A relay that guards private messages gives them to a connection that authenticated as
 their author or recipient. Through one endpoint many clients use that connection, so it

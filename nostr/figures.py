@@ -1,4 +1,4 @@
-"""How long events take and which ones were found late: the figures of rule I3.
+"""The figures of rule I3: delays of events, and events that were found late.
 
 Each value is written by few threads without a lock. An increment may be lost when two
 of them write at the same moment; a lock for each event would cost more than that.
@@ -55,7 +55,7 @@ class Histogram:
 
 
 class Recovery(Enum):
-    """How an event was found that no live subscription had brought."""
+    """The way in which an event was found that no live subscription delivered."""
 
     RECONNECT = "reconnect"  # asked for again after an interruption
     REFRESH = "refresh"  # asked for again on a connection that was silent
@@ -65,7 +65,7 @@ class Recovery(Enum):
 
 @dataclass
 class Figures:
-    """What is measured over all relays and clients since this code was loaded.
+    """The measurements of all relays and clients since this code was loaded.
 
     `discovery` is from an event's `created_at` to its delivery, `processing` from the
     arrival of a relay's bytes to the client's socket, `answer` from an EVENT to the

@@ -1,4 +1,4 @@
-"""What one generation of this code hands over to the next in the same process.
+"""The state that one generation of this code passes to the next in a process.
 
 After an upgrade at run time both generations are loaded, and their classes are
 different objects. So the state crosses as plain data: dictionaries, lists, texts and

@@ -1,4 +1,4 @@
-"""What a relay is asked again, and when its silence means that something is wrong.
+"""Refreshes and probes: when a relay's silence means that something is wrong.
 
 A subscription that nothing confirmed for `refresh_seconds` is sent again. Every REQ
 that waits for an answer has a due time. When it passes, the relay may be dead, it may

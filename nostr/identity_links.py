@@ -48,7 +48,7 @@ def narrow_to_key(filters: Iterable[Filter], pubkey: str) -> tuple[Filter, ...]:
 
 
 class LinksOwner(Protocol):
-    """What the links need of the relay manager; called from the links' threads."""
+    """The relay manager, as the links use it; called from the links' threads."""
 
     message_pool: MessagePool
 

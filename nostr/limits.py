@@ -1,4 +1,4 @@
-"""What a relay takes: the limits it announces (NIP-11) and those learned from it.
+"""The limits of a relay: announced ones (NIP-11) and learned ones.
 
 Many relays announce nothing, or not what they enforce. A limit is learned when a relay
 refuses or ignores something while it serves the rest. The smaller of an announced and a

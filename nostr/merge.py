@@ -56,7 +56,7 @@ class HeldBytes:
 
 
 class Settled(NamedTuple):
-    """What a merge delivers when the client's EOSE is due: before it, and after it."""
+    """The events that a merge delivers before and after the client's EOSE."""
 
     before_eose: list[SignedEvent]
     after_eose: list[SignedEvent]

@@ -83,7 +83,7 @@ class Undeliverable(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a relay said to an event, and how long after it was published.
+    """A relay's answer to an event, and its time after the publication.
 
     `accepted` is None where the relay itself only queued it.
     """

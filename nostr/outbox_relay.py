@@ -32,7 +32,7 @@ Lane = tuple[str, bool]
 
 
 class PublishTarget(Enum):
-    """Whether events are meant for a relay."""
+    """The use of a relay for publishing."""
 
     NONE = auto()  # unknown, removed or only read from
     OFF = auto()  # switched off for now: nothing is sent, but it may return

@@ -100,7 +100,7 @@ def gap_filters(
 def can_bring_news(
     filters: Sequence[Filter], confirmed: float, delivered: Callable[[str], bool]
 ) -> bool:
-    """Whether the filters can still match anything that was not delivered.
+    """Return whether the filters can match events that were not delivered yet.
 
     They cannot where `until` lies before the last confirmation, or where all `ids` were
     delivered.

@@ -24,7 +24,7 @@ BURST_SECONDS = 1.5
 
 
 class PoisonWatch:
-    """What is on its way to one relay, and what is suspected, over all connections.
+    """The unconfirmed and the suspected messages of one relay, over all connections.
 
     Messages are known by a key: the subscription's, or the event's id. Instants are
     those of `clock.now`.

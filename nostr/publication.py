@@ -49,7 +49,7 @@ ALL_RELAYS = "ALL_RELAYS"  # NIP-62
 
 
 class CopyState(Enum):
-    """Where one relay's copy of an event stands."""
+    """The state of one relay's copy of an event."""
 
     UNSENT = auto()
     SENT = auto()
@@ -94,7 +94,7 @@ class Copy:
 
 
 class OkMeaning(Enum):
-    """What a relay's OK means."""
+    """The meaning of a relay's OK."""
 
     ACCEPTED = auto()
     QUEUED = auto()  # by another nostrclient: neither accepted nor refused
@@ -116,7 +116,7 @@ def read_ok(accepted: bool, message: str) -> OkMeaning:
 
 
 class PublicationState(Enum):
-    """Where a publication stands."""
+    """The state of a publication."""
 
     ANSWERING = auto()
     STORING = auto()

@@ -1,4 +1,4 @@
-"""How fast a relay accepts events, learned from what it refuses.
+"""The rate at which a relay accepts events, learned from its refusals.
 
 Theory of operation. A relay that is sent too much refuses (`rate-limited:`), sends a
 NOTICE about a rate, or says nothing at all. None of these names the limit, so it is
@@ -40,7 +40,7 @@ NEAR = 0.9  # of the rate that was refused last: from there on it rises slowly
 
 
 class RateState(Enum):
-    """Whether a relay limits how fast events may be sent to it."""
+    """The state of a relay's rate limit for events."""
 
     UNLIMITED = auto()
     PAUSED = auto()

@@ -1,4 +1,4 @@
-"""How one relay treats us: what it accepts, refuses, closes and leaves unanswered.
+"""Counters of one relay's answers: accepted, refused, closed, unanswered.
 
 Written by the relay's thread, read by any. Prefixes are those of NIP-01; whatever else
 a relay writes is counted as `other`, so that no relay makes us remember without end.
@@ -33,7 +33,7 @@ PREFIXES = frozenset(
 
 
 class AuthState(Enum):
-    """Whether the relay knows who we are on this connection (NIP-42)."""
+    """The state of AUTH on this connection (NIP-42)."""
 
     NOT_ASKED = "not_asked"
     NO_KEY = "no_key"  # it asked, and there is no identity key
@@ -43,7 +43,7 @@ class AuthState(Enum):
 
 
 class Service(Enum):
-    """Whether the relay serves us, by its latest answers: for events, or requests."""
+    """The service of a relay, for events or requests, by its latest answers."""
 
     UNKNOWN = "unknown"  # nothing was answered, and nothing waits for long
     WORKS = "works"

@@ -504,7 +504,7 @@ class RelayManager:
                 self.unsubscribe(opened.upstream_id)
 
     def is_open(self, id: str) -> bool:  # noqa: A002
-        """Whether a subscription was opened in this process and is not closed."""
+        """Return whether a subscription of this process is open."""
         return id in self._in_process
 
     def close_subscriptions(self, subscriptions: Iterable[str]) -> None:

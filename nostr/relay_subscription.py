@@ -92,7 +92,7 @@ class Part:
 
 
 class RelaySubscriptionState(Enum):
-    """Where an upstream subscription stands on its relay."""
+    """The state of an upstream subscription."""
 
     QUEUED = auto()
     SENT = auto()
@@ -118,7 +118,7 @@ _MOVES: dict[RelaySubscriptionState, frozenset[RelaySubscriptionState]] = {
 
 
 class RelaySubscription:
-    """What one live wire of a relay serves. Instants are those of `clock.now`.
+    """The parts that one live wire serves. Instants are those of `clock.now`.
 
     `excluded` are parts held back while it is looked for the one that the relay
     refuses; `accepted` are those it turned out to serve. `is_polled`: there is no room
@@ -266,7 +266,7 @@ class RelaySubscription:
 
     @property
     def recovery(self) -> Recovery | None:
-        """How an event that comes now was found; None: live, or asked for first."""
+        """The way in which an event was found; None: live, or in the first answer."""
         if self.state is RelaySubscriptionState.LIVE:
             return None
         if self.page_wire is not None and self.received_on == self.page_wire:

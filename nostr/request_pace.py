@@ -1,4 +1,4 @@
-"""How fast a relay is sent REQs: as fast as it answers, slower where it complains.
+"""The rate of REQs to a relay: as fast as it answers, slower if it complains.
 
 Relays differ: some serve thousands of REQs a second, others drop a connection after
 thirty messages, and few say so in advance. So the pace is learned. Every answer lets

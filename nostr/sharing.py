@@ -1,4 +1,4 @@
-"""Which parts of REQs share a wire where a relay allows few subscriptions (NIP-11).
+"""Chooses the parts of REQs that share a wire on a relay with few subscriptions.
 
 Private and public clients never share. A shared REQ holds at most
 `max_shared_filters` filters, and no more than the relay takes. Parts for which there is

@@ -107,7 +107,7 @@ class Proxy:
 
 @dataclass(frozen=True)
 class ProxyPolicy:
-    """Which relays are reached through which proxy."""
+    """The choice of a proxy for each relay."""
 
     proxy: Proxy | None = None
     mode: ProxyMode = ProxyMode.ONION

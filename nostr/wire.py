@@ -17,7 +17,7 @@ from enum import Enum, auto
 
 
 class WirePurpose(Enum):
-    """What a wire is for."""
+    """The purpose of a wire."""
 
     LIVE = auto()  # the client's filters; stays open
     GAP = auto()  # a window that did not fit into the live REQ; ends with its EOSE
@@ -25,7 +25,7 @@ class WirePurpose(Enum):
 
 
 class WireState(Enum):
-    """Where a wire stands."""
+    """The state of a wire."""
 
     SENT = auto()
     OPEN = auto()
