@@ -388,10 +388,15 @@ def _merchants_file() -> str | None:
 
 
 @_operation
-async def get_outbox() -> list[OutboxEvent]:
+async def get_outbox(instance: str | None = None) -> list[OutboxEvent]:
     """Return the stored events of the outbox in the order of their publication."""
+    where, values = "", {}
+    if instance is not None:
+        where, values = "WHERE instance = :instance", {"instance": instance}
     events: list[OutboxEvent] = await db.fetchall(
-        "SELECT * FROM nostrclient.outbox ORDER BY published_at", model=OutboxEvent
+        f"SELECT * FROM nostrclient.outbox {where} ORDER BY published_at",  # noqa: S608
+        values,
+        model=OutboxEvent,
     )
     return events
 
@@ -401,17 +406,17 @@ async def write_outbox(
     saved: list[OutboxEvent],
     deleted: list[str],
     *,
+    instance: str | None = None,
     is_current: Callable[[], bool] = lambda: True,
     wait_seconds: float | None = None,
 ) -> None:
     """Store and delete events of the outbox in one transaction.
 
-    `is_current` is asked just before the commit: if it says no, nothing is stored and
-    `OutdatedError` is raised.
-    SQLite waits for other writers `wait_seconds` at most, where they are given.
+    Rows of other instances are left alone. `is_current` is asked just before the
+    commit: if it says no, nothing is stored and `OutdatedError` is raised. SQLite
+    waits for other writers `wait_seconds` at most, where they are given.
     """
-    ids = [{"id": event_id} for event_id in deleted]
-    ids += [{"id": event.id} for event in saved]
+    ids = [*deleted, *(event.id for event in saved)]
     async with db.connect() as conn:
         if conn.type == SQLITE and wait_seconds is not None:
             # This connection only: none is used a second time.
@@ -419,16 +424,85 @@ async def write_outbox(
             await _execute(conn, f"PRAGMA busy_timeout = {milliseconds}")
         if ids:
             await conn.conn.execute(
-                text("DELETE FROM nostrclient.outbox WHERE id = :id"), ids
+                text(
+                    "DELETE FROM nostrclient.outbox WHERE id = :id"
+                    " AND (instance IS NULL OR instance = :instance)"
+                ),
+                [{"id": event_id, "instance": instance} for event_id in ids],
             )
         if saved:
+            insert = insert_query("nostrclient.outbox", saved[0])
             await conn.conn.execute(
-                text(insert_query("nostrclient.outbox", saved[0])),
+                text(f"{insert} ON CONFLICT (id) DO NOTHING"),
                 [model_to_dict(event) for event in saved],
             )
         if not is_current():
             raise OutdatedError
         await conn.conn.commit()
+
+
+# Several instances on one PostgreSQL
+
+_NOW = "CAST(EXTRACT(EPOCH FROM now()) AS BIGINT)"
+
+
+def is_shareable() -> bool:
+    """Return whether several LNbits can use this kind of database at once."""
+    return bool(db.type != SQLITE)
+
+
+@_operation
+async def renew_lease(instance: str, lease_seconds: float) -> list[str]:
+    """Renew an instance's lease, and return the ids of the others with a lease."""
+    async with db.connect() as conn:
+        await _execute(
+            conn,
+            f"INSERT INTO nostrclient.instances (id, seen_at) VALUES (:id, {_NOW})"  # noqa: S608
+            " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
+            {"id": instance},
+        )
+        rows: list[Any] = await conn.fetchall(
+            "SELECT id FROM nostrclient.instances"  # noqa: S608
+            f" WHERE id <> :id AND seen_at > {_NOW} - :lease",
+            {"id": instance, "lease": int(lease_seconds)},
+        )
+        await conn.conn.commit()
+    return [row["id"] for row in rows]
+
+
+@_operation
+async def claim_events(instance: str, lease_seconds: float) -> int:
+    """Claim the events of instances whose lease is over, and return how many.
+
+    Of two instances that try this at once each event goes to one.
+    """
+    async with db.connect() as conn:
+        found: list[Any] = await conn.fetchall(
+            "SELECT id FROM nostrclient.outbox AS o"  # noqa: S608
+            " WHERE (o.instance IS NULL OR o.instance <> :id) AND NOT EXISTS ("
+            "  SELECT 1 FROM nostrclient.instances AS i"
+            f" WHERE i.id = o.instance AND i.seen_at > {_NOW} - :lease)"
+            " FOR UPDATE OF o SKIP LOCKED",
+            {"id": instance, "lease": int(lease_seconds)},
+        )
+        if found:
+            await conn.conn.execute(
+                text("UPDATE nostrclient.outbox SET instance = :i WHERE id = :id"),
+                [{"i": instance, "id": row["id"]} for row in found],
+            )
+        await conn.conn.commit()
+    return len(found)
+
+
+@_operation
+async def delete_event(event_id: str) -> bool:
+    """Delete an event of whatever instance. Return False if there is none."""
+    async with db.connect() as conn:
+        result = await conn.conn.execute(
+            text("DELETE FROM nostrclient.outbox WHERE id = :id"), {"id": event_id}
+        )
+        await conn.conn.commit()
+    return bool(result.rowcount)
 
 
 # History

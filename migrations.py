@@ -125,6 +125,21 @@ async def m008_relay_route(db: Connection) -> None:
         )
 
 
+async def m008_instances(db: Connection) -> None:
+    """Add the leases of several LNbits on one database, and the owner of an event.
+
+    `seen_at` is in Unix seconds of the database's clock. On SQLite both stay empty.
+    """
+    await db.execute(f"""
+        CREATE TABLE IF NOT EXISTS nostrclient.instances (
+            id TEXT NOT NULL PRIMARY KEY,
+            seen_at {db.big_int} NOT NULL
+        )
+        """)
+    if "instance" not in await _columns(db, "outbox"):
+        await db.execute("ALTER TABLE nostrclient.outbox ADD COLUMN instance TEXT")
+
+
 STEPS = (
     m001_initial,
     m002_create_config_table,

@@ -575,7 +575,8 @@ class ConfigUpdate(ApiModel):
 class OutboxEvent(BaseModel):
     """An event of the outbox as it is stored.
 
-    `published_at` is in microseconds since 1970, `owed` a JSON list of relay URLs.
+    `published_at` is in microseconds since 1970, `owed` a JSON list of relay URLs,
+    `instance` the LNbits that is to deliver it, where several share a database.
     """
 
     id: str
@@ -584,6 +585,7 @@ class OutboxEvent(BaseModel):
     accepted: bool
     is_public: bool
     owed: str
+    instance: str | None = None
 
 
 class HistoryRow(BaseModel):

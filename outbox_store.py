@@ -69,6 +69,9 @@ class OutboxStore:
     """Writes what the ledger asks for. All methods are for the event loop only."""
 
     def __init__(self) -> None:
+        self.instance: str | None = None
+        """The owner that is written into rows, if several LNbits share a database."""
+        self._rows: set[str] = set()
         self._pending: dict[str, Entry] = {}
         self._work = asyncio.Event()
         self._failing = False
@@ -181,6 +184,7 @@ class OutboxStore:
                 await write_outbox(
                     batch.saved,
                     [event_id for event_id in batch.entries if event_id not in stored],
+                    instance=self.instance,
                     is_current=is_current,
                     wait_seconds=self._manager.settings.store_seconds,
                 )
@@ -216,8 +220,10 @@ class OutboxStore:
                 continue  # a newer entry arrived during the commit
             del self._pending[event_id]
             if isinstance(entry.request, Save):
+                self._rows.add(event_id)
                 self._manager.publisher.stored(event_id, True)
             else:
+                self._rows.discard(event_id)
                 self._manager.publisher.deleted(entry.request)
 
     def _row(self, event_id: str, began: float) -> OutboxEvent | None:
@@ -231,6 +237,7 @@ class OutboxStore:
             accepted=publication.accepted,
             is_public=publication.is_public,
             owed=json.dumps(list(publication.copies)),
+            instance=self.instance,
         )
 
     def _set_failing(self, error: Exception | None) -> None:
@@ -242,9 +249,24 @@ class OutboxStore:
 
     # At start and stop
 
-    async def restore(self) -> None:
-        """Restore the events that an earlier run of the process queued."""
-        rows = await get_outbox()
+    def written_ids(self) -> set[str]:
+        """Return the ids of the events in memory that have a row."""
+        return self._rows & self._manager.publisher.stored_ids()
+
+    def release_stored(self) -> None:
+        """Drop the events with rows from memory; their rows stay."""
+        self.step()
+        written = self.written_ids()
+        for event_id in written:
+            entry = self._pending.get(event_id)
+            if entry is not None and isinstance(entry.request, Save):
+                del self._pending[event_id]
+        self._rows -= written
+        self._manager.publisher.release(written)
+
+    async def restore(self, instance: str | None = None) -> None:
+        """Restore the events that an earlier run queued, or all of an instance."""
+        rows = await get_outbox(instance)
         undeleted = self.undeleted
         for stored in rows:
             if stored.id in undeleted:
@@ -255,6 +277,7 @@ class OutboxStore:
             except ValueError as error:
                 logger.error(f"stored event {stored.id} is given up: {error}")
                 continue
+            self._rows.add(stored.id)
             published_at = stored.published_at / MICROSECONDS
             self._manager.publisher.restore(
                 event,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from .models import (
     Delay,
     Figures,
     LogEntry,
+    OutboxEvent,
     Relay,
     RelayInformation,
     RelayStatus,
@@ -24,10 +26,12 @@ from .models import (
 )
 from .nostr import clock
 from .nostr import relay as nostr_relay
+from .nostr.event import SignedEvent
 from .nostr.figures import Histogram
 from .nostr.information import RelayInformation as ToldInformation
 from .nostr.relay_counters import Refusal, RelayCounters, Service
 from .nostr.settings import SETTINGS, usable_settings
+from .outbox_store import MICROSECONDS
 from .router import (
     Traffic,
     all_routers,
@@ -174,6 +178,30 @@ def outbox() -> list[WaitingEvent]:
         )
         for publication in nostr_client.relay_manager.publisher.waiting_events()
     ]
+
+
+def stored_events(rows: Iterable[OutboxEvent]) -> list[WaitingEvent]:
+    """Return the waiting events of other instances, as far as their rows tell."""
+    now = clock.wall()
+    lifetime = nostr_client.relay_manager.settings.outbox_expiry_seconds
+    found = []
+    for row in rows:
+        event = SignedEvent.parse(row.event)
+        age = max(0.0, now - row.published_at / MICROSECONDS)
+        found.append(
+            WaitingEvent(
+                event_id=row.id,
+                pubkey=event.pubkey,
+                kind=event.kind,
+                size=len(row.event.encode()),
+                waiting_seconds=age,
+                since=int(now - age),
+                expires_in_seconds=max(0.0, lifetime - age),
+                owed=json.loads(row.owed),
+                refusals={},
+            )
+        )
+    return found
 
 
 def undeliverable() -> list[UndeliverableEvent]:

@@ -19,6 +19,7 @@ from .crud import (
 from .generations import process
 from .helpers import decrypt_identity
 from .identities import identities
+from .instances import instances
 from .nostr import clock
 from .nostr.errors import InvalidKey
 from .nostr.in_process import (
@@ -56,6 +57,8 @@ def start() -> None:
     process["generation"] = generation
     is_same = previous is not None and previous["hand_over"] is hand_over
     log_filter.install()
+    instances.check_process()
+    outbox_store.instance = instances.id
     stopping = asyncio.Event()
     _stop_requested[:] = [stopping]
     _run("load", _load(None if is_same else previous, stopping))
@@ -63,6 +66,7 @@ def start() -> None:
     _run("clock", keep_time())
     _run("outbox", outbox_store.run())
     _run("merchants", identities.watch_merchants())
+    _run("instances", instances.run(load_changes))
     _run("history", history.keep())
     _run("notifications", notifications.keep())
 
@@ -165,6 +169,8 @@ async def _load(previous: Generation | None, stopping: asyncio.Event) -> None:
         trying.cancel()
 
     try:
+        if instances.refuses:
+            return
         await load(Part.TABLES, create_tables)
         # The settings come before the state that is taken over: by the defaults, some
         # of it may be too much or too old.
@@ -232,7 +238,8 @@ async def load_identity() -> None:
 
 async def load_outbox() -> None:
     """Restore the stored events, and send them if relays are running already."""
-    await outbox_store.restore()
+    await instances.join()
+    await outbox_store.restore(instances.id)
     manager = nostr_client.relay_manager
     if manager.running:
         manager.publisher.retry()
@@ -242,6 +249,17 @@ async def load_relays() -> None:
     """Add the stored relays, whatever their spelling there."""
     async with configuration.lock:
         configuration.apply_relays(await get_relays())
+
+
+async def load_changes() -> None:
+    """Apply what another LNbits on the same database has changed."""
+    async with configuration.lock:
+        config = await get_config()
+        if config != configuration.config:
+            await configuration.apply_config(config)
+        configuration.apply_relays(await get_relays())
+        await load_identity()
+        await identities.load()
 
 
 async def keep_time() -> None:

@@ -29,6 +29,7 @@ from .helpers import (
     normalize_public_key,
     read_private_key,
 )
+from .instances import instances
 from .models import (
     REFUSED,
     Client,
@@ -233,7 +234,7 @@ async def api_get_status() -> Status:
 )
 async def api_get_outbox() -> list[WaitingEvent]:
     """List the events that wait for a relay to accept them."""
-    return services.outbox()
+    return services.outbox() + services.stored_events(await instances.others_events())
 
 
 @nostrclient_api_router.put(
@@ -276,7 +277,9 @@ async def api_retry_event(event_id: str) -> None:
     responses=not_found("No such event waits"),
 )
 async def api_discard_event(event_id: str) -> None:
-    """Discard a waiting event."""
+    """Discard a waiting event, also one that another LNbits is to deliver."""
+    if await instances.delete_event(event_id):
+        return
     _check_waits(event_id)
     nostr_client.relay_manager.publisher.discard(event_id)
 

@@ -16,6 +16,7 @@ from .helpers import (
     address_group,
     is_private_endpoint,
 )
+from .instances import instances
 from .models import Face
 from .nostr.information import own_document
 from .nostr.log import logger
@@ -96,6 +97,8 @@ async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:
     settings = nostr_client.relay_manager.settings
     await configuration.wait_for_settings(settings.load_seconds)
     config = configuration.config
+    if instances.refuses:
+        return "another process of this LNbits serves nostrclient"
     if is_blocked(address):
         return "the address is blocked"
     if is_public and not config.public_ws:

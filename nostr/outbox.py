@@ -695,6 +695,12 @@ class Outbox:
             for event_id in event_ids:
                 relay.retry(event_id)
 
+    def release(self, event_id: str) -> None:
+        """Drop a stored event but not its row: another instance delivers it."""
+        publication = self.publications.get(event_id)
+        if publication is not None:
+            self._remove(publication, [])
+
     def discard(self, event_id: str, now: float) -> list[Effect]:
         """End an event that waits, as the operator wishes."""
         publication = self.publications.get(event_id)

@@ -239,6 +239,23 @@ class Publisher:
             calls = self._carry_out(effects)
         self._finish(calls)
 
+    def stored_ids(self) -> set[str]:
+        """Return the ids of the events that have rows, or are about to."""
+        with self._lock:
+            return {
+                event_id
+                for event_id, publication in self.outbox.publications.items()
+                if publication.stored
+            }
+
+    def release(self, event_ids: Iterable[str]) -> None:
+        """Drop stored events but not their rows: another instance delivers them."""
+        with self._lock:
+            for event_id in event_ids:
+                self.outbox.release(event_id)
+            calls = self._carry_out(())
+        self._finish(calls)
+
     # Another generation of this code in the same process
 
     def hand_over(self) -> list[EventState]:

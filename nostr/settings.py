@@ -50,6 +50,7 @@ _MAX_COUNT = 2**40
 _MAX_WAIT_SECONDS = 20 * DAY_SECONDS  # poll(2) cannot wait longer than 24 days
 _NO_WAITS = frozenset(("gift_wrap_seconds", "outbox_expiry_seconds"))
 _ORDERED = (
+    ("lease_renew_seconds", "lease_seconds"),
     ("database_retry_seconds", "database_retry_max_seconds"),
     ("eose_seconds", "eose_max_seconds"),
     ("mailbox_bytes", "mailboxes_total_bytes"),
@@ -369,6 +370,15 @@ class Settings:
     database_retry_max_seconds: float = 60
     """Longest delay between two attempts to load what is stored."""
 
+    lease_seconds: float = 30
+    """Time without a sign of life after which other LNbits on the same database deliver
+    an instance's events."""
+    lease_renew_seconds: float = 10
+    """Pause between two signs of life of an instance, with each of which it looks for
+    events to take over."""
+    shared_poll_seconds: float = 2
+    """Pause between two looks for changes that another LNbits on the same database
+    made."""
     merchants_seconds: float = 30
     """Pause between two looks for new merchants of nostrmarket, if their keys are
     used."""

@@ -446,6 +446,10 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_max_links_per_relay: 'Verbindungen für Leseschlüssel je Relay',
     number_link_idle_seconds: 'Leerlauf der Verbindung eines Leseschlüssels',
     number_max_wanted_keys: 'Gemerkte Schlüssel je Relay, das zurückhält',
+    number_lease_seconds: 'Zeit, bis andere eine Instanz ablösen',
+    number_lease_renew_seconds: 'Pause zwischen Lebenszeichen einer Instanz',
+    number_shared_poll_seconds:
+      'Pause zwischen Suchen nach Änderungen anderer Instanzen',
     number_outbox_events: 'Events im Postausgang',
     number_outbox_public_share:
       'Anteil des Postausgangs, den öffentliche Clients nutzen dürfen (0 bis 1)',

@@ -428,6 +428,10 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_max_links_per_relay: 'Connections for reader keys per relay',
     number_link_idle_seconds: 'Idle time of a reader key’s connection',
     number_max_wanted_keys: 'Remembered keys per relay that withholds',
+    number_lease_seconds: 'Time until others take over an instance',
+    number_lease_renew_seconds: 'Pause between signs of life of an instance',
+    number_shared_poll_seconds:
+      'Pause between looks for changes of other instances',
     number_outbox_events: 'Events in the outbox',
     number_outbox_public_share:
       'Share of the outbox that public clients may use (0 to 1)',

@@ -35,6 +35,7 @@ EVENT: dict[str, Any] = {
     "accepted": False,
     "is_public": False,
     "owed": '["wss://relay0/?q=<a>&lt;"]',
+    "instance": None,
 }
 
 

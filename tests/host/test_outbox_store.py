@@ -56,7 +56,7 @@ class FakeTable:
             self.rows.pop(event_id, None)
         self.rows.update({row.id: row for row in saved})
 
-    async def read(self) -> list[OutboxEvent]:
+    async def read(self, _: str | None = None) -> list[OutboxEvent]:
         return list(self.rows.values())
 
 

@@ -68,7 +68,7 @@ async def _default_config() -> Config:
     return Config()
 
 
-async def _no_rows() -> list[Any]:
+async def _no_rows(_: str | None = None) -> list[Any]:
     return []
 
 
@@ -149,7 +149,7 @@ class Gone:
         self.found = found
         self.failures = failures
 
-    async def read(self) -> Any:
+    async def read(self, _: str | None = None) -> Any:
         if self.failures:
             self.failures -= 1
             raise OSError("the database is locked")

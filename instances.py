@@ -1,0 +1,210 @@
+"""Several LNbits on one PostgreSQL: each event of the outbox has one owner.
+
+Theory of operation. An instance renews its lease every `lease_renew_seconds`. A row of
+the outbox belongs to the instance that it names. When the lease of that one is
+`lease_seconds` over, another instance takes the row and delivers the event. An instance
+that could not renew its lease in time drops the events from its memory before others
+may take them, and takes its own rows back when the database answers again:
+
+    ALONE      no other instance has a lease: nothing is polled
+    SHARED     others have one: their changes are looked for every few seconds
+    CUT_OFF    the lease could not be renewed: the stored events are dropped
+
+    ALONE, SHARED -> CUT_OFF     `lease_seconds` less one renewal passed without one
+    any           -> ALONE, SHARED   the lease was renewed, alone or beside others
+
+On SQLite nothing of this runs. One process serves there: a second process of the same
+LNbits, i.e. a second worker of uvicorn, refuses to (`is_second`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import secrets
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from hashlib import sha256
+from pathlib import Path
+from socket import gethostname
+
+from lnbits.settings import settings as lnbits_settings
+
+from .crud import (
+    claim_events,
+    delete_event,
+    get_outbox,
+    is_shareable,
+    renew_lease,
+)
+from .generations import process
+from .models import OutboxEvent
+from .nostr import clock
+from .nostr.log import logger
+from .outbox_store import outbox_store
+from .router import nostr_client
+
+
+class Sharing(Enum):
+    """Whether other instances share the database."""
+
+    ALONE = "alone"
+    SHARED = "shared"
+    CUT_OFF = "cut off"
+
+
+class Instances:
+    """This instance's lease, and what it does for others. For the event loop only."""
+
+    def __init__(self) -> None:
+        self.state = Sharing.ALONE
+        self.is_second = False
+        self._id: str | None = None
+        self._renewed_at = clock.now()
+
+    @property
+    def id(self) -> str | None:
+        """The owner that this instance writes into its rows; None on SQLite."""
+        if self._id is None and is_shareable():
+            self._id = self._find_id()
+        return self._id
+
+    def check_process(self) -> None:
+        """Check whether another process of the same LNbits serves already."""
+        self.is_second = not _lock_process()
+        if self.is_second:
+            logger.error(
+                "another process of this LNbits runs nostrclient, too:"
+                " start LNbits with one worker"
+            )
+
+    @property
+    def refuses(self) -> bool:
+        """Whether this process must not serve, because it cannot share a database."""
+        return self.is_second and not is_shareable()
+
+    async def join(self) -> None:
+        """Renew the lease and claim events that are left, before any is restored."""
+        if self.id is None:
+            return
+        if self._is_over():  # stopped for a while: others may have taken them
+            outbox_store.release_stored()
+        await self._renew(self.id)
+
+    async def others_events(self) -> list[OutboxEvent]:
+        """Return the waiting events that other instances are to deliver."""
+        if self.state is not Sharing.SHARED:
+            return []
+        rows = await get_outbox()
+        return [row for row in rows if row.instance != self.id and not row.accepted]
+
+    async def delete_event(self, event_id: str) -> bool:
+        """Delete another instance's event, which will notice. Return False if none."""
+        if self.state is not Sharing.SHARED or event_id in outbox_store.written_ids():
+            return False
+        return await delete_event(event_id)
+
+    async def run(self, poll: Callable[[], Awaitable[None]]) -> None:
+        """Renew the lease, and call `poll` while others may change anything."""
+        if self.id is None:
+            return
+        renew = asyncio.create_task(self._keep_lease(self.id), name="nostrclient lease")
+        try:
+            await asyncio.gather(renew, self._watch_lease(), self._poll(poll))
+        finally:
+            renew.cancel()
+
+    async def _keep_lease(self, instance: str) -> None:
+        while True:
+            settings = nostr_client.relay_manager.settings
+            try:
+                await self._renew(instance)
+            except Exception as error:  # noqa: BLE001  # drivers raise their own errors
+                logger.debug(f"the lease could not be renewed: {error}")
+                await asyncio.sleep(settings.database_retry_seconds)
+            else:
+                await asyncio.sleep(settings.lease_renew_seconds)
+
+    async def _renew(self, instance: str) -> None:
+        settings = nostr_client.relay_manager.settings
+        began = clock.now()
+        others = await renew_lease(instance, settings.lease_seconds)
+        taken = await claim_events(instance, settings.lease_seconds)
+        was_cut_off = self.state is Sharing.CUT_OFF
+        self._renewed_at = began
+        self.state = Sharing.SHARED if others else Sharing.ALONE
+        if was_cut_off:
+            logger.info("the database answers again: own events are taken back")
+        if taken:
+            logger.info(f"{taken} events of another instance are delivered here now")
+        if taken or was_cut_off:
+            await outbox_store.restore(instance)
+            nostr_client.relay_manager.publisher.retry()
+
+    async def _watch_lease(self) -> None:
+        """Drop the stored events before another instance may take them."""
+        while True:
+            settings = nostr_client.relay_manager.settings
+            if self._is_over():
+                if self.state is not Sharing.CUT_OFF:
+                    self.state = Sharing.CUT_OFF
+                    logger.warning("the lease is over: others may deliver the events")
+                outbox_store.release_stored()
+            await asyncio.sleep(settings.database_retry_seconds)
+
+    def _is_over(self) -> bool:
+        """Return whether others may take this instance's events, or soon may."""
+        settings = nostr_client.relay_manager.settings
+        limit = settings.lease_seconds - settings.lease_renew_seconds / 2
+        return clock.now() - self._renewed_at > limit
+
+    async def _poll(self, poll: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            settings = nostr_client.relay_manager.settings
+            await asyncio.sleep(settings.shared_poll_seconds)
+            if self.state is not Sharing.SHARED:
+                continue
+            try:
+                await self._drop_discarded()
+                await poll()
+            except Exception as error:  # noqa: BLE001  # drivers raise their own errors
+                logger.debug(f"changes of other instances cannot be read: {error}")
+
+    async def _drop_discarded(self) -> None:
+        """End the events whose rows another instance deleted."""
+        before = outbox_store.written_ids()
+        rows = {row.id for row in await get_outbox(self.id)}
+        for event_id in (before & outbox_store.written_ids()) - rows:
+            nostr_client.relay_manager.publisher.discard(event_id)
+
+    def _find_id(self) -> str:
+        """Return an id that is the same after a restart of this LNbits."""
+        folder = Path(lnbits_settings.lnbits_data_folder).absolute()
+        place = f"{gethostname()}|{folder}|{lnbits_settings.port}"
+        found = sha256(place.encode()).hexdigest()[:16]
+        return f"{found}-{secrets.token_hex(4)}" if self.is_second else found
+
+
+def _lock_process() -> bool:
+    """Return whether this is the only process of this LNbits, until it ends."""
+    if "process_lock" in process:
+        return True
+    name = f"nostrclient-{lnbits_settings.port}.lock"
+    try:
+        # It stays open as long as the process lives.
+        file = Path(lnbits_settings.lnbits_data_folder, name).open("w")  # noqa: SIM115
+    except OSError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return False
+    except OSError:  # a file system without locks
+        file.close()
+        return True
+    process["process_lock"] = file
+    return True
+
+
+instances = Instances()
