@@ -19,7 +19,8 @@ from .helpers import (
 from .instances import instances
 from .models import Face
 from .nostr.information import own_document
-from .nostr.log import logger
+from .nostr.log import LimitedLog
+from .nostr.settings import DEFAULTS
 from .router import NostrRouter, all_routers, nostr_client, refused_connections
 
 CORS = {
@@ -30,6 +31,7 @@ CORS = {
 
 
 nostrclient_endpoints_router = APIRouter()
+_refusals = LimitedLog(DEFAULTS)
 
 
 @nostrclient_endpoints_router.head("/api/v1/{ws_id:path}", include_in_schema=False)
@@ -76,7 +78,7 @@ async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
     address = client_address(websocket)
     refusal = await _refusal(ws_id, is_public, address)
     if refusal is not None:
-        logger.debug(f"WebSocket refused: {refusal}")
+        _refusals.log("INFO", f"a client was refused: {refusal}")
         # Without the address: a metric has no label for each of them.
         reason = refusal.partition(" from ")[0]
         refused_connections["public" if is_public else "private"][reason] += 1

@@ -111,6 +111,11 @@ def test_c5_answers_keep_their_time_while_the_database_is_locked(
         wait_until(lambda: outbox_ids(database) == {after["id"]}, "refused rows go")
         assert server.api("GET", "/status")["outbox_waiting"] == 1
         client.close()
+        with database.locked():
+            began = time.monotonic()
+            server.deactivate()
+            taken = time.monotonic() - began
+        assert taken < 10, "F7 says 5 s; the machine may be busy"
 
 
 def test_c5_nobody_notices_that_connections_were_dropped(

@@ -235,7 +235,7 @@ def _upgrade_under_load(
     listener.subscribe("before", {**filters, "limit": 0})
     wait_until(lambda: listener.count("EVENT") > 100, "there is load")
 
-    archive = newer(server.folder, "1.0.1", NEWER)
+    archive = newer(server.folder, "2.0.1", NEWER)
     catalogue.install(server, catalogue.offer(archive))
 
     tables = Sqlite(server.data)
@@ -285,7 +285,7 @@ def _upgrade_with_a_full_outbox(
     # Settings take effect when nostrclient starts: in the version that comes.
     server.api("PUT", "/config", {"settings": {"outbox_events": 100_000}})
 
-    archive = newer(server.folder, "1.0.2", NEWER)
+    archive = newer(server.folder, "2.0.2", NEWER)
     catalogue.install(server, catalogue.offer(archive))
     wait_until(client.is_closed, "the old version's connections are closed")
     wait_until(lambda: len(server.api("GET", "/outbox")) == FULL, "all still wait")
@@ -311,7 +311,7 @@ def _upgrade_while_events_are_queued(
         return sum(len(publisher.answered_true) for publisher in publishers)
 
     wait_until(lambda: promises() > 50, "events are queued")
-    archive = newer(server.folder, "1.0.3", NEWER)
+    archive = newer(server.folder, "2.0.3", NEWER)
     catalogue.install(server, catalogue.offer(archive))
     before = promises()
     wait_until(
