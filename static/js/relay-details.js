@@ -36,20 +36,12 @@ const RoundTrips = {
   }
 }
 
-// Its icon, from wherever the relay says; where that fails, one of ours.
-const Icon = {
-  template: '#nostrclient-relay-icon',
-  props: {url: String},
-  data: () => ({failed: null}) // the URL that could not be shown
-}
-
 export default {
   template: '#nostrclient-relay-details',
   components: {
     NostrclientTime: Time,
     NostrclientRelayHistory: RelayHistory,
-    NostrclientRoundTrips: RoundTrips,
-    NostrclientRelayIcon: Icon
+    NostrclientRoundTrips: RoundTrips
   },
   inject: ['clock'],
   props: {relay: Object},
