@@ -125,7 +125,7 @@ async def m008_relay_route(db: Connection) -> None:
         )
 
 
-async def m008_instances(db: Connection) -> None:
+async def m009_instances(db: Connection) -> None:
     """Add the leases of several LNbits on one database, and the owner of an event.
 
     `seen_at` is in Unix seconds of the database's clock. On SQLite both stay empty.
@@ -149,6 +149,7 @@ STEPS = (
     m006_identities,
     m007_history,
     m008_relay_route,
+    m009_instances,
 )
 """All of them, in order."""
 
