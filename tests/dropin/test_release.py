@@ -100,7 +100,7 @@ def test_the_zip_holds_the_parts_of_the_page_and_no_others(archive: Path) -> Non
         index = opened.read(f"{folder}/index.js").decode()
     loaded = {f"js/{name}.js" for name in re.findall(r"load\('([\w-]+)'\)", index)}
     imports = re.findall(r"\bpart\('([\w-]+)'\)", "".join(parts.values()))
-    templates = re.findall(r"TEMPLATES = \[(.*)\]", index)[0]
+    templates = re.findall(r"TEMPLATES = \[(.*?)\]", index, re.DOTALL)[0]
     wanted = loaded | {f"js/{name}.js" for name in imports}
     wanted |= {f"vue/{name}.vue" for name in re.findall(r"'([\w-]+)'", templates)}
     assert "js/live.js" in loaded
