@@ -17,6 +17,8 @@ VENV := .venv/.synced
 LINK := .build/ext/nostrclient
 NPM := $(shell command -v npm 2>/dev/null)
 NODE_MODULES := node_modules/.synced
+# A relay in Python that some tests run; it needs an environment of its own.
+PYTHON_RELAY := .build/relay/.synced
 # Without Node.js, checks that need it are skipped; with NOSTRCLIENT_NO_SKIP=1 they fail.
 NO_NODE := test "$${NOSTRCLIENT_NO_SKIP:-0}" != 1
 PORT ?= 5000
@@ -60,7 +62,7 @@ bench: $(VENV) $(LINK)
 soak: $(VENV)
 	@$(RUN) python -m dev.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-test: $(VENV) $(LINK) $(NODE_MODULES)
+test: $(VENV) $(LINK) $(NODE_MODULES) $(PYTHON_RELAY)
 	$(RUN) pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The random tests of `make test`, with ten times the examples, until the time is over.
@@ -141,6 +143,11 @@ $(VENV): requirements-dev.txt $(filter .build/%,$(UV))
 	$(UV) pip sync --quiet --require-hashes requirements-dev.txt
 	@touch $@
 
+$(PYTHON_RELAY): dev/relay.txt $(filter .build/%,$(UV))
+	$(UV) venv --quiet --allow-existing .build/relay
+	$(UV) pip sync --quiet --require-hashes --python .build/relay dev/relay.txt
+	@touch $@
+
 $(NODE_MODULES): package.json package-lock.json
 ifdef NPM
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
@@ -156,3 +163,4 @@ PIN := pip compile --quiet --upgrade --universal --generate-hashes --python-vers
 requirements: $(filter .build/%,$(UV))
 	$(UV) $(PIN) -o requirements-dev.txt requirements-dev.in
 	$(UV) $(PIN) -o dev/uv.txt dev/uv.in
+	$(UV) $(PIN) -o dev/relay.txt dev/relay.in
