@@ -446,7 +446,8 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_publish_rate_pause_seconds: "First pause at a relay's rate limit",
     number_publish_rate_max_pause_seconds:
       "Longest pause at a relay's rate limit",
-    number_publish_rate_window_seconds: "Time over which a relay's rate is measured",
+    number_publish_rate_window_seconds:
+      "Time over which a relay's rate is measured",
     number_publish_rate_forget_seconds:
       "Time after which a relay's rate limit is forgotten",
     number_outbox_paced_events: 'Events waiting only for the rate of a relay',
