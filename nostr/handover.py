@@ -17,13 +17,13 @@ HANDOVER_VERSION = 2
 
 
 class RelayState(NamedTuple):
-    """A relay and what it is used for."""
+    """A relay and what it is used for; `extension`: by that one alone."""
 
     url: str
     active: bool = True
     read: bool = True
     write: bool = True
-    is_private: bool = False
+    extension: str | None = None
     route: str = "default"
 
 
@@ -33,6 +33,7 @@ class SubscriptionState(NamedTuple):
     id: str
     filters: list[Any]
     seen: Sequence[int] = ()
+    extension: str | None = None
 
 
 class EventState(NamedTuple):
@@ -43,6 +44,7 @@ class EventState(NamedTuple):
     age_seconds: float = 0.0
     accepted: bool = False
     owed: Sequence[str] = ()
+    extension: str | None = None
 
 
 class Handover(NamedTuple):

@@ -137,20 +137,25 @@ class Outbox:
             relay = self.relays[relay_url] = OutboxRelay(relay_url, self._settings)
         return relay
 
-    def set_publish_target(self, relay_url: str, target: PublishTarget) -> None:
+    def set_publish_target(
+        self, relay_url: str, target: PublishTarget, extension: str | None = None
+    ) -> None:
         """Start or stop publishing to a relay.
 
         A new target receives the events that nobody has accepted yet. The copies of a
-        relay that leaves are kept for its return.
+        relay that leaves are kept for its return. `extension` alone publishes to it.
         """
         relay = self.relay(relay_url)
-        if relay.target is target:
+        if (relay.target, relay.extension) == (target, extension):
             return
-        relay.target = target
-        if target is PublishTarget.ASKED:
-            for publication in self.publications.values():
-                if not publication.accepted and relay_url not in publication.refusals:
-                    relay.add(publication)
+        relay.target, relay.extension = target, extension
+        for publication in self.publications.values():
+            if (
+                relay.serves(publication)
+                and not publication.accepted
+                and relay_url not in publication.refusals
+            ):
+                relay.add(publication)
         relay.requeue()
 
     def relay_connected(self, relay_url: str) -> None:
@@ -167,18 +172,22 @@ class Outbox:
         relay.connected = False
         relay.requeue()
         self._room = None
-        if self.can_ask:
-            return []
         effects: list[Effect] = []
         for publication in list(self.publications.values()):
-            if publication.state is PublicationState.ANSWERING:
+            if (
+                publication.state is PublicationState.ANSWERING
+                and relay_url in publication.copies
+                and not self._can_ask(publication)
+            ):
                 effects += self._queue(publication, now)
         return effects
 
-    @property
-    def can_ask(self) -> bool:
-        """Whether any relay that events are meant for is connected."""
-        return any(relay.can_ask for relay in self.relays.values())
+    def _can_ask(self, publication: Publication) -> bool:
+        """Return whether any relay that an event is meant for is connected."""
+        return any(
+            relay.connected and relay.serves(publication)
+            for relay in self.relays.values()
+        )
 
     # Publishing
 
@@ -190,12 +199,16 @@ class Outbox:
         *,
         is_public: bool = False,
         client: Consumer | None = None,
+        extension: str | None = None,
     ) -> list[Effect]:
         """Accept a checked event; `consumer` receives one `PublishResult`.
 
-        `client` is the publisher where it wants no result.
+        `client` is the publisher where it wants no result, `extension` where it is one
+        that publishes in this process.
         """
-        effects = self._publish(event, consumer, now, is_public, client or consumer)
+        effects = self._publish(
+            event, consumer, now, is_public, client or consumer, extension
+        )
         publication = self.publications.get(event.id)
         publisher = client if consumer is None else consumer
         if publication is not None and publisher is not None:
@@ -209,6 +222,7 @@ class Outbox:
         now: float,
         is_public: bool,
         client: Consumer | None,
+        extension: str | None,
     ) -> list[Effect]:
         earlier = self.publications.get(event.id)
         if earlier is not None and not self._is_over(earlier, now):
@@ -226,7 +240,12 @@ class Outbox:
             relay_urls, stored = list(earlier.copies), earlier.stored
             self._remove(earlier, [])
         publication = self._add(
-            event, self._sequence, now, is_public=is_public, client=client
+            event,
+            self._sequence,
+            now,
+            is_public=is_public,
+            client=client,
+            extension=extension,
         )
         if earlier is not None:
             publication.stored = stored
@@ -234,7 +253,7 @@ class Outbox:
                 self.relay(relay_url).add(publication)
         if consumer is not None:
             publication.consumers.append(consumer)
-        if not self.can_ask:
+        if not self._can_ask(publication):
             self._room = None
             return self._queue(publication, now)
         self._answer_due.append((now + self._settings.answer_seconds, publication))
@@ -262,13 +281,16 @@ class Outbox:
         age_seconds: float,
         accepted: bool,
         owed: Iterable[str],
+        extension: str | None = None,
     ) -> None:
         """Restore an event that an earlier run of the process queued."""
         if event.id in self.publications:
             self.publications[event.id].stored = True
             return
         self._restored += 1  # before anything published since
-        publication = self._add(event, self._restored, now, is_public=is_public)
+        publication = self._add(
+            event, self._restored, now, is_public=is_public, extension=extension
+        )
         publication.published_at -= age_seconds
         publication.expires_at -= age_seconds
         self._sweep_before(publication.expires_at, now)
@@ -291,6 +313,7 @@ class Outbox:
         *,
         is_public: bool,
         client: Consumer | None = None,
+        extension: str | None = None,
     ) -> Publication:
         publication = Publication(
             event=event,
@@ -298,13 +321,14 @@ class Outbox:
             is_public=is_public,
             published_at=now,
             expires_at=now + self._lifetime(event),
-            turn=event.pubkey if client is None else id(client),
+            turn=extension or (event.pubkey if client is None else id(client)),
+            extension=extension,
         )
         self.publications[event.id] = publication
         self._index(publication)
         self._sweep_before(publication.expires_at, now)
         for relay in self.relays.values():
-            if relay.target is PublishTarget.ASKED:
+            if relay.serves(publication):
                 relay.add(publication)
         return publication
 

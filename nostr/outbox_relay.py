@@ -49,6 +49,7 @@ class OutboxRelay:
     def __init__(self, url: str, settings: Settings) -> None:
         self.url = url
         self.target = PublishTarget.NONE
+        self.extension: str | None = None
         self.connected = False
         self.dropped = 0
         self.next_at: float | None = None
@@ -74,6 +75,14 @@ class OutboxRelay:
     def can_ask(self) -> bool:
         """Whether events can be sent to the relay now."""
         return self.connected and self.target is PublishTarget.ASKED
+
+    def serves(self, publication: Publication) -> bool:
+        """Return whether an event is meant for the relay, now or later.
+
+        A relay that an extension added receives that extension's events only (H9).
+        """
+        mine = self.extension is None or self.extension == publication.extension
+        return mine and self.target is PublishTarget.ASKED
 
     def wake_once(self) -> bool:
         """Return whether the relay's thread is to be woken, once until it comes."""

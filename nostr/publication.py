@@ -141,7 +141,8 @@ class Publication:
 
     `copies` are pending, by relay URL; `refusals` are the final ones. `stored`: the
     database may hold the event. `client` is its latest publisher, which an event that
-    waits for days must not keep alive. Instants are those of `clock.now`.
+    waits for days must not keep alive; `extension` published it in this process.
+    Instants are those of `clock.now`.
     """
 
     event: SignedEvent
@@ -155,6 +156,7 @@ class Publication:
     consumers: list[Consumer] = field(default_factory=list)
     client: ref[Consumer] | None = None
     turn: Hashable = None
+    extension: str | None = None
     stored: bool = False
 
     def move(self, state: PublicationState) -> None:

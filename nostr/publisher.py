@@ -118,14 +118,21 @@ class Publisher:
         *,
         is_public: bool = False,
         client: Consumer | None = None,
+        extension: str | None = None,
     ) -> None:
         """Publish a checked event; the consumer receives one `PublishResult`.
 
-        `client` is the publisher where it wants no result.
+        `client` is the publisher where it wants no result, `extension` where it is one
+        that publishes in this process.
         """
         with self._lock:
             effects = self.outbox.publish(
-                event, consumer, clock.now(), is_public=is_public, client=client
+                event,
+                consumer,
+                clock.now(),
+                is_public=is_public,
+                client=client,
+                extension=extension,
             )
             calls = self._carry_out(effects)
         self._finish(calls)
@@ -142,10 +149,15 @@ class Publisher:
 
     # Relays
 
-    def set_target(self, relay_url: str, target: PublishTarget) -> None:
-        """Start or stop publishing to a relay; its pending copies are kept."""
+    def set_target(
+        self, relay_url: str, target: PublishTarget, extension: str | None = None
+    ) -> None:
+        """Start or stop publishing to a relay; its pending copies are kept.
+
+        `extension` alone publishes to it; None: everybody.
+        """
         with self._lock:
-            self.outbox.set_publish_target(relay_url, target)
+            self.outbox.set_publish_target(relay_url, target, extension)
             calls = self._carry_out(())
         self._finish(calls)
 
@@ -211,6 +223,7 @@ class Publisher:
         age_seconds: float,
         accepted: bool,
         owed: Iterable[str],
+        extension: str | None = None,
     ) -> None:
         """Restore what an earlier run stored, in the order it was published."""
         with self._lock:
@@ -221,6 +234,7 @@ class Publisher:
                 age_seconds=age_seconds,
                 accepted=accepted,
                 owed=owed,
+                extension=extension,
             )
             calls = self._carry_out(())
         self._finish(calls)
@@ -269,6 +283,7 @@ class Publisher:
                     age_seconds=now - item.published_at,
                     accepted=item.accepted,
                     owed=list(item.copies),
+                    extension=item.extension,
                 )
                 for item in self.outbox.publications.values()
             ]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from . import clock, message
+from .caller import calling_extension
 from .counts import Counts
 from .delivery import (
     Closed,
@@ -46,6 +47,7 @@ class InProcess(NamedTuple):
 
     upstream_id: str
     filters: list[Any]
+    extension: str | None
 
 
 class RelayManager:
@@ -68,6 +70,7 @@ class RelayManager:
         self._searches: dict[str, Request] = {}
         self._searchers: set[str] = set()
         self._in_process: dict[str, InProcess] = {}
+        self._extensions: dict[str, str] = {}  # by the id of their subscriptions
         self._consumers: set[Consumer] = set()
         self.identity: PrivateKey | None = None
         self.links = IdentityLinks(self, self.settings)
@@ -142,15 +145,28 @@ class RelayManager:
     ) -> Relay:
         """Add a relay and connect to it; return it, or the one that is there already.
 
+        A relay that another extension adds carries that extension's subscriptions and
+        events only, until somebody else adds it, too (H9).
+
         Raises `InvalidMessage` (a `ValueError`) for an invalid relay URL.
         """
+        use = RelayUse(active, read, write)
+        return self._add_relay(url, use, route, calling_extension())
+
+    def _add_relay(
+        self, url: str, use: RelayUse, route: RelayRoute, extension: str | None
+    ) -> Relay:
         url = normalize_relay_url(url)
         with self._lock:
             relay = self.relays.get(url)
+            if relay is not None and relay.extension not in (None, extension):
+                self.remove_relay(url)  # from now on it is everybody's
+                relay = extension = None
             if relay is None:
                 relay = self.relays[url] = Relay(url, self, self.settings)
                 relay.route = route
-                self._set_use(relay, RelayUse(active, read, write))
+                relay.extension = extension
+                self._set_use(relay, use)
             elif self.running and relay.active and not relay.running:
                 self._start(relay)
         return relay
@@ -204,15 +220,13 @@ class RelayManager:
             self._deactivate(relay)
             return
         was_active, relay.use = relay.active, use
-        self.publisher.set_target(relay.url, _target(use))
+        self.publisher.set_target(relay.url, _target(use), relay.extension)
         if was_active:
             if self.running and not relay.running:
                 self._start(relay)
             return
         if relay.read:
-            self._send_to_all(
-                RelayChanged(relay.url, True, True)
-            )  # in its first attempt
+            self._send_to_all(relay, True, True)  # in its first attempt
         if self.running:
             self._start(relay)
 
@@ -236,9 +250,9 @@ class RelayManager:
         relay.use = relay.use._replace(active=False)
         relay.stop()
         self.links.close_relay(relay.url)
-        self.publisher.set_target(relay.url, _target(relay.use))
+        self.publisher.set_target(relay.url, _target(relay.use), relay.extension)
         self._disconnected(relay.url)
-        self._send_to_all(RelayChanged(relay.url, False, False))
+        self._send_to_all(relay, False, False)
 
     def _disconnected(self, url: str) -> None:
         self._counts.lost(url)
@@ -313,7 +327,10 @@ class RelayManager:
         with self._lock:
             self._consumers.discard(consumer)
 
-    def _send_to_all(self, change: RelayChanged) -> None:
+    def _send_to_all(self, relay: RelayRecord, asked: bool, pending_eose: bool) -> None:
+        if relay.extension is not None:
+            return  # no client is served there
+        change = RelayChanged(relay.url, asked, pending_eose)
         for consumer in self._consumers:
             consumer.put(change)
 
@@ -347,7 +364,9 @@ class RelayManager:
             self._requests[upstream_id] = request
             if any(filter_.is_search for filter_ in filters):
                 self._searches[upstream_id] = request
-            readers = self._readers()
+            readers = [
+                relay for relay in self._readers() if self._may_ask(relay, upstream_id)
+            ]
             consumer.put(self._asked(upstream_id, readers))
             for relay in readers:
                 self._subscribe_on(relay, request)
@@ -365,10 +384,18 @@ class RelayManager:
 
         Return None for nothing. Before its NIP-11 document came, it serves none.
         """
+        if not self._may_ask(relay, request.upstream_id):
+            return None
         if request.upstream_id not in self._searches or self._can_search(relay):
             return request
         filters = tuple(item for item in request.filters if not item.is_search)
         return request._replace(filters=filters) if filters else None
+
+    def _may_ask(self, relay: RelayRecord, upstream_id: str) -> bool:
+        """Return whether a relay serves a subscription: its extension's only (H9)."""
+        if relay.extension is None:
+            return True
+        return relay.extension == self._extensions.get(upstream_id)
 
     @staticmethod
     def _can_search(relay: RelayRecord) -> bool:
@@ -431,7 +458,9 @@ class RelayManager:
             able = [
                 relay
                 for relay in self._readers()
-                if relay.connected and self._counts_events(relay) is not False
+                if relay.connected
+                and relay.extension is None
+                and self._counts_events(relay) is not False
             ]
             if any(filter_.is_search for filter_ in filters):
                 able = [relay for relay in able if self._can_search(relay)]
@@ -453,7 +482,9 @@ class RelayManager:
         """Whether any relay can answer a COUNT now."""
         with self._lock:
             return any(
-                relay.connected and self._counts_events(relay)
+                relay.connected
+                and relay.extension is None
+                and self._counts_events(relay)
                 for relay in self._readers()
             )
 
@@ -462,7 +493,8 @@ class RelayManager:
         """Whether any connected relay searches (NIP-50)."""
         with self._lock:
             return any(
-                relay.connected and self._can_search(relay) for relay in self._readers()
+                relay.connected and relay.extension is None and self._can_search(relay)
+                for relay in self._readers()
             )
 
     def _counts_events(self, relay: Relay) -> bool | None:
@@ -479,17 +511,24 @@ class RelayManager:
 
         An id that is open already is replaced. Raises `InvalidMessage`.
         """
-        self._add_subscription(id, filters, ())
+        self._add_subscription(id, filters, (), calling_extension())
 
     def _add_subscription(
-        self, subscription_id: str, filters: list[Any], seen: Iterable[int]
+        self,
+        subscription_id: str,
+        filters: list[Any],
+        seen: Iterable[int],
+        extension: str | None,
     ) -> None:
         parsed = parse_filters(filters)
         queues = self.message_pool.in_process
         with self._lock:
             self.close_subscription(subscription_id)
             upstream_id = new_id()
-            self._in_process[subscription_id] = InProcess(upstream_id, filters)
+            opened = InProcess(upstream_id, filters, extension)
+            self._in_process[subscription_id] = opened
+            if extension is not None:
+                self._extensions[upstream_id] = extension
             queues.subscription_ids[upstream_id] = subscription_id
             if parsed:
                 self.subscribe(upstream_id, parsed, queues, seen)
@@ -501,6 +540,7 @@ class RelayManager:
             if opened is not None:
                 queues = self.message_pool.in_process
                 queues.subscription_ids.pop(opened.upstream_id, None)
+                self._extensions.pop(opened.upstream_id, None)
                 self.unsubscribe(opened.upstream_id)
 
     def is_open(self, id: str) -> bool:  # noqa: A002
@@ -522,7 +562,7 @@ class RelayManager:
         """Return what is in no database, as plain data, for another `take_over`."""
         with self._lock:
             relays = [
-                RelayState(url, *relay.use, route=relay.route.value)
+                RelayState(url, *relay.use, relay.extension, relay.route.value)
                 for url, relay in self.relays.items()
             ]
             subscriptions = [
@@ -530,6 +570,7 @@ class RelayManager:
                     subscription_id,
                     opened.filters,
                     self.message_pool.seen_keys(opened.upstream_id),
+                    opened.extension,
                 )
                 for subscription_id, opened in self._in_process.items()
             ]
@@ -540,16 +581,14 @@ class RelayManager:
         """Continue with what `hand_over` returned; existing relays stay as they are."""
         handover = Handover.from_plain(state)
         for known in handover.relays:
-            self.add_relay(
-                known.url,
-                active=known.active,
-                read=known.read,
-                write=known.write,
-                route=RelayRoute.parse(known.route),
-            )
+            use = RelayUse(known.active, known.read, known.write)
+            route = RelayRoute.parse(known.route)
+            self._add_relay(known.url, use, route, known.extension)
         for opened in handover.subscriptions:
             if opened.id not in self._in_process:
-                self._add_subscription(opened.id, opened.filters, opened.seen)
+                self._add_subscription(
+                    opened.id, opened.filters, opened.seen, opened.extension
+                )
         for item in handover.events:
             try:
                 event = SignedEvent.parse(item.text)
@@ -562,6 +601,7 @@ class RelayManager:
                 age_seconds=item.age_seconds,
                 accepted=item.accepted,
                 owed=item.owed,
+                extension=item.extension,
             )
 
     # Publishing
@@ -574,7 +614,9 @@ class RelayManager:
         parsed = message.parse_client_message(message_text)
         if isinstance(parsed, message.ClientEvent):
             self.publisher.publish(
-                SignedEvent.parse(parsed.text), client=self.message_pool.in_process
+                SignedEvent.parse(parsed.text),
+                client=self.message_pool.in_process,
+                extension=calling_extension(),
             )
         elif isinstance(parsed, message.ClientClose):
             self.close_subscription(parsed.subscription_id)
@@ -638,7 +680,7 @@ class RelayManager:
                 return
             self.publisher.relay_connected(relay.url)
             if relay.read:
-                self._send_to_all(RelayChanged(relay.url, True, True))
+                self._send_to_all(relay, True, True)
                 self._refuse_searches(relay)
             self._retry_lost_with(relay)
 
@@ -674,7 +716,7 @@ class RelayManager:
             self._disconnected(relay.url)
             # One that was connected may be back in time to send its EOSE.
             if relay.read and relay.lost_at is None:
-                self._send_to_all(RelayChanged(relay.url, True, False))
+                self._send_to_all(relay, True, False)
 
     def relay_answered(
         self, relay: RelayRecord, event_id: str, accepted: bool, message: str

@@ -81,6 +81,7 @@ class RelayRecord:
         self._log = LimitedLog(settings)
         self.label = url
         self.use = RelayUse(active=False)
+        self.extension: str | None = None  # which alone uses it; None: everybody
         self.route = RelayRoute.DEFAULT
         self.status = RelayStatus.STOPPED
         self.since = clock.wall()

@@ -25,6 +25,7 @@ PURE = {
     "nostr.chunking",
     "nostr.relay_subscription",
     "nostr.backoff",
+    "nostr.caller",
     "nostr.counts",
     "nostr.delivery",
     "nostr.errors",

@@ -1,16 +1,21 @@
 """All relays together: threads that cannot be started, targets and uses."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from nostrclient.nostr import clock
+from nostrclient.nostr.delivery import PublishResult, RelayChanged, SubscriptionOpened
+from nostrclient.nostr.message import encode_event
 from nostrclient.nostr.relay_manager import RelayManager
+from nostrclient.nostr.relay_record import RelayStatus
 from nostrclient.nostr.settings import DEFAULTS
 
-from .builders import Inbox, signed
+from .builders import Inbox, filters, signed
 
 URLS = [f"ws://127.0.0.1:{port}" for port in range(1, 6)]
 UNREACHED = replace(DEFAULTS, reconnect_seconds=60, stop_seconds=5)
@@ -98,3 +103,106 @@ def test_c6_a_relay_that_is_switched_off_and_on_keeps_its_pending_copies() -> No
         assert manager.publisher.relay_numbers()[URLS[0]] == (1, 0)
     manager.remove_relay(URLS[0])
     assert manager.publisher.relay_numbers()[URLS[0]] == (1, 0)
+
+
+# --- H9: a relay that an extension added
+
+
+def call_as(extension: str | None, function: Callable[[], object]) -> None:
+    """Call a function as code of an extension does."""
+    if extension is None:
+        function()
+        return
+    code = compile("call()", f"/data/extensions/{extension}/tasks.py", "exec")
+    names = {"__name__": f"{extension}.tasks", "call": function}
+    exec(code, names)  # noqa: S102  # code with the name of another extension's file
+
+
+def as_extension(manager: RelayManager, extension: str | None, url: str) -> None:
+    call_as(extension, lambda: manager.add_relay(url))
+
+
+def test_h9_a_relay_of_an_extension_carries_its_own_only() -> None:
+    manager = RelayManager()
+    as_extension(manager, "bunker", URLS[0])
+    as_extension(manager, None, URLS[1])
+    client, events = Inbox(), [signed(f"{number}") for number in range(3)]
+    manager.register(client)
+    manager.subscribe("up", filters({}), client)
+    for name in ("bunker", "market"):
+        call_as(name, partial(manager.add_subscription, name, [{"kinds": [1]}]))
+    served = {
+        name: [
+            relay.url
+            for relay in manager.relays.values()
+            if manager._servable(relay, manager._requests[upstream_id])
+        ]
+        for name, upstream_id in (
+            ("client", "up"),
+            *((name, item.upstream_id) for name, item in manager._in_process.items()),
+        )
+    }
+    assert served == {"client": URLS[1:2], "bunker": URLS[:2], "market": URLS[1:2]}
+    (opened,) = client.items
+    assert isinstance(opened, SubscriptionOpened)
+    assert opened.relay_urls == {URLS[1]}
+
+    manager.publisher.publish(events[0], client)
+    for name, event in (("bunker", events[1]), ("market", events[2])):
+        call_as(name, partial(manager.publish_message, encode_event(event.text)))
+    copies = {
+        item.event.id: list(item.copies) for item in manager.publisher.waiting_events()
+    }
+    assert copies == {
+        events[0].id: URLS[1:2],
+        events[1].id: URLS[:2],
+        events[2].id: URLS[1:2],
+    }
+
+
+@pytest.mark.parametrize("adopter", [None, "market"])
+def test_h9_a_relay_that_somebody_else_adds_is_everybodys(adopter: str | None) -> None:
+    manager = RelayManager()
+    as_extension(manager, "bunker", URLS[0])
+    as_extension(manager, "bunker", URLS[0])
+    client, event = Inbox(), signed()
+    manager.register(client)
+    manager.publisher.publish(event, client)
+    assert manager.relays[URLS[0]].extension == "bunker"
+    as_extension(manager, adopter, URLS[0])
+    assert manager.relays[URLS[0]].extension is None
+    assert RelayChanged(URLS[0], True, True) in client.items
+    (waiting,) = manager.publisher.waiting_events()
+    assert list(waiting.copies) == [URLS[0]]
+    as_extension(manager, "bunker", URLS[0])
+    assert manager.relays[URLS[0]].extension is None
+
+
+def test_h9_a_client_s_event_is_queued_at_once_beside_such_a_relay_alone() -> None:
+    manager = RelayManager()
+    as_extension(manager, "bunker", URLS[0])
+    relay = manager.relays[URLS[0]]
+    relay.status = RelayStatus.CONNECTED
+    manager.relay_connected(relay)
+    client = Inbox()
+    manager.publisher.publish(signed(), client)
+    (result,) = client.items
+    assert isinstance(result, PublishResult)
+    assert result.message.startswith("queued:")
+    assert manager.take_events(relay, 10)[0] == []
+
+
+def test_h9_the_next_generation_keeps_whose_relay_it_is() -> None:
+    first, second = RelayManager(), RelayManager()
+    as_extension(first, "bunker", URLS[0])
+    event = signed()
+    text = encode_event(event.text)
+    call_as("bunker", lambda: first.add_subscription("mine", [{"kinds": [1]}]))
+    call_as("bunker", lambda: first.publish_message(text))
+    second.take_over(first.hand_over())
+    relay = second.relays[URLS[0]]
+    assert relay.extension == "bunker"
+    opened = second._in_process["mine"]
+    assert second._servable(relay, second._requests[opened.upstream_id]) is not None
+    (waiting,) = second.publisher.waiting_events()
+    assert list(waiting.copies) == [URLS[0]]
