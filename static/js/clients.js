@@ -4,7 +4,7 @@ const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
 const {Card, Empty, Search, confirm} = await part('parts')
 const {Time, number, size} = await part('words')
 
-const TABLE_PIXELS = 760 // a narrower table is a list of cards
+const TABLE_PIXELS = 860 // a narrower table is a list of cards
 const COUNTS = ['subscriptions', 'received', 'sent', 'dropped']
 
 const Buttons = {
