@@ -83,7 +83,7 @@ def ask_for(seconds: float, client: Client, author: Author) -> dict[str, Any]:
     }
 
 
-def test_c5_answers_keep_their_time_while_the_database_is_locked(
+def test_timeline_11_c5_answers_keep_their_time_while_the_database_is_locked(
     database: Database, server: LnbitsServer, silent_relay: HostileRelay
 ) -> None:
     author = Author()
