@@ -174,6 +174,7 @@ class Merge:
             if _is_merged(filter_)
         }
         self._recent = arrived - settings.merge_recent_seconds
+        self._oldest_ephemeral = arrived - settings.ephemeral_expiry_seconds
         self._bytes = held
         self._own_bytes = 0
         self._held: dict[Rank, _Held] = {}
@@ -201,7 +202,7 @@ class Merge:
         `shared`: it came on a wire that serves other clients as well.
         """
         matching = self._receive(relay_url, event, now, shared=shared)
-        if self._passing or event.is_ephemeral:
+        if self._passing or self._is_passed_on(event):
             self._ready.append(event)
             return
         place = rank(event)
@@ -310,6 +311,13 @@ class Merge:
             self._parked.append(event)
             self._count_bytes(event.memory_bytes)
 
+    def _is_passed_on(self, event: SignedEvent) -> bool:
+        """Return whether the event is an ephemeral one that a relay only passes on.
+
+        An old one was stored after all, and so `limit` is about it as well.
+        """
+        return event.is_ephemeral and event.created_at >= self._oldest_ephemeral
+
     def _may_be_live(self, event: SignedEvent) -> bool:
         """Return whether the event may have been published after the REQ arrived."""
         earliest = self._recent
@@ -385,7 +393,7 @@ class Merge:
 
         It is where it belongs to the newest n as they stood at the EOSE.
         """
-        if event.is_ephemeral or self._may_be_live(event):
+        if self._is_passed_on(event) or self._may_be_live(event):
             return True
         tags = TagValues(event)
         place = rank(event)

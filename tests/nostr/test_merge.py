@@ -274,6 +274,14 @@ def test_d9_gift_wraps_dated_back_are_delivered_after_the_eose() -> None:
     assert not bench.merge.admits(note)
 
 
+def test_d9_limit_holds_for_ephemeral_events_that_a_relay_stored() -> None:
+    bench = Bench({"limit": 1})
+    stored = [made(NOW - 100 - number, kind=23194) for number in range(5)]
+    bench.send(A, *stored)
+    settled = bench.merge.settle()
+    assert [*settled.before_eose, *settled.after_eose] == stored[:1]
+
+
 def test_d9_ephemeral_events_are_live_and_never_wait() -> None:
     bench = Bench({"limit": 1})
     first, second = made(NOW, kind=20001), made(NOW - 1, kind=20001)
