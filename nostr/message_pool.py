@@ -13,7 +13,7 @@ from threading import Lock
 
 from .delivery import Consumer, Copied, Delivered, Eose
 from .entitlement import may_receive
-from .event import AUTH_KIND, SignedEvent
+from .event import SignedEvent
 from .figures import Figures
 from .filter import Filter, TagValues, matches_any
 from .in_process import (
@@ -38,11 +38,11 @@ EVENT_OVERHEAD_BYTES = 1000  # of a parsed event in the cache, without its text
 
 
 class SeenIds:
-    """The ids of the newest events delivered to one subscription."""
+    """The ids of the newest events delivered to one subscription, by `key`."""
 
     def __init__(self, keys: Iterable[int] = ()) -> None:
         self._order: deque[int] = deque(keys)
-        self._ids: set[int] = set(self._order)
+        self.ids: set[int] = set(self._order)
 
     def keys(self) -> list[int]:
         """Return the keys of all ids, to create another `SeenIds` with the same ids."""
@@ -57,13 +57,13 @@ class SeenIds:
         return int(event_id[:32], 16)
 
     def __contains__(self, key: int) -> bool:
-        return key in self._ids
+        return key in self.ids
 
     def add(self, key: int) -> bool:
         """Add the key of an id; return False if it was there."""
-        if key in self._ids:
+        if key in self.ids:
             return False
-        self._ids.add(key)
+        self.ids.add(key)
         self._order.append(key)
         return True
 
@@ -71,7 +71,7 @@ class SeenIds:
         """Remove the oldest ids; return how many were removed."""
         count = min(count, len(self._order))
         for _ in range(count):
-            self._ids.discard(self._order.popleft())
+            self.ids.discard(self._order.popleft())
         return count
 
 
@@ -238,8 +238,6 @@ class MessagePool:
         that of `Delivered`, None: as there are several.
         Mailboxes are not woken but added to `touched`. Return whether anybody got it.
         """
-        if event.kind == AUTH_KIND:  # for one relay's eyes, never to be passed on
-            return False
         if shared is None:
             shared = len(upstream_ids) > 1
         given = False
@@ -258,7 +256,7 @@ class MessagePool:
                 service_key=service_key,
             ):
                 continue
-            if key in feed.seen:
+            if key in feed.seen.ids:
                 if feed.merges and relay_url not in feed.answered:
                     self._copied(feed, event, relay_url, shared, touched)
                 continue

@@ -355,7 +355,11 @@ class Session:
                 if subscription is not None:
                     if not subscription.settled:
                         subscription.received(item.relay_url, now)
-                    if subscription.merge is None or subscription.passes(item, now):
+                    if (
+                        subscription.merge is None
+                        or item.relay_url in subscription.answered
+                        or subscription.passes(item, now)
+                    ):
                         yield f"{subscription.event_head}{item.event.text}]"
             else:
                 yield from self._handle(item, now)

@@ -15,9 +15,9 @@ from .settings import Settings
 class Subscription:
     """One REQ of a client, from its arrival until CLOSE or CLOSED.
 
-    `settled` means that the client got its one EOSE. `merge` merges the relays'
-    answers if a filter has a `limit`. Instants are those of `clock.now`, except
-    `arrived`, which is in Unix seconds.
+    `settled` means that the client got its one EOSE. `answered` are the relays that
+    sent EOSE or CLOSED. `merge` merges the relays' answers if a filter has a `limit`.
+    Instants are those of `clock.now`, except `arrived`, which is in Unix seconds.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Subscription:
         self.filters = filters
         self.event_head = event_head(subscription_id)
         self.settled = False
+        self.answered: set[str] = set()
         self.merge: Merge | None = None
         if Merge.merges(filters):
             self.merge = Merge(filters, arrived, held, settings)
@@ -44,7 +45,6 @@ class Subscription:
         self._last_deadline = now + settings.eose_max_seconds
         self._asked: set[str] = set()
         self._pending_eose: dict[str, float] = {}
-        self._answered: set[str] = set()
         self._closed: dict[str, str] = {}
         self._received: dict[str, float] = {}
         self._complete: dict[str, bool | None] = {}
@@ -62,8 +62,8 @@ class Subscription:
             self._asked.discard(relay_url)
             self._closed.pop(relay_url, None)
             self._complete.pop(relay_url, None)
-            self._answered.discard(relay_url)
-        if pending_eose and relay_url not in self._answered:
+            self.answered.discard(relay_url)
+        if pending_eose and relay_url not in self.answered:
             self._pending_eose[relay_url] = self._last_deadline
         elif not pending_eose:
             self._pending_eose.pop(relay_url, None)
@@ -74,8 +74,8 @@ class Subscription:
 
     def passes(self, item: Delivered, now: float) -> bool:
         """Return whether to send an event at once; False if the merge keeps it."""
-        if self.merge is None or item.relay_url in self._answered:
-            return True
+        if self.merge is None or item.relay_url in self.answered:
+            return True  # a live event
         if self.settled:
             return self.merge.admits(item.event)
         self.merge.event(item.relay_url, item.event, now, shared=item.shared)
@@ -85,7 +85,7 @@ class Subscription:
         """Handle a relay's copy of an event that was delivered already."""
         if not self.settled:
             self.received(item.relay_url, now)
-            if self.merge is not None and item.relay_url not in self._answered:
+            if self.merge is not None and item.relay_url not in self.answered:
                 self.merge.copy(item.relay_url, item.event, now, shared=item.shared)
 
     def merged(self, now: float) -> list[SignedEvent]:
@@ -134,7 +134,7 @@ class Subscription:
         if self.merge is not None and not self.settled and complete is not True:
             most = max_limit or self._settings.assumed_max_limit
             self.merge.cut(relay_url, None if complete is False else most)
-        self._answered.add(relay_url)
+        self.answered.add(relay_url)
         self._pending_eose.pop(relay_url, None)
         return not self.settled and not self._pending_eose
 
@@ -146,7 +146,7 @@ class Subscription:
         if relay_url not in self._asked:  # removed meanwhile
             return None
         self._closed[relay_url] = message
-        self._answered.add(relay_url)
+        self.answered.add(relay_url)
         self._pending_eose.pop(relay_url, None)
         if self._asked <= self._closed.keys():
             return most_telling(list(self._closed.values()))
@@ -155,12 +155,12 @@ class Subscription:
     @property
     def is_complete(self) -> bool:
         """Whether every relay it is for, connected or not, has sent its EOSE."""
-        return bool(self._asked) and self._asked <= self._answered - self._closed.keys()
+        return bool(self._asked) and self._asked <= self.answered - self._closed.keys()
 
     @property
     def has_all(self) -> bool:
         """Whether no EOSE is pending, and at least one relay has answered."""
-        return bool(self._answered) and not self._pending_eose
+        return bool(self.answered) and not self._pending_eose
 
     def due(self, now: float) -> bool:
         """Return whether the EOSE has to be sent now, because of its deadline."""
@@ -180,7 +180,7 @@ class Subscription:
         pending_eose = {
             url: until for url, until in self._pending_eose.items() if until > now
         }
-        if self._pending_eose and not pending_eose and self._answered:
+        if self._pending_eose and not pending_eose and self.answered:
             return now
         busy = max((self._received.get(url, 0.0) for url in pending_eose), default=0.0)
         waited = max(self._deadline, busy + self._settings.eose_busy_seconds)
