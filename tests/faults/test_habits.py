@@ -363,7 +363,7 @@ def test_e3b_part_that_a_relay_dropped_is_missed_beside_a_busy_one(
 
 @pytest.mark.parametrize("too_many", ["notice", "silence", "closed"])
 @pytest.mark.parametrize("stored", [0, 20])
-def test_e9_33_subscriptions_live_on_a_relay_that_takes_32(
+def test_timeline_9_33_subscriptions_live_on_a_relay_that_takes_32(
     new_bench: NewBench, odd_relay: OddRelay, too_many: str, stored: int
 ) -> None:
     """Timeline 9; with stored events a page needs a REQ of its own as well."""
@@ -639,3 +639,128 @@ def test_e2_status_without_a_length_is_said_within_the_connect_timeout(
     took = time.monotonic() - began
     assert "502" in str(relay.error_list[0])
     assert took < FAST.connect_seconds
+
+
+@pytest.mark.parametrize("limit", [0])
+def test_d4b_relay_that_comes_late_is_asked_for_all_since_the_req(
+    new_bench: NewBench, odd_relay: OddRelay, merchant: Author, limit: int
+) -> None:
+    bench = new_bench(UNHURRIED)
+    odd_relay.refuse()
+    bench.start(odd_relay.url)
+    shop = bench.client("shop")
+    shop.req("orders", orders_filter(merchant, limit=limit))
+    placed = orders(6, merchant)
+    odd_relay.put(*placed)
+    time.sleep(0.5)
+    odd_relay.resume()
+    bench.wait_connected()
+    shop.wait_events(placed, 5.0)
+    shop.assert_exactly("orders", placed)
+
+
+def test_c2_copy_dropped_on_a_living_connection_is_sent_again(
+    new_bench: NewBench, odd_relay: OddRelay
+) -> None:
+    bench = new_bench(replace(FAST, resend_seconds=1.0, resend_max_seconds=4.0))
+    odd_relay.habits = Habits(max_messages_per_minute=1, minute_seconds=1.0)
+    bench.start_connected(odd_relay.url)
+    client = bench.client()
+    first, second = notes(2)
+    assert client.publish(first)[0]
+    accepted, reason = client.publish(second)
+    assert accepted
+    assert reason.startswith("queued:")
+    assert odd_relay.dropped == 1
+    wait_until(lambda: odd_relay.has(second), "it is sent again", 15.0)
+    assert odd_relay.connections == 1
+
+
+# --- C: `queued:` from a relay
+
+
+def test_c_queued_from_another_nostrclient_is_not_acceptance(
+    bench: Bench, new_odd_relay: NewOddRelay
+) -> None:
+    peer, real = new_odd_relay(), new_odd_relay()
+    peer.habits.queues_events = True
+    real.refuse()
+    bench.start(real.url)
+    bench.start(peer.url)
+    bench.wait_connected(peer.url)
+    client = bench.client()
+    (event,) = notes(1)
+    accepted, reason = client.publish(event)
+    assert accepted
+    assert reason.startswith("queued:")
+    assert [item.event.id for item in bench.manager.publisher.waiting_events()] == [
+        event["id"]
+    ]
+    real.resume()
+    wait_until(lambda: real.has(event), "the real relay has it")
+
+
+def test_e10_event_that_ends_the_connection_holds_up_no_other(
+    bench: Bench, odd_relay: OddRelay, merchant: Author
+) -> None:
+    odd_relay.habits.max_message_bytes = 100_000
+    bench.start_connected(odd_relay.url)
+    client, other = bench.client(), bench.client("other")
+    other.subscribe("orders", orders_filter(merchant))
+    large = Author().event("x" * 150_000, kind=30023, tags=[["d", "large"]])
+    client.send("EVENT", large)
+    wait_until(lambda: odd_relay.connections >= 2, "it has ended the connection")
+    small = notes(5)
+    for event in small:
+        other.send("EVENT", event)
+    wait_until(lambda: odd_relay.has(*small), "the small ones are there", 10.0)
+    # It is refused, or, where the client was told `queued:` before, undeliverable.
+    refused = not client.answer(large)[0]
+    wait_until(
+        lambda: refused or bench.manager.publisher.undeliverable_count == 1,
+        "it is given up",
+    )
+    bench.wait_connected()
+    connections = odd_relay.connections
+    time.sleep(2.0)
+    assert odd_relay.connections == connections <= 4
+    placed = order(Author(), merchant)
+    odd_relay.put(placed)
+    other.assert_exactly("orders", [placed])
+
+
+# --- D1b: order
+
+
+def test_timeline_13_answer_finds_the_subscription_that_was_sent_before_the_request(
+    new_bench: NewBench, odd_relay: OddRelay
+) -> None:
+    """Timeline 13: five other clients have just opened 45 subscriptions each."""
+    bench = new_bench(
+        replace(
+            UNHURRIED,
+            answer_seconds=2.0,
+            eose_seconds=4.0,
+            eose_max_seconds=15.0,
+            refresh_answer_seconds=15.0,
+        )
+    )
+    wallet = Author()
+
+    def answers(event: NostrEvent) -> list[NostrEvent]:
+        if event["kind"] != 23194:
+            return []
+        return [wallet.event("paid", kind=23195, tags=[["e", event["id"]]])]
+
+    odd_relay.answers = answers
+    bench.start_connected(odd_relay.url)
+    for number in range(5):
+        other = bench.client(f"other {number}", public=True)
+        for item in range(45):
+            other.req(f"{item}", {"kinds": [5000 + number * 45 + item]})
+    app = bench.client("app")
+    requests = notes(200, kind=23194)
+    for request in requests:
+        app.req(request["id"], {"kinds": [23195], "#e": [request["id"]]})
+        app.send("EVENT", request)
+    app.wait(lambda: app.count("EVENT") == 200, "200 answers have come")

@@ -29,6 +29,18 @@ SETTINGS = replace(FAST, relay_auths_per_second=50.0)
 
 NUMBERS = itertools.count()
 
+THREE_SECOND_MINUTES = replace(
+    SETTINGS,
+    resend_seconds=1.5,
+    resend_max_seconds=30.0,
+    publish_rate_pause_seconds=0.05,
+    publish_rate_max_pause_seconds=15.0,
+    publish_retry_max_seconds=180.0,
+    refresh_seconds=60.0,
+    refresh_answer_seconds=1.5,
+)
+"""What depends on a relay's rates is twenty times as fast, as its minutes are."""
+
 ALL = sorted(PROFILES)
 
 
@@ -249,3 +261,114 @@ def test_e9_more_subscriptions_than_a_relay_takes_all_get_their_events(
     client.wait_events(again.values())
     for kind in kinds:
         client.assert_exactly(f"kind {kind}", [placed[kind], again[kind]], quiet=0.0)
+
+
+@pytest.mark.parametrize("name", ["strfry", "strfry_2025", "nostream"])
+def test_timeline_10_public_search_silences_no_shop_and_is_closed(
+    bench: Bench, new_odd_relay: NewOddRelay, name: str
+) -> None:
+    """Timeline 10, on relays with few subscriptions."""
+    habits = compressed(name)
+    habits.max_subscriptions = 10
+    habits.max_messages_per_minute = None
+    habits.restricted_kinds = frozenset()  # the shops' keys are not the matter here
+    relay = new_odd_relay(habits)
+    bench.start_connected(relay.url)
+    merchants = [Author() for _ in range(10)]
+    shops = [bench.client(f"shop {number}") for number in range(10)]
+    for shop, merchant in zip(shops, merchants, strict=True):
+        shop.subscribe("orders", orders_filter(merchant))
+    stranger = bench.client("stranger", public=True)
+    for number in range(20):
+        stranger.req(f"search {number}", {"search": "a"})
+    time.sleep(0.5)
+    placed = [order(Author(), merchant) for merchant in merchants]
+    began = time.monotonic()
+    relay.put(*placed)
+    for shop, event in zip(shops, placed, strict=True):
+        shop.assert_exactly("orders", [event], quiet=0.0)
+    measured(
+        f"ten orders beside 20 searches on {name}",
+        f"all after {time.monotonic() - began:.3f} s",
+    )
+    stranger.wait(lambda: stranger.count("CLOSED") == 20, "every search is closed")
+    assert all(shop.count("CLOSED") == 0 for shop in shops)
+    assert bench.manager.relays[relay.url].connections == 1
+    stranger.close()
+    later = [order(Author(), merchant, "later") for merchant in merchants]
+    relay.put(*later)
+    for shop, first, second in zip(shops, placed, later, strict=True):
+        shop.assert_exactly("orders", [first, second], quiet=0.0)
+
+
+# --- C2b: rates
+
+
+def test_timeline_8_60_products_at_once_reach_a_relay_that_takes_24_a_minute(
+    new_bench: NewBench, new_odd_relay: NewOddRelay
+) -> None:
+    """Timeline 8, a minute being three seconds."""
+    bench = new_bench(THREE_SECOND_MINUTES)
+    habits = compressed("nostream")
+    habits.minute_seconds = 3.0
+    relay = new_odd_relay(habits)
+    bench.start_connected(relay.url)
+    shop, other = bench.client("shop"), bench.client("other")
+    placed = products(60, Author())
+    began = time.monotonic()
+    for product in placed:
+        shop.send("EVENT", product)
+    (note,) = [Author().event("another client's")]
+    assert other.publish(note)[0]
+    wait_until(lambda: relay.has(note), "the other's event is there", 5.0)
+    foreign = time.monotonic() - began
+    for product in placed:
+        accepted, reason = shop.answer(product)
+        assert accepted, reason
+    wait_until(lambda: relay.has(*placed), "all products are there", 12.0 + 8.0)
+    took = time.monotonic() - began
+    assert bench.manager.publisher.undeliverable_count == 0
+    wait_until(
+        lambda: not bench.manager.publisher.outbox.publications, "nothing is owed"
+    )
+    measured(
+        "60 products, 24 a minute (of 3 s)",
+        f"all after {took / 3:.2f} minutes, {len(relay.refused)} refusals, "
+        f"another's event after {foreign:.3f} s",
+    )
+
+
+def test_c2_what_a_relay_drops_for_its_rate_is_sent_again(
+    new_bench: NewBench, new_odd_relay: NewOddRelay
+) -> None:
+    """240 messages a minute: above it no OK, no EOSE, a NOTICE only."""
+    bench = new_bench(THREE_SECOND_MINUTES)
+    relay = new_odd_relay(Habits(max_messages_per_minute=60, minute_seconds=3.0))
+    bench.start_connected(relay.url)
+    client = bench.client()
+    sent = [Author().event(str(n)) for n in range(100)]
+    for event in sent:
+        client.send("EVENT", event)
+    for event in sent:
+        accepted, reason = client.answer(event)
+        assert accepted, reason
+    wait_until(lambda: relay.has(*sent), "all are there", 25.0)
+    assert bench.manager.publisher.undeliverable_count == 0
+    assert relay.connections == 1
+
+
+def test_e3b_reqs_a_relay_drops_for_its_rate_are_sent_again(
+    new_bench: NewBench, new_odd_relay: NewOddRelay
+) -> None:
+    bench = new_bench(THREE_SECOND_MINUTES)
+    relay = new_odd_relay(Habits(max_messages_per_minute=60, minute_seconds=3.0))
+    bench.start_connected(relay.url)
+    client = bench.client()
+    kinds = range(5000, 5060)
+    for kind in kinds:
+        client.req(f"kind {kind}", {"kinds": [kind]})
+    wait_until(lambda: len(relay.subscriptions) == len(kinds), "all are open", 20.0)
+    placed = [Author().event("x", kind=kind) for kind in kinds]
+    relay.put(*placed)
+    client.wait_events(placed)
+    assert relay.connections == 1
