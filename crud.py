@@ -9,6 +9,7 @@ of two changes at once none is lost.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -29,7 +30,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import text
 
 from .helpers import uninterrupted
-from .migrations import ensure_schema
 from .models import (
     Config,
     HistoryRow,
@@ -113,9 +113,16 @@ async def _execute(
 
 @_operation
 async def create_tables() -> None:
-    """Create whatever is missing of the tables."""
+    """Create whatever is missing of the tables.
+
+    At an upgrade LNbits imports `migrations` before it drops the earlier version's
+    modules. It would get the earlier steps if they stayed imported.
+    """
+    from . import migrations
+
+    sys.modules.pop(migrations.__name__, None)
     async with db.connect() as conn:
-        await ensure_schema(conn)
+        await migrations.ensure_schema(conn)
 
 
 # Relays
