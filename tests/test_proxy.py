@@ -8,7 +8,7 @@ from dev.proxy import LoopThread, Proxy
 from tests.e2e.clients import wait_until
 
 
-def test_who_connects_while_nothing_flows_is_gone_once_it_is_closed() -> None:
+def test_connection_made_while_frozen_ends_with_the_proxy() -> None:
     loop = LoopThread()
     try:
         proxy = Proxy(9, loop)

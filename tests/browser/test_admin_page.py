@@ -115,7 +115,7 @@ def test_a_url_is_checked_while_one_types(admin: AdminPage) -> None:
     expect(admin.refusal).to_have_count(0)
 
 
-def test_what_the_server_refuses_is_shown_with_its_reason(
+def test_refusal_of_the_server_is_shown_with_its_reason(
     admin: AdminPage, relays: list[LocalRelay]
 ) -> None:
     admin.add(relays[0].url)
@@ -126,7 +126,7 @@ def test_what_the_server_refuses_is_shown_with_its_reason(
 # What relays say
 
 
-def test_f4_what_a_relay_says_is_text(
+def test_f4_text_of_a_relay_is_shown_as_text(
     admin: AdminPage, talkative_relay: TalkativeRelay
 ) -> None:
     url = talkative_relay.url

@@ -81,7 +81,9 @@ def test_the_outbox_is_empty_and_says_so(admin: AdminPage) -> None:
     expect(outbox.get_by_role("button", name="Retry all now")).to_have_count(0)
 
 
-def test_what_waits_is_retried_and_discarded_when_confirmed(admin: AdminPage) -> None:
+def test_waiting_event_is_retried_and_discarded_when_confirmed(
+    admin: AdminPage,
+) -> None:
     scenery = stage(admin, outbox=[waiting_event(5), waiting_event(1)])
     outbox = admin.page.get_by_test_id("outbox")
     row = outbox.locator(f'[data-event="{5:064x}"]')
@@ -122,7 +124,7 @@ def test_a_thousand_waiting_events_are_usable(admin: AdminPage) -> None:
     expect(rows).to_have_attribute("data-event", wanted)
 
 
-def test_what_no_relay_took_is_listed(admin: AdminPage) -> None:
+def test_undeliverable_event_is_listed(admin: AdminPage) -> None:
     stage(admin, undeliverable=[lost_event(HARM, 2)])
     admin.page.get_by_text("Undeliverable: 1").click()
     listed = admin.page.get_by_test_id("undeliverable")

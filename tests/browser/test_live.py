@@ -149,7 +149,7 @@ def test_changes_disturb_nobody_who_reads_types_or_searches(admin: AdminPage) ->
     check_undisturbed()
 
 
-def test_what_waits_is_looked_at_again_when_the_outbox_changes(
+def test_waiting_events_are_fetched_again_when_the_outbox_changes(
     admin: AdminPage,
 ) -> None:
     scenery = Scenery(admin.page, outbox=[waiting_event(1)])

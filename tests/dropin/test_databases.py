@@ -131,7 +131,7 @@ def test_a6_changes_at_the_same_time_are_all_stored(
     }
 
 
-def test_c5_what_is_queued_survives_a_kill_byte_for_byte(
+def test_c5_queued_event_survives_a_kill_byte_for_byte(
     database: Database, tmp_path: Path
 ) -> None:
     author = Author()

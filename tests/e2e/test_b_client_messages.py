@@ -14,7 +14,7 @@ NOT_A_MESSAGE = ["nonsense", "", "{}", '{"a":1}', "[]", '"REQ"', "1", '["WHAT"]'
 
 
 @pytest.mark.parametrize("text", NOT_A_MESSAGE)
-def test_b1_what_is_no_message_gets_a_notice(connect: Connect, text: str) -> None:
+def test_b1_invalid_message_gets_a_notice(connect: Connect, text: str) -> None:
     client = connect()
     client.send_text(text)
     assert client.receive()[0] == "NOTICE"

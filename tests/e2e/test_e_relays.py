@@ -69,7 +69,7 @@ def give_while_away(relay: LocalRelay, event: dict[str, Any], tmp: Path) -> None
         writer.close()
 
 
-def test_e4_e8_what_a_relay_got_while_it_was_away_is_delivered(
+def test_e4_e8_events_a_relay_got_during_an_outage_are_delivered(
     lnbits: LnbitsServer,
     relays: list[LocalRelay],
     connect: Connect,

@@ -26,7 +26,7 @@ NOT_A_RELAY = [
 
 
 @pytest.mark.parametrize("url", NOT_A_RELAY)
-def test_f1_what_is_no_relay_url_is_refused(lnbits: LnbitsServer, url: str) -> None:
+def test_f1_invalid_relay_url_is_refused(lnbits: LnbitsServer, url: str) -> None:
     answer = lnbits.http.post("/nostrclient/api/v1/relay", json={"url": url})
     assert answer.status_code == 400
     assert answer.json()["detail"]

@@ -97,7 +97,7 @@ def test_a_change_reaches_all_who_look(
         assert time.monotonic() - begun < 10  # half a second is due
 
 
-def test_who_comes_later_is_told_what_is_true_then(
+def test_later_listener_gets_the_state_of_that_moment(
     lnbits: LnbitsServer, connect: Connect
 ) -> None:
     with websocket(ticket_url(lnbits), max_size=None) as first:

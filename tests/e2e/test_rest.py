@@ -13,7 +13,7 @@ from .clients import Author, wait_until
 from .conftest import Connect
 
 
-def test_what_is_known_of_a_relay(
+def test_relay_is_listed_with_its_state(
     lnbits: LnbitsServer, relays: list[LocalRelay]
 ) -> None:
     for shown in lnbits.api("GET", "/relays"):

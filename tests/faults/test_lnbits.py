@@ -196,7 +196,7 @@ AWKWARD = [
 ]
 
 
-def test_c5_what_was_queued_survives_sigkill_byte_for_byte(
+def test_c5_queued_event_survives_sigkill_byte_for_byte(
     server: LnbitsServer, relay: RealRelay, merchant: Author, connect: NewClient
 ) -> None:
     relay.proxy.refuse()

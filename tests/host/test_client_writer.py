@@ -97,7 +97,7 @@ def test_all_messages_arrive_in_order(
     assert bursts == [burst]
 
 
-def test_who_does_not_read_is_waited_for() -> None:
+def test_send_waits_for_a_client_that_does_not_read() -> None:
     sent = []
     text = "x" * 100_000
 
@@ -117,7 +117,7 @@ def test_who_does_not_read_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("politely", [True, False])
-def test_who_is_gone_is_noticed(politely: bool) -> None:
+def test_send_raises_for_a_client_that_is_gone(politely: bool) -> None:
     ended: list[BaseException] = []
 
     async def serve(writer: ClientWriter) -> None:
@@ -145,7 +145,9 @@ def test_who_is_gone_is_noticed(politely: bool) -> None:
 
 
 @pytest.mark.parametrize("waiting", [0, 100])
-def test_f7_who_neither_reads_nor_answers_is_gone_in_time(waiting: int) -> None:
+def test_f7_client_that_neither_reads_nor_answers_is_closed_in_time(
+    waiting: int,
+) -> None:
     took: list[float] = []
 
     async def serve(writer: ClientWriter) -> None:

@@ -29,7 +29,7 @@ def test_every_field_says_what_it_means(name: str) -> None:
         assert about.keys() & {"description", "example", "enum"}, f"{name}.{field}"
 
 
-def test_what_may_be_null_is_described_so() -> None:
+def test_nullable_fields_are_described_as_nullable() -> None:
     about = models.RelayUpdate.schema()["properties"]
     assert about["active"] == {
         "title": "Active",

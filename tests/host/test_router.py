@@ -96,7 +96,7 @@ class DeafClient:
         await asyncio.Event().wait()
 
 
-async def test_b7_who_does_not_read_is_closed_with_a_reason_and_leaves_nothing(
+async def test_b7_client_that_does_not_read_is_closed_with_a_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = NostrClient(replace(DEFAULTS, mailbox_bytes=20_000))

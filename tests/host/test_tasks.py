@@ -114,7 +114,7 @@ async def _load(previous: tasks.Generation | None) -> None:
     await asyncio.gather(*tasks._running.values(), return_exceptions=True)
 
 
-def test_c4_what_is_taken_over_waits_as_long_as_the_operator_said(
+def test_c4_events_taken_over_wait_as_long_as_the_setting_says(
     manager: RelayManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def get_config() -> Config:
@@ -224,7 +224,7 @@ async def test_c5_stored_relays_that_are_gone_are_removed_at_the_next_start(
     assert set(manager.relays) == {"ws://127.0.0.1:8"}
 
 
-def test_g2_what_was_kept_for_closed_subscriptions_goes_in_the_end(
+def test_g2_events_of_closed_subscriptions_are_removed_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = NostrClient()

@@ -82,7 +82,7 @@ def test_g1_adding_an_id_again_replaces_it(seen: dict[str, Any]) -> None:
     assert seen["again"] == len(published)
 
 
-def test_g1_g2_what_was_imported_outlives_an_import_afresh(
+def test_g1_g2_imported_objects_work_after_a_reload(
     seen: dict[str, Any],
 ) -> None:
     for published_between, published_after, *received in seen["renewed"]:
@@ -108,7 +108,7 @@ def test_g1_a_removed_relay_is_gone(seen: dict[str, Any]) -> None:
     assert seen["relays_left"] == []
 
 
-def test_g2_what_nobody_takes_is_bounded() -> None:
+def test_g2_unread_events_are_bounded() -> None:
     """The oldest go first, and the queues of the pool are bounded as well."""
     from nostrclient.nostr.in_process import EventMessage, InProcessQueues
     from nostrclient.nostr.settings import DEFAULTS
@@ -156,7 +156,7 @@ def test_f7_clock_ends_whenever_it_is_cancelled(turns: int) -> None:
         assert asyncio.run(cancelled_after_a_wake())
 
 
-def test_f7_what_is_being_written_is_written_to_its_end() -> None:
+def test_f7_database_write_is_completed_when_cancelled() -> None:
     """A task cancelled within a transaction would leave SQLite locked for good."""
     from nostrclient import crud
 

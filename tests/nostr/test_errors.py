@@ -11,7 +11,7 @@ from nostrclient.nostr.errors import (
 
 
 @pytest.mark.parametrize("error", [InvalidEvent, InvalidKey, InvalidMessage])
-def test_who_knows_nothing_of_this_package_can_catch_its_errors(
+def test_errors_can_be_caught_as_value_errors(
     error: type[NostrError],
 ) -> None:
     assert issubclass(error, NostrError)

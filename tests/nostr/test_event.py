@@ -135,7 +135,7 @@ def test_nip01_names_the_escapes() -> None:
 
 @given(texts, tag_lists, st.integers(0, 2**53), st.integers(0, 65535))
 @settings(max_examples=50, deadline=None)
-def test_what_is_signed_here_holds_for_nostr_sdk(
+def test_event_signed_here_is_valid_for_nostr_sdk(
     content: str, tags: list[list[str]], created_at: int, kind: int
 ) -> None:
     event = signed(content, kind, tags, created_at)
@@ -146,7 +146,9 @@ def test_what_is_signed_here_holds_for_nostr_sdk(
 
 @given(texts, tag_lists)
 @settings(max_examples=50, deadline=None)
-def test_what_nostr_sdk_signs_holds_here(content: str, tags: list[list[str]]) -> None:
+def test_event_signed_by_nostr_sdk_is_valid_here(
+    content: str, tags: list[list[str]]
+) -> None:
     keys = nostr_sdk.Keys.parse(PrivateKey().hex())
     theirs = (
         nostr_sdk.EventBuilder(nostr_sdk.Kind(1), content)
@@ -370,7 +372,7 @@ def test_c1_half_a_surrogate_pair_is_refused(fields: dict[str, Any]) -> None:
     ],
     ids=lambda text: ascii(text[:20]),
 )
-def test_c1_what_is_no_event_at_all_is_refused(text: str) -> None:
+def test_c1_json_that_is_no_event_is_refused(text: str) -> None:
     assert 0 < len(refused(text)) < 80
 
 

@@ -73,7 +73,7 @@ def test_e4_one_filter_s_old_events_do_not_hide_what_another_still_lacks() -> No
     assert len(received) == 103
 
 
-def test_e4_what_other_filters_of_the_req_bring_hides_nothing_either() -> None:
+def test_e4_events_of_other_filters_hide_no_missing_events() -> None:
     old = [made(NOW + number, kind=1, pubkey=ALICE) for number in range(10)]
     new = [made(NOW + 1000 + number, kind=7, pubkey=ALICE) for number in range(100)]
     relay = StoringRelay([*old, *new], most=20)

@@ -112,7 +112,7 @@ def test_b5_no_filter_at_all_is_refused() -> None:
         {"#t": ["", "Grüße"], "ids": [HEX, HEX]},
     ],
 )
-def test_b5_what_is_not_known_passes_through(value: dict[str, Any]) -> None:
+def test_b5_unknown_filter_key_passes_through(value: dict[str, Any]) -> None:
     parsed = parse_filter(value)
     assert parsed is not None
     assert parsed.json == value

@@ -66,7 +66,7 @@ def test_f4_an_icon_is_an_image_on_the_web_or_none() -> None:
         assert found.icon == shown
 
 
-def test_what_a_relay_announces_is_kept_as_it_is_and_bounded() -> None:
+def test_announced_limits_are_kept_unchanged_and_bounded() -> None:
     limitation = {
         "max_limit": -5,
         "auth_required": True,

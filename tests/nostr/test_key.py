@@ -319,7 +319,7 @@ def test_bytes_of_another_length_are_no_key(size: int) -> None:
 
 
 @pytest.mark.parametrize("value", [NPUB_HEX, 32, [1] * 32, None])
-def test_what_is_not_bytes_is_no_public_key(value: Any) -> None:
+def test_public_key_of_another_type_is_refused(value: Any) -> None:
     with pytest.raises(InvalidKey, match="not made of bytes"):
         PublicKey(value)
 

@@ -54,7 +54,7 @@ def test_d4_everything_travels_in_one_order() -> None:
     assert reader.mailbox.take_all() == items
 
 
-def test_b7_what_overflows_loses_nothing_in_silence() -> None:
+def test_b7_overflowing_mailbox_loses_nothing_in_silence() -> None:
     reader = Reader(max_bytes=10 * SIZE)
     reader.put(10)
     assert not overflowed(reader)
@@ -68,7 +68,7 @@ def test_b7_what_overflows_loses_nothing_in_silence() -> None:
     assert reader.budget.used_bytes == 0
 
 
-def test_b7_what_was_taken_counts_until_it_is_sent() -> None:
+def test_b7_taken_items_count_until_they_are_sent() -> None:
     reader = Reader(max_bytes=10 * SIZE)
     reader.put(6)
     assert len(reader.mailbox.take_all()) == 6
@@ -151,14 +151,14 @@ def test_b7_answers_that_nobody_reads_count_as_well() -> None:
     assert overflowed(reader)
 
 
-def test_b7_who_alone_has_used_everything_up_pays_for_it() -> None:
+def test_b7_only_client_that_used_the_whole_budget_is_closed() -> None:
     reader = Reader(100 * SIZE, Budget(10 * SIZE))
     reader.put(11)
     assert overflowed(reader)
     assert reader.mailbox.take_all() == []
 
 
-def test_b7_who_took_a_lot_and_does_not_send_it_pays_too() -> None:
+def test_b7_client_with_many_taken_unsent_items_is_closed_too() -> None:
     budget = Budget(20 * SIZE)
     slow, healthy = Reader(20 * SIZE, budget), Reader(20 * SIZE, budget)
     slow.put(18)

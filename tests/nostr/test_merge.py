@@ -135,7 +135,7 @@ def test_d9_each_filter_has_a_limit_of_its_own() -> None:
     assert bench.dates() == [9, 5, 4]
 
 
-def test_d9_what_matches_a_filter_without_limit_is_delivered_at_once() -> None:
+def test_d9_event_of_a_filter_without_limit_is_delivered_at_once() -> None:
     bench = Bench({"authors": [ALICE]}, {"kinds": [1], "limit": 1})
     bench.send(A, *at(1, 2))
     assert bench.dates() == [1, 2]

@@ -53,7 +53,7 @@ EVENT = signed('["EVENT",{"id":"x"}] grüß \\ " ]}')
         "[" + "9" * 5000 + "]",
     ],
 )
-def test_b1_what_cannot_be_answered_by_name_is_invalid(text: str) -> None:
+def test_b1_message_without_an_id_is_invalid(text: str) -> None:
     with pytest.raises(InvalidMessage):
         message.parse_client_message(text)
 
@@ -273,7 +273,7 @@ def test_b1_a_refusal_always_has_a_prefix(text: str) -> None:
     assert message.with_prefix("blocked: no") == "blocked: no"
 
 
-def test_what_is_encoded_is_one_line_of_ascii() -> None:
+def test_encoded_message_is_one_line_of_ascii() -> None:
     text = message.encode("NOTICE", "a\nb ☃ \ud800")
     assert text.isascii()
     assert "\n" not in text

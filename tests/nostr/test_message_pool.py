@@ -72,7 +72,7 @@ def test_d3_only_what_matches_the_client_s_own_filters_is_delivered() -> None:
     assert len(inbox.items) == 2
 
 
-def test_d3_what_did_not_match_does_not_count_as_seen() -> None:
+def test_d3_event_that_did_not_match_does_not_count_as_seen() -> None:
     pool, _ = pool_with({"kinds": [1]})
     pool.deliver(["up"], made(kind=2), A, set())
     assert pool.seen_total == 0

@@ -14,7 +14,7 @@ def test_f2_a_public_client_has_a_burst_of_100_and_20_a_second_after_it() -> Non
     assert [bucket.take(1001.0) for _ in range(21)] == [True] * 20 + [False]
 
 
-def test_f2_what_is_saved_up_never_exceeds_the_burst() -> None:
+def test_f2_saved_tokens_never_exceed_the_burst() -> None:
     bucket = TokenBucket(20, 100, 0.0)
     assert sum(bucket.take(1e9) for _ in range(200)) == 100
 

@@ -63,9 +63,7 @@ def test_f1_a_relay_has_one_spelling(url: str, normalized: str) -> None:
         ("wss://relay\udfff.example", "relay URL"),
     ],
 )
-def test_f1_what_is_no_relay_url_is_refused_with_a_reason(
-    url: str, reason: str
-) -> None:
+def test_f1_invalid_relay_url_is_refused_with_a_reason(url: str, reason: str) -> None:
     with pytest.raises(InvalidMessage, match=reason):
         normalize_relay_url(url)
 

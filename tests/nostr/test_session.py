@@ -51,7 +51,7 @@ from .session_client import EVENT, START, A, B, Client, asked
         "[" * 5000,
     ],
 )
-def test_b1_what_has_no_name_is_answered_with_a_notice(text: str) -> None:
+def test_b1_message_without_an_id_is_answered_with_a_notice(text: str) -> None:
     client = Client()
     (reply,), commands = client.raw(text)
     assert reply[0] == "NOTICE"
@@ -63,7 +63,7 @@ DISPUTED = ['"a":1,"a":2', f'"a":{"9" * 5000}', '"a":{"b":1,"b":1}']
 
 
 @pytest.mark.parametrize("disputed", DISPUTED, ids=range(len(DISPUTED)))
-def test_b1_what_only_we_do_not_read_is_answered_by_its_name(disputed: str) -> None:
+def test_b1_json_that_only_we_refuse_is_answered_by_its_id(disputed: str) -> None:
     answers: dict[str, list[object]] = {
         f'["EVENT",{{"id":"x",{disputed}}}]': ["OK", "x", False],
         f'["AUTH",{{{disputed},"id":"x"}}]': ["OK", "x", False],
@@ -219,7 +219,7 @@ def test_b4_nothing_comes_after_close_and_nothing_is_left() -> None:
     assert client.send("CLOSE", "a") == ([], [])
 
 
-def test_b4_what_is_closed_while_a_burst_is_sent_gets_no_more_of_it() -> None:
+def test_b4_subscription_closed_during_a_burst_gets_no_more_events() -> None:
     client = Client()
     upstream_id = client.req("a")
     events = [Delivered(upstream_id, EVENT, A)] * 3
@@ -301,7 +301,7 @@ def test_c1_a_good_event_goes_to_the_relays_and_its_ok_comes_with_the_verdict() 
         (22242, [], "invalid"),
     ],
 )
-def test_c1_what_must_not_be_forwarded_is_not(
+def test_c1_protected_and_auth_events_are_not_forwarded(
     kind: int, tags: list[list[str]], expected: str
 ) -> None:
     event = signed(kind=kind, tags=tags)
@@ -526,7 +526,7 @@ def large(message: list[object]) -> str:
     return json.dumps(message)[:-1] + padding + "]"
 
 
-def test_f2_what_is_too_large_is_refused_by_name_where_it_has_one() -> None:
+def test_f2_too_large_message_is_refused_by_its_id_if_it_has_one() -> None:
     client = Client()
     event_id = "0f" * 32
     refused: dict[str, list[object]] = {
@@ -557,7 +557,7 @@ def test_f2_a_message_as_large_as_allowed_passes() -> None:
         assert Client().raw(message)[1]
 
 
-def test_f2_who_is_too_fast_is_told_so_and_every_event_still_gets_its_ok() -> None:
+def test_f2_too_fast_client_is_told_and_every_event_gets_its_ok() -> None:
     client = Client(DEFAULTS.public)
     event_id = "0f" * 32
     for _ in range(100):

@@ -75,7 +75,7 @@ def test_d9_a_silent_relay_costs_300_ms() -> None:
     assert client.session.deadline(client.now) == pytest.approx(START + 4)
 
 
-def test_d9_what_is_held_precedes_an_eose_that_is_due() -> None:
+def test_d9_held_events_precede_an_eose_that_is_due() -> None:
     client = Client()
     upstream_id = client.req("a", {"limit": 3})
     client.deliver(asked(upstream_id, A, B))
@@ -86,7 +86,7 @@ def test_d9_what_is_held_precedes_an_eose_that_is_due() -> None:
     assert [text[0] for text in client.tick()] == ["EVENT", "EVENT", "EOSE"]
 
 
-def test_d9_what_is_held_precedes_a_closed() -> None:
+def test_d9_held_events_precede_a_closed() -> None:
     client = Client()
     upstream_id = client.req("a", {"limit": 3})
     client.deliver(asked(upstream_id, A, B))

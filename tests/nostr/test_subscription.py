@@ -80,7 +80,7 @@ def test_d4_a_busy_relay_is_waited_for_until_it_is_quiet_for_a_second() -> None:
     assert subscription.deadline(START + 5) == START + 5.4
 
 
-def test_d4_who_went_quiet_early_does_not_prolong_it() -> None:
+def test_d4_relay_that_went_quiet_early_does_not_prolong_the_wait() -> None:
     subscription = opened(A, B)
     subscription.received(A, START + 2.9)
     assert due_at(subscription) == START + 4
@@ -111,7 +111,7 @@ def test_d4_a_relay_lost_lately_is_waited_for_until_its_30_seconds_are_over() ->
     assert due_at(subscription) == START + 2
 
 
-def test_d4_where_nobody_else_is_up_those_30_seconds_do_not_bring_it_forward() -> None:
+def test_d4_lost_relays_alone_do_not_bring_eose_forward() -> None:
     subscription = opened()
     subscription.asked({B}, {B: START + 2})
     assert due_at(subscription) == START + 4
@@ -191,7 +191,7 @@ def test_d5_a_relay_that_joined_has_to_close_it_too() -> None:
     assert subscription.closed(B, "blocked: no") == "blocked: no"
 
 
-def test_d1_what_a_removed_relay_says_late_closes_nothing() -> None:
+def test_d1_late_closed_of_a_removed_relay_closes_nothing() -> None:
     subscription = opened(A)
     subscription.relay_changed(A, False, False)
     assert subscription.closed(A, "blocked: no") is None

@@ -115,7 +115,7 @@ def test_f1_our_own_endpoint_under_another_name_is_refused(
     assert "own" in answer.json()["detail"]
 
 
-def test_f1_who_turns_out_to_be_ourselves_is_left(lnbits: LnbitsServer) -> None:
+def test_f1_relay_that_is_our_own_endpoint_is_left(lnbits: LnbitsServer) -> None:
     """It speaks for somebody else when it is added, and for us from then on."""
     instance = get(lnbits, NIP_11).json()["nostrclient_instance"]
     told = iter(["somebody else"])

@@ -170,7 +170,7 @@ def test_d3_a_copy_spelled_differently_is_the_same_event() -> None:
         assert json.loads(delivered) == true
 
 
-def test_d3_what_was_not_asked_for_is_not_delivered() -> None:
+def test_d3_unrequested_event_is_not_delivered() -> None:
     """A true event that does not match, or for somebody else's subscription."""
     wanted, other = signed(kind=1), signed(kind=7)
 

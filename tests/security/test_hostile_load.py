@@ -178,7 +178,7 @@ def test_b7_many_that_never_read(lnbits: LnbitsServer, table: Table) -> None:
     assert watch.memory_peak - watch.memory_before < 400
 
 
-def test_b7_who_provokes_answers_and_never_reads(
+def test_b7_client_that_provokes_answers_and_never_reads(
     lnbits: LnbitsServer, table: Table
 ) -> None:
     """The server's queue of unread messages is not to fill: 128 of 16 MiB each."""

@@ -96,7 +96,7 @@ def test_d8_the_filters_of_one_client_are_bounded(kind: str) -> None:
     assert isinstance(again, Subscribe)
 
 
-def test_d8_what_nobody_takes_in_this_process_is_bounded_in_bytes() -> None:
+def test_d8_unread_events_of_extensions_are_bounded_in_bytes() -> None:
     """Another extension opened a subscription and never looks; a relay sends a lot."""
     from nostrclient.router import NostrRouter
     from nostrclient.tasks import keep_event
