@@ -10,7 +10,7 @@ measured:
 
     UNLIMITED -> PAUSED  a refusal
     PAUSED -> PAUSED     that one event is refused or ignored as well: the next pause is
-                         twice as long
+                         twice as long, up to 11 s or a tenth of the time that passed
     PAUSED -> PACED      that event is accepted
     PACED -> PAUSED      a refusal
     PACED -> UNLIMITED   no refusal for a long time
@@ -34,6 +34,7 @@ from . import backoff
 from .settings import Settings
 
 RELIABLE_BURST = 10  # from a smaller one no rate can be measured
+LATE_SHARE = 0.1  # of the time since the first refusal: the longest pause
 RAISE, RAISE_FAST = 1.002, 1.02  # by each accepted event
 LOWER = 0.95
 NEAR = 0.9  # of the rate that was refused last: from there on it rises slowly
@@ -109,7 +110,7 @@ class PublishRate:
             self._trial_sent_at = now
             self._waits = self._waits[1], self._pause_ends
             self._pauses += 1
-            self._pause_ends = now + self._pause
+            self._pause_ends = now + self._pause(now)
         elif self.state is RateState.PACED:
             self._due = max(self._due, now) + self._interval
 
@@ -147,7 +148,7 @@ class PublishRate:
             case RateState.PAUSED:
                 if self._trial_sent_at is not None and sent_at >= self._trial_sent_at:
                     self._trial_sent_at = None
-                    self._pause_ends = max(self._pause_ends, now + self._pause)
+                    self._pause_ends = max(self._pause_ends, now + self._pause(now))
 
     # Other authors, during a pause
 
@@ -180,12 +181,17 @@ class PublishRate:
     def _interval(self) -> float:
         return 1 / self.per_second if self.per_second else 0.0
 
-    @property
-    def _pause(self) -> float:
+    def _pause(self, now: float) -> float:
+        # An event arrives at most a tenth later than the relay would have accepted it.
+        longest = max(
+            self._settings.publish_rate_long_pause_seconds,
+            self._first_pause,
+            (now - self._refused_at) * LATE_SHARE,
+        )
         return backoff.ceiling(
             self._pauses,
             self._first_pause,
-            self._settings.publish_rate_max_pause_seconds,
+            min(longest, self._settings.publish_rate_max_pause_seconds),
         )
 
     def _pause_from(self, now: float, first_seconds: float) -> None:
@@ -195,7 +201,7 @@ class PublishRate:
             first_seconds, self._settings.publish_rate_pause_seconds
         )
         self._pauses = 1
-        self._pause_ends = now + self._pause
+        self._pause_ends = now + self._pause(now)
         self._trial_sent_at = None
         self._waits = (now, now)
         self._other_unanswered = False

@@ -180,6 +180,9 @@ class Settings:
     publish_rate_pause_seconds: float = 1
     """First pause after a relay refused an event for its rate; it doubles until the
     relay accepts again."""
+    publish_rate_long_pause_seconds: float = 11
+    """Pause up to which it doubles; longer ones are a tenth of the time since the first
+    refusal. A larger value spends fewer messages and finds out later."""
     publish_rate_max_pause_seconds: float = 300
     """Longest such pause; a larger value finds out later that a relay accepts again."""
     publish_rate_window_seconds: float = 60

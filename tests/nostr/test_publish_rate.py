@@ -40,18 +40,24 @@ def test_c2b_a_relay_that_refuses_nothing_is_not_slowed_down() -> None:
         assert not rate.is_limited(START + number)
 
 
-def test_c2b_pauses_double_while_the_relay_refuses() -> None:
+def test_c2b_pauses_double_up_to_a_tenth_of_the_time_that_passed() -> None:
     rate = limited()
     waits: list[float] = []
+    instants: list[float] = []
     now = START
-    for _ in range(12):
+    for _ in range(80):
+        instants.append(now - START)
         at = rate.next_at()
         waits.append(at - now)
         now = at
         rate.sent(now)
         assert rate.next_at() > now, "one trial at a time"
         rate.refused(now, now)
-    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    longest = DEFAULTS.publish_rate_max_pause_seconds
+    assert waits[:4] == [1, 2, 4, 8]
+    for wait, passed in zip(waits[4:], instants[4:], strict=True):
+        assert wait == pytest.approx(min(longest, max(11, passed / 10)))
+    assert waits[-1] == longest
 
 
 def test_c2b_a_trial_without_an_answer_counts_as_refused() -> None:
@@ -74,7 +80,7 @@ def test_c2b_the_rate_is_what_was_accepted_by_the_time_it_took() -> None:
     rate = limited(24)
     trials(rate, START + 60)
     assert rate.state is RateState.PACED
-    assert rate.per_second == pytest.approx(24 / 63)
+    assert rate.per_second == pytest.approx(24 / 70)
 
 
 def test_c2b_a_refusal_lowers_the_rate_to_what_the_relay_accepted() -> None:
