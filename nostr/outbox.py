@@ -565,12 +565,16 @@ class Outbox:
         room, paced = self._room, self._is_paced(publication, now)
         if publication.can_replace:
             self._room = None
+        share = settings.outbox_public_share
         limit = settings.outbox_paced_events if paced else settings.outbox_events
-        public = room[paced, True]
-        if public + room[paced, False] >= limit:
+        most = settings.outbox_paced_events + settings.outbox_events
+        public, total = room[paced, True], room[paced, True] + room[paced, False]
+        # A relay that comes or goes moves events from one count to the other.
+        all_public = room[True, True] + room[False, True]
+        if total >= limit or sum(room.values()) >= most:
             return False
-        return not publication.is_public or public < limit * (
-            settings.outbox_public_share
+        return not publication.is_public or (
+            public < limit * share and all_public < most * share
         )
 
     def _replace(self, publication: Publication) -> list[Effect]:
