@@ -271,6 +271,11 @@ def _requests(status: RelayStatus) -> dict[str, int]:
     }
 
 
+def _withheld_keys(status: RelayStatus) -> dict[str, int]:
+    held = sum(key.held for key in status.wanted_keys)
+    return {"true": held, "false": len(status.wanted_keys) - held}
+
+
 _RelayResults = Callable[[RelayStatus], dict[str, int]]
 _RELAY_RESULTS: tuple[tuple[str, str, str, _RelayResults], ...] = (
     (
@@ -290,6 +295,12 @@ _RELAY_RESULTS: tuple[tuple[str, str, str, _RelayResults], ...] = (
         "prefix",
         "Requests that the relay closed, by the prefix of its reason.",
         lambda status: status.closed_requests,
+    ),
+    (
+        "withheld_keys",
+        "held",
+        "Keys that the relay wants for what it withholds, by whether they are held.",
+        _withheld_keys,
     ),
 )
 

@@ -78,6 +78,20 @@ class RelayInformation(ApiModel):
     )
 
 
+class WantedKey(ApiModel):
+    """A key whose owner alone a relay gives certain events to (H8)."""
+
+    npub: str = Field(description="Its public key (NIP-19)", example=NPUB)
+    pubkey: str = Field(description="The same, 64 hex digits", example=PUBLIC_KEY)
+    held: bool = Field(description="Whether it is one of the reader keys")
+    auth: Literal["not_asked", "no_key", "sent", "accepted", "refused"] = Field(
+        default="no_key", description="State of AUTH as this key (NIP-42)"
+    )
+    auth_message: str = Field(
+        default="", description="The relay's reason for refusing AUTH as this key"
+    )
+
+
 class RelayStatus(ApiModel):
     """Counters and state of a relay since nostrclient started."""
 
@@ -166,6 +180,10 @@ class RelayStatus(ApiModel):
         default="not_asked", description="State of AUTH on this connection (NIP-42)"
     )
     auth_message: str = Field(default="", description="Its reason for refusing AUTH")
+    wanted_keys: list[WantedKey] = Field(
+        default=[],
+        description="The keys that it wants for what it withholds, latest last",
+    )
     publishing: Literal["unknown", "works", "refused", "unanswered"] = Field(
         default="unknown",
         description="Whether it accepts events, by its latest answers",

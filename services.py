@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,12 +24,15 @@ from .models import (
     TestAnswer,
     UndeliverableEvent,
     WaitingEvent,
+    WantedKey,
 )
 from .nostr import clock
 from .nostr import relay as nostr_relay
+from .nostr.errors import InvalidKey
 from .nostr.event import SignedEvent
 from .nostr.figures import Histogram
 from .nostr.information import RelayInformation as ToldInformation
+from .nostr.key import PublicKey
 from .nostr.relay_counters import Refusal, RelayCounters, Service
 from .nostr.settings import SETTINGS, usable_settings
 from .outbox_store import MICROSECONDS
@@ -111,10 +115,38 @@ def _relay(
                 for name, limit in relay.limits._asdict().items()
                 if isinstance(limit, int)
             },
+            wanted_keys=_wanted_keys(relay.url),
             **_counts(relay.counters),
         ),
         ping=relay.ping,
     )
+
+
+def _wanted_keys(url: str) -> list[WantedKey]:
+    links = nostr_client.relay_manager.links
+    counters = {link.pubkey: link.record.counters for link in links.links_of(url)}
+    found = []
+    for pubkey, is_held in links.wanted_keys(url).items():
+        npub = _npub(pubkey)
+        if npub is None:
+            continue
+        key = WantedKey(npub=npub, pubkey=pubkey, held=is_held)
+        if is_held:
+            key.auth = "not_asked"
+        if is_held and pubkey in counters:
+            key.auth = counters[pubkey].auth.value
+            key.auth_message = counters[pubkey].auth_message
+        found.append(key)
+    return found
+
+
+@lru_cache(maxsize=1000)
+def _npub(pubkey: str) -> str | None:
+    """Return a public key as `npub`; None where a client's filter named no key."""
+    try:
+        return PublicKey.from_hex(pubkey).bech32()
+    except InvalidKey:
+        return None
 
 
 def _down_since(relay: nostr_relay.Relay) -> int | None:

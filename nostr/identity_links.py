@@ -32,19 +32,18 @@ from .settings import Settings
 
 
 def narrow_to_key(filters: Iterable[Filter], pubkey: str) -> tuple[Filter, ...]:
-    """Return the filters that name a key, each narrowed to what concerns it."""
-    found: list[Filter] = []
+    """Return the filters that name a key, each narrowed to what concerns it.
+
+    A filter of a conversation names the key as recipient and as author: it becomes two.
+    """
+    found: list[Filter | None] = []
     for filter_ in filters:
         recipients = next((values for name, values in filter_.tags if name == "p"), ())
         if pubkey in recipients:
-            narrowed = parse_filter(filter_.replaced(**{"#p": [pubkey]}))
-        elif filter_.authors is not None and pubkey in filter_.authors:
-            narrowed = parse_filter(filter_.replaced(authors=[pubkey]))
-        else:
-            continue
-        if narrowed is not None:
-            found.append(narrowed)
-    return tuple(found)
+            found.append(parse_filter(filter_.replaced(**{"#p": [pubkey]})))
+        if filter_.authors is not None and pubkey in filter_.authors:
+            found.append(parse_filter(filter_.replaced(authors=[pubkey])))
+    return tuple(filter_ for filter_ in found if filter_ is not None)
 
 
 class LinksOwner(Protocol):
@@ -341,8 +340,11 @@ class IdentityLinks:
             for pubkey in (*(named[0] if named else ()), *(filter_.authors or ())):
                 wanted.pop(pubkey, None)
                 wanted[pubkey] = None
-        while len(wanted) > self._settings.max_wanted_keys:
-            del wanted[next(iter(wanted))]
+        # A stranger may name any number of keys: those that we hold are kept first.
+        excess = len(wanted) - self._settings.max_wanted_keys
+        if excess > 0:
+            for name in sorted(wanted, key=lambda name: name in self._keys)[:excess]:
+                del wanted[name]
 
     def publish(
         self, relay: RelayRecord, event: SignedEvent, client: Consumer | None
@@ -392,6 +394,7 @@ class IdentityLinks:
     def close_relay(self, url: str) -> None:
         """Close all links of a relay."""
         with self._lock:
+            self._wanted.pop(url, None)
             links = [link for (known, _), link in self._links.items() if known == url]
             self._close(links, "error: the relay was switched off")
 

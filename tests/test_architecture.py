@@ -71,7 +71,6 @@ HOST = {"lnbits", "fastapi", "starlette", "pydantic", "sqlalchemy", "uvicorn"}
 
 TESTED_ELSEWHERE = {
     # What needs sockets is tested with real ones.
-    "nostr.identity_links": "tests/faults",
     "nostr.relay_link": "tests/faults",
 }
 

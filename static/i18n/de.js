@@ -230,6 +230,13 @@ window.i18n.global.mergeLocaleMessage('de', {
     auth_refused: 'Anmeldung abgewiesen: {words}',
     auth_no_key:
       'Verlangt eine Anmeldung (NIP-42); es gibt keinen Identitätsschlüssel',
+    wanted_keys:
+      'Gibt bestimmte Nachrichten nur den Besitzern dieser Schlüssel:',
+    wanted_key_no_key: 'Kein Leseschlüssel',
+    wanted_key_not_asked: 'Leseschlüssel, nicht angemeldet',
+    wanted_key_sent: 'Leseschlüssel, Anmeldung gesendet',
+    wanted_key_accepted: 'Leseschlüssel, angemeldet',
+    wanted_key_refused: 'Leseschlüssel, Anmeldung abgewiesen: {words}',
     limits_in_force: 'Grenzen, die wir einhalten',
     errors_title: 'Fehler, neueste zuerst',
     notices_title: 'Hinweise des Relays, neueste zuerst',

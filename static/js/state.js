@@ -41,6 +41,7 @@ function describe(relay, now) {
     asksWhoWeAre: Boolean(status.asks_who_we_are), // NIP-42
     auth: status.auth || 'not_asked',
     authMessage: status.auth_message || '',
+    wantedKeys: status.wanted_keys || [], // for what it withholds
     publishing: status.publishing || 'unknown',
     receiving: status.receiving || 'unknown',
     refused: status.refused_events || {},

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, expect
 from dev.lnbits_server import LnbitsServer
 
 from .conftest import SECONDS, AdminPage
-from .scenery import HARM
+from .scenery import HARM, Scenery, relay_entry
 
 expect.set_options(timeout=SECONDS * 1000)
 
@@ -99,3 +99,31 @@ def test_h2_merchants_are_counted_and_used_only_when_switched_on(
     switch.click()
     expect(switch).not_to_be_checked()
     assert not server.api("GET", "/merchants")["enabled"]
+
+
+def test_h8_relay_details_name_the_keys_that_the_relay_wants(admin: AdminPage) -> None:
+    words = f"error: no serviceUrl {HARM}"
+    keys = [
+        {"pubkey": "a" * 64, "npub": "npub1held", "held": True, "auth": "accepted"},
+        {"pubkey": "b" * 64, "npub": "npub1none", "held": False, "auth": "no_key"},
+        {
+            "pubkey": "c" * 64,
+            "npub": "npub1refused",
+            "held": True,
+            "auth": "refused",
+            "auth_message": words,
+        },
+    ]
+    item = relay_entry(wanted_keys=keys)
+    Scenery(admin.page, relays=[item])
+    admin.page.reload()
+    admin.relay(item["url"]).get_by_role("button", name="Details").click()
+    items = admin.page.get_by_test_id("wanted-keys").get_by_role("listitem")
+    expect(items).to_have_text(
+        [
+            "npub1held Reader key, signed in",
+            "npub1none No reader key",
+            f"npub1refused Reader key, sign-in refused: {words}",
+        ]
+    )
+    assert not admin.page.evaluate("window.harmed")

@@ -3,7 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from nostrclient.metrics import Measured, exposition
-from nostrclient.models import Relay, RelayStatus, Status
+from nostrclient.models import Relay, RelayStatus, Status, WantedKey
 from nostrclient.nostr.figures import Figures, Recovery
 from nostrclient.router import Traffic
 from nostrclient.services import Endpoint
@@ -43,6 +43,10 @@ RELAYS = [
             num_unanswered_events=37,
             connected_seconds=38,
             auth="accepted",
+            wanted_keys=[
+                WantedKey(npub="npub", pubkey=str(number), held=number > 0)
+                for number in range(3)
+            ],
             connections=30,
             round_trips_ms=[80.0, 31.25],
         ),
@@ -125,6 +129,12 @@ def test_everything_is_there_under_its_name() -> None:
             f"{HOSTILE} auth-required": 34,
             f"{HOSTILE} other": 35,
         },
+        "relay_withheld_keys": {
+            f"{HOSTILE} true": 2,
+            f"{HOSTILE} false": 1,
+            f"{down} true": 0,
+            f"{down} false": 0,
+        },
         "relay_unanswered_events": {HOSTILE: 37, down: 0},
         "relay_connected_seconds_total": {HOSTILE: 38, down: 0},
         "relay_authenticated": {HOSTILE: 1, down: 0},
@@ -169,6 +179,6 @@ def test_i3_histograms_count_what_is_within_each_bound() -> None:
 
 def test_a_relay_s_url_cannot_end_its_label() -> None:
     lines = [line for line in text().splitlines() if "relay.example" in line]
-    assert len(lines) == 23
+    assert len(lines) == 25
     assert all(line.startswith("nostrclient_relay_") for line in lines)
     assert "\nnostrclient_relays 99" not in text()
