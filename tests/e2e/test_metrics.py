@@ -63,17 +63,18 @@ def test_a_token_that_may_only_read_is_enough(
 ) -> None:
     """One that LNbits makes for some paths; it can spend nothing."""
     _, password = lnbits.login
-    acl = {
-        "id": "monitoring",
-        "name": "monitoring",
-        "password": password,
-        "endpoints": [
-            {"path": "/nostrclient/api/v1", "name": "nostrclient", "read": True}
-        ],
-    }
-    lnbits.http.put("/api/v1/auth/acl", json=acl).raise_for_status()
+    acl = {"id": "new", "name": "monitoring", "password": password}
+    made = lnbits.http.put("/api/v1/auth/acl", json=acl).raise_for_status()
+    (acl["id"],) = [
+        item["id"]
+        for item in made.json()["access_control_list"]
+        if item["name"] == "monitoring"
+    ]
+    path = {"path": "/nostrclient/api/v1", "name": "nostrclient", "read": True}
+    granted = {**acl, "endpoints": [path]}
+    lnbits.http.put("/api/v1/auth/acl", json=granted).raise_for_status()
     wanted = {
-        "acl_id": "monitoring",
+        "acl_id": acl["id"],
         "token_name": "prometheus",
         "password": password,
         "expiration_time_minutes": 60,
