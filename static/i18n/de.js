@@ -470,6 +470,8 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_resend_max_seconds:
       'Längste Zeit, bis ein unbeantwortetes Event erneut gesendet wird',
     number_publish_rate_pause_seconds: 'Erste Pause am Ratenlimit eines Relays',
+    number_publish_rate_long_pause_seconds:
+      'Pause am Ratenlimit eines Relays, bis zu der sie sich verdoppelt',
     number_publish_rate_max_pause_seconds:
       'Längste Pause am Ratenlimit eines Relays',
     number_publish_rate_window_seconds:

@@ -450,6 +450,8 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_resend_max_seconds:
       'Longest time before an unanswered event is sent again',
     number_publish_rate_pause_seconds: "First pause at a relay's rate limit",
+    number_publish_rate_long_pause_seconds:
+      'Pause at a relay’s rate limit up to which it doubles',
     number_publish_rate_max_pause_seconds:
       "Longest pause at a relay's rate limit",
     number_publish_rate_window_seconds:
