@@ -314,7 +314,7 @@ class SoakClient:
                     self.eoses[key] += 1
                     self.stored[key].eose_at = time.monotonic()
                     self.stored[key].ended.set()
-                case ["NOTICE", *_]:
+                case ["NOTICE" | "AUTH", *_]:
                     pass
                 case _:
                     self.unexpected.append(message)

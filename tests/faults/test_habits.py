@@ -208,6 +208,24 @@ def test_c2_refusal_that_crosses_auth_is_not_final(
     assert auth_bench.manager.publisher.undeliverable_count == 0
 
 
+def test_h6_auth_that_failed_for_now_beside_a_good_relay_is_tried_again_later(
+    auth_bench: Bench, new_odd_relay: NewOddRelay, merchant: Author
+) -> None:
+    good, failing = new_odd_relay(), new_odd_relay()
+    failing.habits = Habits(demands_auth=True, failing_auths=1)
+    (old,) = orders(1, merchant)
+    failing.put(old)
+    auth_bench.start_connected(good.url, failing.url)
+    shop = auth_bench.client("shop")
+    shop.req("orders", orders_filter(merchant))
+    wait_until(lambda: failing.count("AUTH") == 1, "AUTH failed")
+    shop.wait_eose("orders")
+    failing.habits.failing_auths = 0
+    failing.disconnect()
+    shop.assert_exactly("orders", [old])
+    assert shop.count("CLOSED") == 0
+
+
 def test_h6_second_challenge_refused_as_unneeded_closes_nothing(
     auth_bench: Bench, odd_relay: OddRelay, merchant: Author
 ) -> None:
