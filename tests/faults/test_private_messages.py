@@ -1,6 +1,7 @@
 """H: relays that guard private messages give them to their owner, and nobody else."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -8,13 +9,40 @@ import pytest
 from nostrclient.nostr.key import PrivateKey
 from tests.e2e.clients import Author, wait_until
 
-from .bench import FAST, Bench, NostrEvent, order
+from .bench import FAST, Bench, BenchClient, NostrEvent, order
 from .conftest import NewBench, NewOddRelay
 from .odd_relay import OddRelay
 from .profiles import profile
 
 GUARDING = ["strfry", "nostr_rs_relay"]
 OLD = 3600
+
+Form = Callable[[Author, Author, list[str]], dict[str, object]]
+FORMS: dict[str, Form] = {
+    "direct messages and notes": lambda shop, customer, ids: {
+        "kinds": [1, 4],
+        "#p": [shop.pubkey, customer.pubkey],
+    },
+    "no kinds": lambda shop, customer, ids: {"#p": [shop.pubkey, customer.pubkey]},
+    "authors, no kinds": lambda shop, customer, ids: {
+        "authors": [customer.pubkey, shop.pubkey]
+    },
+    "a conversation": lambda shop, customer, ids: {
+        "kinds": [4],
+        "authors": [shop.pubkey, customer.pubkey],
+        "#p": [shop.pubkey, customer.pubkey],
+    },
+}
+"""Filters of clients that ask for a shop's private messages, in other ways than a shop:
+of the key, its correspondent, and events' ids."""
+
+READABLE = {
+    "direct messages and notes": "to",
+    "no kinds": "to",
+    "authors, no kinds": "from",
+    "a conversation": "to and from",
+}
+"""Messages to or from the shop: those that the filter names the shop's key for."""
 
 
 def shop_filters(merchant: Author) -> list[dict[str, object]]:
@@ -204,3 +232,91 @@ def test_h5_public_client_that_authenticates_as_the_merchant_gets_its_messages(
     live = order(Author(), merchant)
     guarding.put(live)
     client.wait_events([live])
+
+
+def received(client: BenchClient) -> list[list[object]]:
+    return [message[:2] for message in list(client.received)]
+
+
+def letter(author: Author, recipient: Author, text: str) -> NostrEvent:
+    return author.event(text, kind=4, tags=[["p", recipient.pubkey]])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_h3_every_form_of_filter_brings_stored_live_and_missed_messages_to_the_owner(
+    bench: Bench, guarding: OddRelay, merchant: Author, form: str
+) -> None:
+    customer = Author()
+    ways = []
+    if "to" in READABLE[form].split():
+        ways.append((customer, merchant))
+    if "from" in READABLE[form].split():
+        ways.append((merchant, customer))
+    stored, live, missed = (
+        [letter(*way, f"{when} {number}") for number, way in enumerate(ways)]
+        for when in ("stored", "live", "missed")
+    )
+    private = stored + live + missed
+    filter_ = FORMS[form](merchant, customer, [event["id"] for event in private])
+    bench.manager.add_identity(key_of(merchant))
+    guarding.put(*stored)
+    bench.start_connected(guarding.url)
+    shop, stranger = bench.client("shop"), bench.client("stranger", public=True)
+    shop.subscribe("form", filter_)
+    stranger.req("form", filter_)
+    shop.wait_events(stored)
+    guarding.put(*live)
+    shop.wait_events(live)
+    guarding.disconnect()
+    guarding.put(*missed)
+    shop.wait_events(missed)
+    shop.assert_exactly("form", private)
+    assert stranger.arrivals == {}
+
+
+@pytest.mark.parametrize("form", ["direct messages and notes", "no kinds"])
+def test_h1_notes_beside_private_messages_reach_everybody_once(
+    bench: Bench, guarding: OddRelay, merchant: Author, form: str
+) -> None:
+    customer = Author()
+    note, live_note = (
+        customer.event(text, tags=[["p", merchant.pubkey]]) for text in ("a", "b")
+    )
+    private = letter(customer, merchant, "stored")
+    guarding.put(note, private)
+    bench.manager.add_identity(key_of(merchant))
+    bench.start_connected(guarding.url)
+    shop, stranger = bench.client("shop"), bench.client("stranger", public=True)
+    filter_ = FORMS[form](merchant, customer, [])
+    shop.subscribe("form", filter_)
+    stranger.subscribe("form", filter_)
+    guarding.put(live_note)
+    shop.assert_exactly("form", [note, live_note, private])
+    stranger.assert_exactly("form", [note, live_note])
+
+
+def test_h3_filter_that_names_no_key_brings_no_private_message_and_ends_in_time(
+    bench: Bench, guarding: OddRelay, merchant: Author
+) -> None:
+    customer, other = Author(), Author()
+    private = letter(customer, merchant, "private")
+    guarding.put(private)
+    bench.manager.add_identity(key_of(merchant))
+    bench.start_connected(guarding.url)
+    shop = bench.client()
+    for number, filter_ in enumerate(
+        (
+            {"ids": [private["id"]]},
+            {"kinds": [4], "authors": [customer.pubkey]},
+            {"kinds": [1, 4], "#p": [other.pubkey]},
+            {"kinds": [4], "since": 0},
+        )
+    ):
+        shop.req(str(number), filter_)
+        ends = [["EOSE", str(number)], ["CLOSED", str(number)]]
+        wait_until(
+            lambda ends=ends: any(end in received(shop) for end in ends),  # type: ignore[misc]
+            "it is answered",
+        )
+    assert shop.arrivals == {}
+    assert link_count(bench, guarding.url) == 0
