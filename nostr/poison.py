@@ -15,7 +15,8 @@ from collections import OrderedDict, deque
 from .settings import Settings
 
 ALONE_SECONDS = 2.0  # others wait for the answer to a suspected message so long
-SILENCE_SECONDS = 1.5  # before a suspected message, so that no rate is to blame
+SILENCE_SECONDS = 0.1  # before a suspected message
+LONG_SILENCE_SECONDS = 1.5  # the same after a burst, so that no rate is to blame
 PATIENCE_SECONDS = 5.0  # for that silence; then the others are held back for it
 MAX_WAIT_SECONDS = 30.0  # for a silence that answers do not let come
 MAX_SUSPECTED = 10  # more are not told apart: fewer are sent at a time first
@@ -40,6 +41,7 @@ class PoisonWatch:
         self._waiting: OrderedDict[str, float] = OrderedDict()
         self._last_at = 0.0
         self._cautious = False
+        self._silence_seconds = SILENCE_SECONDS
 
     def sent(self, key: str, now: float) -> None:
         """Handle that a message left."""
@@ -89,7 +91,7 @@ class PoisonWatch:
         if not self._waiting or self._alone is not None:
             return None
         key, since = next(iter(self._waiting.items()))
-        silent = not self._sent and now - self._last_at >= SILENCE_SECONDS
+        silent = not self._sent and now - self._last_at >= self._silence_seconds
         if not silent and now - since < MAX_WAIT_SECONDS:
             return None
         del self._waiting[key]
@@ -102,7 +104,7 @@ class PoisonWatch:
         if self._alone is not None:
             due.append(self._alone_at + ALONE_SECONDS)
         elif self._waiting:
-            due.append(max(self._last_at + SILENCE_SECONDS, now + 0.05))
+            due.append(max(self._last_at + self._silence_seconds, now + 0.05))
         elif self._cautious and self._sent:
             due.append(next(iter(self._sent.values())) + self._seconds)
         return min(due, default=None)
@@ -127,6 +129,10 @@ class PoisonWatch:
         """Handle the end of the connection; return a message that is convicted."""
         self._expire(now)
         convicted: str | None = None
+        if ended_by_relay:
+            self._silence_seconds = SILENCE_SECONDS
+            if self.was_burst(now):
+                self._silence_seconds = LONG_SILENCE_SECONDS
         if ended_by_relay and self._sent:
             unanswered = list(self._sent)
             if unanswered == [self._alone] and not self.was_burst(now):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from nostrclient.nostr.poison import (
     BURST_MESSAGES,
+    LONG_SILENCE_SECONDS,
     MAX_SUSPECTED,
     MAX_WAIT_SECONDS,
     PATIENCE_SECONDS,
@@ -84,8 +85,8 @@ def test_e10_suspected_message_waits_for_silence_but_not_for_ever() -> None:
     while found.may_send(now):
         found.sent("other", now)
         found.answered("other")
-        assert found.next(now + 0.1) is None
-        now += 0.3
+        assert found.next(now + SILENCE_SECONDS / 2) is None
+        now += SILENCE_SECONDS / 2
     assert PATIENCE_SECONDS <= now - START - 2 < PATIENCE_SECONDS + 1
     assert found.next(now) is None
     assert found.next(now + SILENCE_SECONDS) == "a"
@@ -93,9 +94,6 @@ def test_e10_suspected_message_waits_for_silence_but_not_for_ever() -> None:
 
 def test_e10_message_is_not_convicted_amid_a_burst() -> None:
     found = suspecting("a")
-    for number in range(BURST_MESSAGES):
-        found.sent(f"s{number}", START + 2)
-        found.answered(f"s{number}")
     now = START + 2 + MAX_WAIT_SECONDS
     for number in range(BURST_MESSAGES):
         found.sent(f"t{number}", now)
@@ -127,3 +125,17 @@ def test_e10_forgotten_message_leaves_nothing_behind() -> None:
     assert not found.is_suspected("a")
     assert found.next(START + 60) is None
     assert found.next_at(START + 60) is None
+
+
+def test_e10_after_a_burst_a_longer_silence_comes_before_a_suspected_message() -> None:
+    found = watch()
+    for number in range(BURST_MESSAGES + 1):
+        found.sent(f"s{number}", START)
+        if number:
+            found.answered(f"s{number}")
+    found.lose(START, ended_by_relay=True)
+    found.wait("s0", START + 1)
+    found.sent("other", START + 1)
+    found.answered("other")
+    assert found.next(START + 1 + LONG_SILENCE_SECONDS - 0.1) is None
+    assert found.next(START + 1 + LONG_SILENCE_SECONDS) == "s0"
