@@ -85,7 +85,8 @@ def split_restricted(
     for filter_ in filters:
         if filter_.kinds is None:
             open_filters.append(filter_)
-            if filter_.ids is None:
+            names_keys = filter_.authors or any(name == "p" for name, _ in filter_.tags)
+            if filter_.ids is None or names_keys:
                 restricted.append(filter_.only_kinds(restricted_kinds))
             continue
         named = filter_.kinds & restricted_kinds

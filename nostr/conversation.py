@@ -34,7 +34,6 @@ from .relay_session import ClosedForGood, RelaySession
 from .relay_subscription import RelaySubscription, Request
 from .settings import Settings
 
-PROGRESS_SECONDS = 0.25
 EVENTS_AT_ONCE = 100
 MESSAGES_A_TURN = 32
 AUTH_OK_SECONDS = 1.0  # a relay that sends no OK for AUTH so long sends none
@@ -157,6 +156,7 @@ class Conversation:
         self._settings = settings
         self._connection = connection
         self._garbage = GarbageMeter(settings)
+        self._progress_seconds = settings.eose_busy_seconds / 4
         self._link_key = owner.link_key
         self._service_key: str | None = None
         self._latest = message.EventHead("")
@@ -360,7 +360,8 @@ class Conversation:
             return  # another one was accepted, or may still be
         relay.counters.authenticating(AuthState.REFUSED, text)
         relay.failed(f"AUTH refused: {text}")
-        closed = session.cannot_authenticate()
+        is_final = message.is_final(text) or message.prefix(text) == "invalid"
+        closed = session.cannot_authenticate(now, for_now=not is_final)
         if closed is not None:
             owner.relay_closed(relay, closed)
         refused, self._refused_unauthenticated = self._refused_unauthenticated, {}
@@ -481,7 +482,7 @@ class Conversation:
         else:
             relay.num_duplicate_events += 1
         if (
-            burst.now - subscription.progress_at >= PROGRESS_SECONDS
+            burst.now - subscription.progress_at >= self._progress_seconds
             and subscription.is_awaiting
         ):
             # A client that waits for this relay's EOSE learns that it is not silent.

@@ -73,8 +73,8 @@ class RelayManager:
         self._extensions: dict[str, str] = {}  # by the id of their subscriptions
         self._consumers: set[Consumer] = set()
         self.identity: PrivateKey | None = None
-        self.links = IdentityLinks(self, self.settings)
-        self.link_key: str | None = None  # the main links' owner has no reader key
+        self.reports = RelayReports(self)
+        self.links = IdentityLinks(self.reports, self.settings)
         self.instance_id = new_id()
         self._counts = Counts()
         self._due: float | None = None
@@ -163,7 +163,7 @@ class RelayManager:
                 self.remove_relay(url)  # from now on it is everybody's
                 relay = extension = None
             if relay is None:
-                relay = self.relays[url] = Relay(url, self, self.settings)
+                relay = self.relays[url] = Relay(url, self.reports, self.settings)
                 relay.route = route
                 relay.extension = extension
                 self._set_use(relay, use)
@@ -668,21 +668,10 @@ class RelayManager:
         if relay is not None:
             relay.wake_publisher()
 
-    # What relays tell (RelayOwner)
+    # For `RelayReports`
 
     def _is_current(self, relay: RelayRecord) -> bool:
         return self.relays.get(relay.url) is relay and relay.active
-
-    def relay_connected(self, relay: RelayRecord) -> None:
-        """A relay's connection is open."""
-        with self._lock:
-            if not self._is_current(relay):
-                return
-            self.publisher.relay_connected(relay.url)
-            if relay.read:
-                self._send_to_all(relay, True, True)
-                self._refuse_searches(relay)
-            self._retry_lost_with(relay)
 
     def _refuse_searches(self, relay: RelayRecord) -> None:
         """Close the subscriptions that a relay without search (NIP-50) is not asked."""
@@ -708,27 +697,64 @@ class RelayManager:
             ):
                 other.retry_now()
 
+    @property
+    def connected_relays(self) -> int:
+        """How many relays are connected."""
+        return sum(
+            relay.status is RelayStatus.CONNECTED for relay in self.relays.values()
+        )
+
+
+class RelayReports:
+    """What relays report to their manager, from their threads: its `RelayOwner`.
+
+    It shares the manager's lock and state.
+    """
+
+    def __init__(self, manager: RelayManager) -> None:
+        self._manager = manager
+        self.message_pool = manager.message_pool
+        self.link_key: str | None = None  # main links have no reader key
+
+    @property
+    def identity(self) -> PrivateKey | None:
+        """The key to authenticate with (NIP-42), if there is one."""
+        return self._manager.identity
+
+    def relay_connected(self, relay: RelayRecord) -> None:
+        """A relay's connection is open."""
+        with self._manager._lock:
+            if not self._manager._is_current(relay):
+                return
+            self._manager.publisher.relay_connected(relay.url)
+            if relay.read:
+                self._manager._send_to_all(relay, True, True)
+                self._manager._refuse_searches(relay)
+            self._manager._retry_lost_with(relay)
+
     def relay_disconnected(self, relay: RelayRecord) -> None:
         """A relay's connection ended, or could not be made."""
-        with self._lock:
-            if not self._is_current(relay):
+        with self._manager._lock:
+            if not self._manager._is_current(relay):
                 return
-            self._disconnected(relay.url)
+            self._manager._disconnected(relay.url)
             # One that was connected may be back in time to send its EOSE.
             if relay.read and relay.lost_at is None:
-                self._send_to_all(relay, True, False)
+                self._manager._send_to_all(relay, True, False)
 
     def relay_answered(
         self, relay: RelayRecord, event_id: str, accepted: bool, message: str
     ) -> None:
         """Handle that a relay sent OK."""
-        if self._is_current(relay):
-            self.publisher.relay_answered(relay.url, event_id, accepted, message)
+        if self._manager._is_current(relay):
+            self._manager.publisher.relay_answered(
+                relay.url, event_id, accepted, message
+            )
 
     def relay_rate_limited(self, relay: RelayRecord) -> None:
         """Handle that a relay sent a NOTICE that speaks of a rate limit."""
-        if self._is_current(relay):
-            self.publisher.relay_rate_limited(relay.url)
+        if self._manager._is_current(relay):
+            self._manager.publisher.relay_rate_limited(relay.url)
 
     def relay_finished(
         self,
@@ -740,39 +766,41 @@ class RelayManager:
         information = relay.information
         max_limit = information.limits.max_limit if information is not None else None
         for upstream_id in upstream_ids:
-            self.message_pool.finish(upstream_id, relay.label, complete, max_limit)
+            self._manager.message_pool.finish(
+                upstream_id, relay.label, complete, max_limit
+            )
 
     def relay_progress(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
         """A relay is sending known stored events for these subscriptions."""
         for upstream_id in upstream_ids:
-            feed = self.message_pool.feed(upstream_id)
+            feed = self._manager.message_pool.feed(upstream_id)
             if feed is not None:
                 feed.consumer.put(Progress(upstream_id, relay.url))
 
     def relay_closed(self, relay: RelayRecord, closed: ClosedForGood) -> None:
         """A relay closed subscriptions for good."""
         for upstream_id in closed.upstream_ids:
-            feed = self.message_pool.feed(upstream_id)
+            feed = self._manager.message_pool.feed(upstream_id)
             if feed is not None:
                 feed.consumer.put(Closed(upstream_id, relay.url, closed.message))
 
     def relay_wants_key(self, relay: RelayRecord, requests: Iterable[Request]) -> None:
         """Open what a relay serves to certain keys only over links of their own."""
-        if self._is_current(relay) and relay.read and self.running:
-            self.links.open(relay, requests)
+        if self._manager._is_current(relay) and relay.read and self._manager.running:
+            self._manager.links.open(relay, requests)
 
     def relay_wants_author(
         self, relay: RelayRecord, event_id: str, refusal: str
     ) -> bool:
         """Send an event over its author's link; return whether we hold that key."""
-        with self._lock:
-            if not self._is_current(relay) or not self.running:
+        with self._manager._lock:
+            if not self._manager._is_current(relay) or not self._manager.running:
                 return False
-        publication = self.publisher.publication(event_id)
+        publication = self._manager.publisher.publication(event_id)
         if publication is None:
             return False
         client = publication.latest_client
-        return self.links.publish(relay, publication.event, client)
+        return self._manager.links.publish(relay, publication.event, client)
 
     def relay_counted(
         self,
@@ -781,14 +809,14 @@ class RelayManager:
         answer: message.RelayCount | message.RelayClosed | None,
     ) -> None:
         """A relay answered a COUNT, or refused to; None: it was not asked."""
-        with self._lock:
-            self._counts.answered(relay.url, upstream_id, answer)
+        with self._manager._lock:
+            self._manager._counts.answered(relay.url, upstream_id, answer)
 
     def relay_authenticated(self, relay: RelayRecord) -> None:
         """A relay accepted our AUTH: what it did not answer for good is sent again."""
-        with self._lock:
-            if self._is_current(relay):
-                self.publisher.relay_connected(relay.url)
+        with self._manager._lock:
+            if self._manager._is_current(relay):
+                self._manager.publisher.relay_connected(relay.url)
 
     def relay_informed(self, relay: RelayRecord) -> None:
         """A relay's NIP-11 document was read, or there is none.
@@ -796,39 +824,35 @@ class RelayManager:
         A document with our own instance id is our own endpoint: no relay (F1).
         """
         information = relay.information
-        with self._lock:
-            if not self._is_current(relay):
+        with self._manager._lock:
+            if not self._manager._is_current(relay):
                 return
-            if information is not None and information.instance_id == self.instance_id:
+            if (
+                information is not None
+                and information.instance_id == self._manager.instance_id
+            ):
                 relay.add_error("this is nostrclient's own endpoint")
-                self._deactivate(self.relays[relay.url])
-            elif relay.url in self._searchers:
+                self._manager._deactivate(self._manager.relays[relay.url])
+            elif relay.url in self._manager._searchers:
                 return
-            elif relay.read and self._can_search(relay):
-                self._searchers.add(relay.url)
-                for request in self._searches.values():
-                    self.relays[relay.url].subscribe(request)
+            elif relay.read and self._manager._can_search(relay):
+                self._manager._searchers.add(relay.url)
+                for request in self._manager._searches.values():
+                    self._manager.relays[relay.url].subscribe(request)
             elif relay.read:
-                self._refuse_searches(relay)
+                self._manager._refuse_searches(relay)
 
     def relay_noticed(self, relay: RelayRecord, text: str) -> None:
         """A relay sent NOTICE; it also goes to whoever polls notices."""
-        self.message_pool.in_process.put(Notice(relay.url, text))
+        self._manager.message_pool.in_process.put(Notice(relay.url, text))
 
     def take_events(
         self, relay: RelayRecord, limit: int
     ) -> tuple[list[OutgoingEvent], float | None]:
         """Return up to `limit` events to publish now, and when to ask again."""
-        if not self._is_current(relay):
+        if not self._manager._is_current(relay):
             return [], None
-        return self.publisher.take_events(relay.url, limit)
-
-    @property
-    def connected_relays(self) -> int:
-        """How many relays are connected."""
-        return sum(
-            relay.status is RelayStatus.CONNECTED for relay in self.relays.values()
-        )
+        return self._manager.publisher.take_events(relay.url, limit)
 
 
 def _target(use: RelayUse) -> PublishTarget:

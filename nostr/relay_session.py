@@ -137,6 +137,9 @@ class RelaySession:
         self._tries_out_until: float | None = None
         self._refused_authenticated = 0
         self._received_at = 0.0
+        self._opened_wall = float("-inf")
+        self._limit_notices = 0
+        self._limit_notice_due: float | None = None
         self._now = 0.0
         self._wall_offset = 0.0
         self._hint: tuple[str, float] | None = None
@@ -408,6 +411,9 @@ class RelaySession:
         self.authentication_pending = False
         self._hint = None
         self._received_at = now
+        self._opened_wall = wall
+        self._limit_notices = 0
+        self._limit_notice_due = None
         self._busy_at = now
         self._pace.open(now)
         self._heartbeat.open(now)
@@ -506,16 +512,22 @@ class RelaySession:
         self._tell_held()
         self.tick(now, wall)
 
-    def cannot_authenticate(self) -> ClosedForGood | None:
+    def cannot_authenticate(
+        self, now: float = 0.0, *, for_now: bool = False
+    ) -> ClosedForGood | None:
         """Handle that the relay refused our AUTH: what needs it is closed here.
 
-        It is asked for again on the next connection.
+        It is asked for again on the next connection; `for_now`, after a while as well.
         """
-        self.can_authenticate = False
+        self.can_authenticate = for_now
         self.authentication_pending = False
         self._hold_until = 0.0
         for subscription in list(self._subscriptions.values()):
-            if subscription.state is _S.UNAUTHENTICATED:
+            if subscription.state is not _S.UNAUTHENTICATED:
+                continue
+            if for_now:
+                self._back_off(subscription, now)
+            else:
                 self._close(subscription, "auth-required: AUTH was refused")
         self._tell_held()
         return self._take_refused()
@@ -956,6 +968,10 @@ class RelaySession:
             return complaint
         if complaint is Complaint.RATE:
             self._pace.complain(now)
+        elif complaint is Complaint.SUBSCRIPTIONS:
+            self._limit_notices += 1
+            if self._limit_notice_due is None:
+                self._limit_notice_due = now + self._settings.notice_patience_seconds
         self._hint = (text, now)
         due = now + self._settings.notice_patience_seconds
         for subscription in self._subscriptions.values():
@@ -1016,6 +1032,8 @@ class RelaySession:
         for subscription in self._heartbeat.overdue(self._subscriptions.values(), now):
             if self._subscriptions.get(subscription.key) is subscription:
                 self._overdue(subscription, now)
+        if self._limit_notice_due is not None and now >= self._limit_notice_due:
+            self._learn_from_notices()
         self._send_queued(now, wall)
         for subscription in self._heartbeat.take_refreshes(now):
             self._refresh(subscription, now, wall)
@@ -1092,6 +1110,7 @@ class RelaySession:
         due: list[float | None] = [
             self._heartbeat.deadline(now, any_open=bool(self._subscriptions)),
             self._poison.next_at(now),
+            self._limit_notice_due,
         ]
         if self._egress.request_count:
             due.append(self._next_request_at(now))
@@ -1213,6 +1232,23 @@ class RelaySession:
             self._enqueue(subscription)
         return True
 
+    def _learn_from_notices(self) -> None:
+        """Learn from NOTICEs about subscriptions where every REQ had its EOSE.
+
+        strfry answers a subscription too many with its stored events, and a NOTICE.
+        """
+        refused, self._limit_notices = self._limit_notices, 0
+        self._limit_notice_due = None
+        states = [wire.state for _, wire in self._wires.values()]
+        if WireState.SENT in states:
+            return  # those are taken for the refused ones
+        allowed = states.count(WireState.OPEN) - refused
+        known = self.limits.max_subscriptions
+        if allowed < 1 or (known is not None and known <= allowed):
+            return
+        self._limits = self._limits.learn(subscriptions=allowed)
+        self._apply_limits()
+
     def _learn_filters(self, subscription: RelaySubscription) -> bool:
         filters = max((len(part.filters) for part in subscription.parts), default=0)
         if subscription.is_shared or filters < 2:
@@ -1225,7 +1261,7 @@ class RelaySession:
 
     def _send(self, subscription: RelaySubscription, now: float, wall: float) -> None:
         limits = self.limits
-        filters = subscription.filters(now, wall)
+        filters = subscription.filters(now, wall, self._opened_wall)
         live, gap = (split_to_fit(group, limits) for group in filters)
         subscription.fetch = subscription.to_complete(live, gap, self._page_events)
         subscription.page_wire = None

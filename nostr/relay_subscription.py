@@ -275,11 +275,14 @@ class RelaySubscription:
             return None
         return Recovery.REFRESH if self.refreshing else Recovery.RECONNECT
 
-    def filters(self, now: float, wall: float) -> tuple[list[Filter], list[Filter]]:
+    def filters(
+        self, now: float, wall: float, opened: float = float("-inf")
+    ) -> tuple[list[Filter], list[Filter]]:
         """Return the filters to send: those that stay open, and those of a gap.
 
         Until a part was answered here, it is sent as its client asked. Where it is
-        late, a filter with `limit` gets the window since the REQ as well.
+        late, a filter with `limit` gets the window since the REQ as well. `opened` is
+        when the connection began, in Unix seconds.
         """
         live: list[Filter] = []
         gap: list[Filter] = []
@@ -287,7 +290,9 @@ class RelaySubscription:
             request, confirmed_by = part.request, self.confirmed(part)
             if confirmed_by is None:
                 live += first_filters(part.filters)
-                late = wall - request.arrived > LATE_SECONDS
+                late = opened > request.arrived or (
+                    wall - request.arrived > LATE_SECONDS
+                )
                 gap += late_filters(
                     part.filters, request.arrived, self._settings, is_late=late
                 )

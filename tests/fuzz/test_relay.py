@@ -75,7 +75,7 @@ class World:
                 )
         upstream = self.upstream = RelaySession(settings, lambda: next(ids))
         self.conversation = Conversation(
-            self.relay, upstream, self.manager, settings, cast(Connection, None)
+            self.relay, upstream, self.manager.reports, settings, cast(Connection, None)
         )
         for request in self.manager._requests.values():
             upstream.subscribe(request)

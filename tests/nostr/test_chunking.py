@@ -59,6 +59,10 @@ def test_h1_filter_without_kinds_goes_out_whole_and_once_more_restricted() -> No
     wanted = filters({"#p": ["ab" * 32]})
     open_, restricted = split_restricted(wanted, RESTRICTED)
     assert open_ == list(wanted)
+    ids = filters({"ids": ["cd" * 32]}, {"ids": ["cd" * 32], "#p": ["ab" * 32]})
+    assert [item.ids is not None for item in split_restricted(ids, RESTRICTED)[1]] == [
+        True
+    ], "nobody's key is named by ids alone"
     assert [item.json for item in restricted] == [
         {"#p": ["ab" * 32], "kinds": [4, 1059]}
     ]

@@ -58,7 +58,7 @@ def relay(manager: RelayManager) -> Relay:
 def connected(manager: RelayManager) -> Relay:
     relay = manager.add_relay(URL)
     relay.status = RelayStatus.CONNECTED
-    manager.relay_connected(relay)
+    manager.reports.relay_connected(relay)
     return relay
 
 
@@ -66,7 +66,7 @@ def begun(manager: RelayManager, relay: Relay, frames: list[bytes]) -> Conversat
     """Begin a conversation over a connection on which these frames have arrived."""
     session = RelaySession(DEFAULTS, lambda: "id")
     connection = cast(Connection, SimpleNamespace(receive=lambda: frames))
-    return Conversation(relay, session, manager, DEFAULTS, connection)
+    return Conversation(relay, session, manager.reports, DEFAULTS, connection)
 
 
 def burst() -> Burst:
@@ -117,7 +117,7 @@ def test_who_waits_for_a_count_hears_that_the_relay_is_gone(
         manager.count("up", filters({}), inbox)
         assert inbox.items == []
         if leave == "lost":
-            manager.relay_disconnected(relay)
+            manager.reports.relay_disconnected(relay)
         else:
             manager.remove_relay(URL)
         assert inbox.items == [Counted("up", None)]
@@ -306,7 +306,7 @@ def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
         conversation = begun(manager, relay, [])
         inbox, event = Inbox(), signed(f"accepted: {accepted}")
         manager.publisher.publish(event, inbox)
-        manager.take_events(relay, 10)
+        manager.reports.take_events(relay, 10)
 
         conversation.handle_message(ok(event.id, False, "auth-required: who?"), burst())
         assert inbox.items == [], "it may end otherwise"
@@ -323,14 +323,14 @@ def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
         )
         if accepted:
             assert inbox.items == []
-            assert [item.event for item in manager.take_events(relay, 10)[0]] == [
-                event
-            ], "sent again"
+            assert [
+                item.event for item in manager.reports.take_events(relay, 10)[0]
+            ] == [event], "sent again"
             conversation.handle_message(ok(event.id, True, ""), burst())
             assert inbox.items == [PublishResult(event.id, True, "")]
             another = signed("another")
             manager.publisher.publish(another, inbox)
-            manager.take_events(relay, 10)
+            manager.reports.take_events(relay, 10)
             conversation.handle_message(
                 ok(another.id, False, "auth-required: not you"), burst()
             )
@@ -348,7 +348,7 @@ def test_f5_nobody_is_refused_at_once(manager: RelayManager, relay: Relay) -> No
     conversation = begun(manager, relay, [])
     inbox, event = Inbox(), signed()
     manager.publisher.publish(event, inbox)
-    manager.take_events(relay, 10)
+    manager.reports.take_events(relay, 10)
     conversation.handle_message(b'["AUTH","challenge"]', burst())
     assert conversation._session.output == []
     conversation.handle_message(ok(event.id, False, "auth-required: who?"), burst())
@@ -439,7 +439,7 @@ def held(
     if "up" in manager._requests:
         session.subscribe(manager._requests["up"])
     conversation = Conversation(
-        relay, session, manager, DEFAULTS, cast(Connection, connection)
+        relay, session, manager.reports, DEFAULTS, cast(Connection, connection)
     )
     inbox = list(arriving)
     with pytest.raises(ConnectionLostError) as ended:
@@ -515,7 +515,7 @@ def test_c6_where_nothing_is_to_be_sent_now_it_is_kept(
         connection.unsent_bytes = DEFAULTS.relay_buffer_bytes + 1
     held(manager, relay, connection, monkeypatch)
     assert connection.sent == []
-    assert [item.event for item in manager.take_events(relay, 10)[0]] == [event]
+    assert [item.event for item in manager.reports.take_events(relay, 10)[0]] == [event]
 
 
 def test_c6_many_are_sent_without_a_pause(

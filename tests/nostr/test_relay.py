@@ -44,7 +44,7 @@ def test_e2_after_a_minute_of_good_connection_the_delay_begins_anew(
             close=lambda politely: None, was_too_long=False, ended_by_relay=True
         )
 
-    relay = Relay("ws://127.0.0.1:1", RelayManager())
+    relay = Relay("ws://127.0.0.1:1", RelayManager().reports)
     relay.attempts = 5
     waits: list[float] = []
     monkeypatch.setattr(clock, "now", lambda: now[0])
@@ -87,7 +87,7 @@ def test_e2_relay_is_retried_at_once_when_one_lost_with_it_is_back(
     waiting: RelayManager,
 ) -> None:
     back, other = waiting.relays.values()
-    waiting.relay_connected(back)
+    waiting.reports.relay_connected(back)
     wait_until(lambda: other.attempts == 2)
     assert back.attempts == 1
 
@@ -99,14 +99,14 @@ def test_e2_relay_keeps_its_pause_when_one_lost_at_another_time_is_back(
     assert other.down_since is not None
     other.down_since -= DEFAULTS.ping_seconds + DEFAULTS.pong_seconds + 1
     before = other.retry_at
-    waiting.relay_connected(back)
+    waiting.reports.relay_connected(back)
     assert other.retry_at == before is not None
 
 
 def test_e2_outage_begins_with_its_first_failure_and_not_with_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    relay = Relay("ws://127.0.0.1:1", RelayManager())
+    relay = Relay("ws://127.0.0.1:1", RelayManager().reports)
     instants: list[float | None] = []
 
     def pause(*_: object) -> None:
@@ -129,7 +129,7 @@ def test_e2_relay_is_left_alone_for_as_long_as_it_asks_within_bounds(
         lost.retry_after_seconds = asked
         raise lost
 
-    relay = Relay("ws://127.0.0.1:1", RelayManager())
+    relay = Relay("ws://127.0.0.1:1", RelayManager().reports)
     waits: list[float] = []
     monkeypatch.setattr(clock, "now", lambda: 1000.0)
     monkeypatch.setattr(relay_link, "Connection", connect)

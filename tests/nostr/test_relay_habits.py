@@ -91,6 +91,48 @@ def test_e9_limit_that_a_notice_speaks_of_is_learned_in_seconds(text: str) -> No
     assert sum(link.finished.values()) == 40
 
 
+def test_e9_limit_is_learned_where_the_relay_sends_eose_and_a_notice() -> None:
+    relay = StoringRelay()
+    link = Link(relay)
+    for number in range(25):
+        link.subscribe(f"s{number}", {"kinds": [number]})
+    link.connect()
+    link.settle()
+    for number in range(20, 25):  # stored events and EOSE came, live events will not
+        relay.open.pop(f"s{number}")
+        link.session.notice("ERROR: too many concurrent REQs", link.now)
+    run(link, DEFAULTS.notice_patience_seconds + 2)
+    assert link.session.learned_limits.max_subscriptions == 20
+    live_for(link)
+
+
+def test_d4b_limit_gets_the_window_where_the_relay_is_reached_just_after_the_req() -> (
+    None
+):
+    link = Link()
+    link.subscribe("a", {"kinds": [1], "limit": 2})
+    link.wait(0.1)
+    link.connect()
+    (req,) = reqs(link.flush())
+    assert req[1:] == [
+        {"kinds": [1], "limit": 2},
+        {"kinds": [1], "since": NOW - 300},
+    ]
+
+
+def test_h6_auth_that_fails_for_now_closes_nothing_for_good() -> None:
+    link = Link()
+    link.session.can_authenticate = True
+    link.subscribe("a", {"kinds": [1]})
+    link.connect()
+    link.flush()
+    link.answers.clear()
+    link.session.closed("a", "auth-required: who?", link.now)
+    assert link.session.cannot_authenticate(link.now, for_now=True) is None
+    link.wait(DEFAULTS.subscription_retry_seconds)
+    assert len(reqs(link.flush())) == 1
+
+
 def test_e9_limit_that_closed_speaks_of_is_learned_at_once() -> None:
     relay = CappedRelay(20)
     link = Link(relay)

@@ -183,13 +183,13 @@ def test_h9_a_client_s_event_is_queued_at_once_beside_such_a_relay_alone() -> No
     as_extension(manager, "bunker", URLS[0])
     relay = manager.relays[URLS[0]]
     relay.status = RelayStatus.CONNECTED
-    manager.relay_connected(relay)
+    manager.reports.relay_connected(relay)
     client = Inbox()
     manager.publisher.publish(signed(), client)
     (result,) = client.items
     assert isinstance(result, PublishResult)
     assert result.message.startswith("queued:")
-    assert manager.take_events(relay, 10)[0] == []
+    assert manager.reports.take_events(relay, 10)[0] == []
 
 
 def test_h9_the_next_generation_keeps_whose_relay_it_is() -> None:
