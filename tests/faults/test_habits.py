@@ -659,24 +659,6 @@ def test_e2_status_without_a_length_is_said_within_the_connect_timeout(
     assert took < FAST.connect_seconds
 
 
-@pytest.mark.parametrize("limit", [0])
-def test_d4b_relay_that_comes_late_is_asked_for_all_since_the_req(
-    new_bench: NewBench, odd_relay: OddRelay, merchant: Author, limit: int
-) -> None:
-    bench = new_bench(UNHURRIED)
-    odd_relay.refuse()
-    bench.start(odd_relay.url)
-    shop = bench.client("shop")
-    shop.req("orders", orders_filter(merchant, limit=limit))
-    placed = orders(6, merchant)
-    odd_relay.put(*placed)
-    time.sleep(0.5)
-    odd_relay.resume()
-    bench.wait_connected()
-    shop.wait_events(placed, 5.0)
-    shop.assert_exactly("orders", placed)
-
-
 def test_c2_copy_dropped_on_a_living_connection_is_sent_again(
     new_bench: NewBench, odd_relay: OddRelay
 ) -> None:
@@ -782,3 +764,67 @@ def test_timeline_13_answer_finds_the_subscription_that_was_sent_before_the_requ
         app.req(request["id"], {"kinds": [23195], "#e": [request["id"]]})
         app.send("EVENT", request)
     app.wait(lambda: app.count("EVENT") == 200, "200 answers have come")
+
+
+def test_h6_auth_that_failed_for_now_is_tried_on_the_next_connection(
+    auth_bench: Bench, odd_relay: OddRelay, merchant: Author
+) -> None:
+    odd_relay.habits = Habits(demands_auth=True, failing_auths=1)
+    (old,) = orders(1, merchant)
+    odd_relay.put(old)
+    shop = auth_bench.client("shop")
+    shop.req("orders", orders_filter(merchant))
+    auth_bench.start_connected(odd_relay.url)
+    wait_until(lambda: odd_relay.count("AUTH") == 1, "AUTH failed")
+    time.sleep(0.3)
+    odd_relay.habits.failing_auths = 0
+    odd_relay.disconnect()
+    shop.assert_exactly("orders", [old])
+    assert shop.count("CLOSED") == 0
+
+
+# --- D4b, E4: what comes between a REQ and its relay
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_d4b_relay_that_comes_late_is_asked_for_all_since_the_req(
+    new_bench: NewBench, odd_relay: OddRelay, merchant: Author, limit: int
+) -> None:
+    bench = new_bench(UNHURRIED)
+    odd_relay.refuse()
+    bench.start(odd_relay.url)
+    shop = bench.client("shop")
+    shop.req("orders", orders_filter(merchant, limit=limit))
+    placed = orders(6, merchant)
+    odd_relay.put(*placed)
+    time.sleep(0.5)
+    odd_relay.resume()
+    bench.wait_connected()
+    shop.wait_events(placed, 5.0)
+    shop.assert_exactly("orders", placed)
+
+
+# --- D4: no early EOSE
+
+
+def test_d4_stored_events_of_another_member_of_a_shared_req_are_progress(
+    bench: Bench, odd_relay: OddRelay, merchant: Author
+) -> None:
+    odd_relay.habits = Habits(
+        information=True, announced_limits=("max_subscriptions",), max_subscriptions=3
+    )
+    bench.start_connected(odd_relay.url)
+    relay = bench.manager.relays[odd_relay.url]
+    wait_until(lambda: relay.information is not None, "its limits are known")
+    author = Author()
+    now = int(time.time())
+    # Newest first: the wallet's request is the last of all.
+    (old,) = orders(1, merchant, created_at=now - 1000)
+    odd_relay.put(old, *(author.event(str(n), created_at=now - n) for n in range(12)))
+    reader, wallet = bench.client("reader"), bench.client("wallet")
+    for kind in range(5000, 5004):
+        reader.subscribe(f"kind {kind}", {"kinds": [kind]})
+    odd_relay.habits.event_pause_seconds = 0.2
+    reader.req("notes", {"authors": [author.pubkey]})
+    wallet.req("requests", orders_filter(merchant))
+    assert stored_before_eose(wallet, "requests") == [old["id"]]

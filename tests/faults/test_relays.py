@@ -227,9 +227,6 @@ def subscribe_each(client: BenchClient, kinds: range) -> None:
         client.wait_eose(f"kind {kind}")
 
 
-@pytest.mark.parametrize(
-    "relay", [name for name in ALL if name != "strfry_2025"], indirect=True
-)
 def test_e9_more_subscriptions_than_a_relay_takes_all_get_their_events(
     new_bench: NewBench, relay: OddRelay
 ) -> None:
