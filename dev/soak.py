@@ -71,6 +71,8 @@ COMPRESSED: dict[str, float] = {
     "subscription_retry_max_seconds": 5,
     "publish_retry_seconds": 0.5,
     "publish_retry_max_seconds": 5,
+    # Every connection is cut again and again, and no message is the reason.
+    "poison_seconds": 0.05,
 }
 
 # What may still be in caches after a run, and is bounded; not a leak.

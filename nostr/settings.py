@@ -331,7 +331,7 @@ class Settings:
     auth_seconds: float = 10
     """How long a relay may take to answer AUTH (NIP-42) before what needs it is closed
     on this connection; a larger value keeps clients waiting longer."""
-    poison_seconds: float = 5
+    poison_seconds: float = 1
     """How soon after an unanswered message the relay has to end the connection for the
     message to be suspected; a larger value suspects more innocent ones."""
     max_shared_filters: int = 50

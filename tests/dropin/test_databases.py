@@ -22,6 +22,7 @@ RELAY: dict[str, Any] = {
     "active": True,
     "read": None,
     "write": None,
+    "route": None,
     "connected": None,
     "connected_string": None,
     "status": None,
@@ -101,6 +102,7 @@ def test_migrations_may_be_killed_between_any_two_statements(
     database: Database, tmp_path: Path
 ) -> None:
     relay = {"id": "a", "url": "wss://a", "active": True, "read": True, "write": True}
+    relay["route"] = "default"
     config = {
         "extra": '{"private_ws": false, "public_ws": true}',
         "owner_id": "admin",
@@ -155,6 +157,8 @@ def test_c5_queued_event_survives_a_kill_byte_for_byte(
         wait_until(
             lambda: client.subscribe("kept", {"authors": [author.pubkey]}) == [event],
             "the relay has it as it was",
+            # With PostgreSQL, the lease of the killed instance has to end first.
+            seconds=60.0,
         )
         client.close()
         wait_until(

@@ -6,6 +6,7 @@ from typing import Any
 
 from dev.lnbits_server import LnbitsServer
 from nostrclient.nostr.key import PrivateKey
+from tests.e2e.clients import wait_until
 
 from .databases import Database
 
@@ -84,8 +85,10 @@ def test_h2_reader_keys_and_merchants_are_managed_over_rest(
 
         server.kill()
         server.start()
-        assert server.api("GET", "/identities") == [shown]
-        assert server.api("GET", "/merchants") == on
+        wait_until(  # they are loaded while LNbits serves already
+            lambda: server.api("GET", "/identities") == [shown], "the keys are loaded"
+        )
+        wait_until(lambda: server.api("GET", "/merchants") == on, "so is the switch")
         assert server.api("GET", "/config").keys() == {"private_ws", "public_ws"}
         server.api("PUT", "/config", {"public_ws": True})
         assert server.api("GET", "/merchants") == on

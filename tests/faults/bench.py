@@ -66,6 +66,7 @@ FAST = Settings(
     publish_rate_max_pause_seconds=2.0,
     publish_rate_window_seconds=6.0,
     resend_seconds=3.0,
+    poison_seconds=0.1,
 )
 """The defaults with time run about ten times as fast, or more where it is safe."""
 

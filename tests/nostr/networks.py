@@ -66,7 +66,10 @@ def upgraded(*early: bytes, before: bytes = b"") -> Answer:
     def answer(link: socket.socket) -> None:
         protocol = ServerProtocol()
         protocol.receive_data(link.recv(4096))
-        [request] = protocol.events_received()
+        events = protocol.events_received()
+        if not events:
+            return  # the client thought better of it
+        [request] = events
         assert isinstance(request, Request)
         protocol.send_response(protocol.accept(request))
         link.sendall(b"".join((before, *protocol.data_to_send(), *early)))
