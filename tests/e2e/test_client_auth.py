@@ -28,6 +28,7 @@ class Library(Protocol):
 
     def events(self) -> list[str]:
         """Return the ids of the gift wraps that it got."""
+        ...
 
     def close(self) -> None:
         """Disconnect."""

@@ -253,7 +253,7 @@ def test_h3_every_form_of_filter_brings_stored_live_and_missed_messages_to_the_o
     if "from" in READABLE[form].split():
         ways.append((merchant, customer))
     stored, live, missed = (
-        [letter(*way, f"{when} {number}") for number, way in enumerate(ways)]
+        [letter(a, b, f"{when} {number}") for number, (a, b) in enumerate(ways)]
         for when in ("stored", "live", "missed")
     )
     private = stored + live + missed
