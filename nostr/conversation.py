@@ -360,8 +360,8 @@ class Conversation:
             return  # another one was accepted, or may still be
         relay.counters.authenticating(AuthState.REFUSED, text)
         relay.failed(f"AUTH refused: {text}")
-        is_final = message.is_final(text) or message.prefix(text) == "invalid"
-        closed = session.cannot_authenticate(now, for_now=not is_final)
+        for_now = message.prefix(text) in ("error", "rate-limited")
+        closed = session.cannot_authenticate(now, for_now=for_now)
         if closed is not None:
             owner.relay_closed(relay, closed)
         refused, self._refused_unauthenticated = self._refused_unauthenticated, {}

@@ -189,6 +189,7 @@ def test_it_is_what_rest_says(
         "relay_connected_seconds_total",
         "relay_unanswered_events",
         "relay_authenticated",
+        "relay_withheld_keys",
         *(
             f"{name}_seconds_{suffix}"
             for name in ("event_discovery", "event_processing", "ok", "eose")

@@ -81,6 +81,7 @@ def test_settings_are_changed_by_name_and_forgotten_at_their_default(
             "group": "Connections to relays",
             "value": 15,
             "default": 20,
+            "in_force": 20,
             "unit": "seconds",
             "integer": False,
         }
