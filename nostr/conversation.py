@@ -267,8 +267,6 @@ class Conversation:
         event: SignedEvent,
         client: object,
         now: float,
-        *,
-        public: bool = False,
     ) -> None:
         """Send an event after the REQs that its client sent before it."""
         relay, longest = self._relay, self._session.limits.max_message_length
@@ -277,7 +275,7 @@ class Conversation:
             reason = f"invalid: the relay takes up to {longest} bytes"
             self._owner.relay_answered(relay, event.id, False, reason)
             return
-        self._session.publish(event.id, text, client, now, is_public=public)
+        self._session.publish(event.id, text, client, now)
         if not self._authenticated and len(self._sent_unauthenticated) < MAX_REFUSED:
             self._sent_unauthenticated.add(event.id)
         relay.num_sent_events += 1
