@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
+from .message import speaks_of_rate
+
 _RATE = re.compile(
-    r"rate.?limit|limit.?rate|too fast|slow down|too quick"
-    r"|too (?:many|much) (?:messages|requests|events|noting)|noting too much"
-    r"|per (?:second|minute|hour)|throttl|flood",
-    re.IGNORECASE,
+    r"too quick|noting too much|per (?:second|minute|hour)|throttl|flood", re.IGNORECASE
 )
 _SUBSCRIPTIONS = re.compile(
     r"(?:too many|max\w*|limit\w*|exceed\w*|reached)\b.*\b(?:subs?|subscriptions?|reqs?"
@@ -46,7 +45,7 @@ class Complaint(Enum):
 
 def classify(text: str) -> Complaint:
     """Return what a relay's words are about."""
-    if _RATE.search(text):
+    if speaks_of_rate(text) or _RATE.search(text):
         return Complaint.RATE
     if _FILTERS.search(text):
         return Complaint.FILTERS

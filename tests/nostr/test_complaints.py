@@ -23,6 +23,7 @@ from nostrclient.nostr.complaints import Complaint, classify
         ("ERROR: bad req: unrecognised filter item: search", Complaint.FILTER),
         ("could not parse command", Complaint.FILTER),
         ("welcome to our relay", Complaint.OTHER),
+        ("separate limits apply", Complaint.OTHER),
         ("error: shutting down idle subscription", Complaint.OTHER),
         ("", Complaint.OTHER),
     ],
