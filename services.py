@@ -124,7 +124,11 @@ def _relay(
 
 def _wanted_keys(url: str) -> list[WantedKey]:
     links = nostr_client.relay_manager.links
-    counters = {link.pubkey: link.record.counters for link in links.links_of(url)}
+    counters = {
+        pubkey: link.record.counters
+        for link in links.links_of(url)
+        for pubkey in link.pubkeys
+    }
     found = []
     for pubkey, is_held in links.wanted_keys(url).items():
         npub = _npub(pubkey)

@@ -32,7 +32,7 @@ from .relay_counters import AuthState
 from .relay_record import RelayRecord, RelayStatus
 from .relay_session import ClosedForGood, RelaySession
 from .relay_subscription import RelaySubscription, Request
-from .settings import Settings
+from .settings import RESTRICTED_KINDS, Settings
 
 EVENTS_AT_ONCE = 100
 MESSAGES_A_TURN = 32
@@ -40,6 +40,13 @@ AUTH_OK_SECONDS = 1.0  # a relay that sends no OK for AUTH so long sends none
 AUTH_HEAD_START_SECONDS = 1.0  # for AUTH before REQs, where a challenge is certain
 NEEDS_AUTH = frozenset(("auth-required", "restricted"))
 MAX_REFUSED = 1000  # events whose refusal may turn out otherwise after AUTH
+
+
+class SentAuth(NamedTuple):
+    """An AUTH without an answer: the key that it is of, and when it was sent."""
+
+    pubkey: str
+    at: float
 
 
 class Refused(NamedTuple):
@@ -70,8 +77,8 @@ class RelayOwner(Protocol):
         ...
 
     @property
-    def identity(self) -> PrivateKey | None:
-        """The key to authenticate with (NIP-42), if there is one."""
+    def identities(self) -> tuple[PrivateKey, ...]:
+        """The keys to authenticate with (NIP-42)."""
         ...
 
     def relay_connected(self, relay: RelayRecord) -> None:
@@ -110,6 +117,12 @@ class RelayOwner(Protocol):
 
     def relay_closed(self, relay: RelayRecord, closed: ClosedForGood) -> None:
         """The relay closed subscriptions for good."""
+
+    def relay_gave(self, relay: RelayRecord, event: SignedEvent) -> None:
+        """The relay gave an event of a restricted kind to the link of a reader key."""
+
+    def relay_refused_key(self, relay: RelayRecord) -> None:
+        """The relay refused the AUTH of one of several keys."""
 
     def relay_authenticated(self, relay: RelayRecord) -> None:
         """The relay accepted our AUTH: what it refused for want of it can be sent."""
@@ -160,8 +173,11 @@ class Conversation:
         self._link_key = owner.link_key
         self._service_key: str | None = None
         self._latest = message.EventHead("")
-        # Several AUTHs may be on their way: any of them may be the accepted one.
-        self._auth_ids: dict[str, float] = {}
+        # Several AUTHs of a key may be on their way: any may be the accepted one.
+        self._auths_sent: dict[str, SentAuth] = {}
+        self._identities = owner.identities
+        self._accepted_keys: set[str] = set()
+        self._head_start_until: float | None = None
         self._challenge: str | None = None
         self._auths = TokenBucket(
             settings.relay_auths_per_second, settings.relay_burst_auths, clock.now()
@@ -169,7 +185,7 @@ class Conversation:
         self._authenticated = False
         self._refused_unauthenticated: dict[str, Refused] = {}
         self._sent_unauthenticated: set[str] = set()
-        session.can_authenticate = owner.identity is not None
+        session.can_authenticate = bool(self._identities)
 
     def run(self, take_orders: Callable[[], None]) -> None:
         """Converse until the connection ends.
@@ -180,10 +196,11 @@ class Conversation:
         settings, session, connection = self._settings, self._session, self._connection
         counters = self._relay.counters
         counters.opened(clock.now())
-        if self._owner.identity is not None:
+        if self._identities:
             session.try_out(clock.now())
             if self._relay.challenges_at_once:
-                session.hold_requests(clock.now() + AUTH_HEAD_START_SECONDS)
+                self._head_start_until = clock.now() + AUTH_HEAD_START_SECONDS
+                session.hold_requests(self._head_start_until)
         session.open(clock.now(), clock.wall())
         self._relay.move(RelayStatus.CONNECTED)
         self._owner.relay_connected(self._relay)
@@ -286,11 +303,12 @@ class Conversation:
     def _challenged(self, challenge: str) -> None:
         relay, session = self._relay, self._session
         relay.asks_who_we_are = True
-        if not session.has_answer:
+        if not session.has_answer and relay.challenges_at_once is None:
             relay.challenges_at_once = True
+        self._head_start_until = None
         session.split_restricted_kinds()
         session.want_keys()
-        if self._owner.identity is None:
+        if not self._identities:
             relay.counters.authenticating(AuthState.NO_KEY)
             return
         self._challenge = challenge
@@ -299,29 +317,39 @@ class Conversation:
 
     def _authenticate(self, now: float) -> None:
         """Answer the newest challenge when the limit allows; watch for silence."""
-        identity = self._owner.identity
         challenge = self._challenge
-        if challenge is not None and identity is not None and self._auths.take(now):
+        if self._head_start_until is not None and now >= self._head_start_until:
+            self._head_start_until = None
+            self._relay.challenges_at_once = False  # it waits for a REQ
+        if challenge is not None and self._identities and self._auths.take(now):
             self._challenge = None
             self._relay.counters.authenticating(AuthState.SENT)
-            event = Event(
-                content="",
-                kind=AUTH_KIND,
-                tags=[["relay", self._relay.url], ["challenge", challenge]],
-            )
-            identity.sign_event(event)
-            self._auth_ids[event.id] = now
-            if self._link_key is None:
-                # From now on: an answer may be that to the key, whatever its OK says.
-                self._service_key = identity.public_key.hex()
-            self._session.output.append(message.encode("AUTH", event.to_dict()))
+            for identity in self._identities:
+                self._send_auth(identity, challenge, now)
         self._refuse_unanswered(now)
-        if not self._auth_ids or self._authenticated:
+        if not self._auths_sent or self._authenticated:
             return
-        sent_at = max(self._auth_ids.values())
-        if now - sent_at >= AUTH_OK_SECONDS and self._session.authentication_pending:
+        if now >= self._auths_silent_at and self._session.authentication_pending:
             # Some relays send no OK: what they withheld is asked for all the same.
             self._session.authenticated(now, clock.wall())
+
+    def _send_auth(self, identity: PrivateKey, challenge: str, now: float) -> None:
+        event = Event(
+            content="",
+            kind=AUTH_KIND,
+            tags=[["relay", self._relay.url], ["challenge", challenge]],
+        )
+        identity.sign_event(event)
+        pubkey = identity.public_key.hex()
+        self._auths_sent[event.id] = SentAuth(pubkey, now)
+        if self._link_key is None:
+            # From now on: an answer may be that to the key, whatever its OK says.
+            self._service_key = pubkey
+        self._session.output.append(message.encode("AUTH", event.to_dict()))
+
+    @property
+    def _auths_silent_at(self) -> float:
+        return max(sent.at for sent in self._auths_sent.values()) + AUTH_OK_SECONDS
 
     def _refuse_unanswered(self, now: float) -> None:
         """Pass on refusals for want of AUTH after which no AUTH was accepted."""
@@ -335,8 +363,8 @@ class Conversation:
     def _auth_deadline(self, now: float) -> float | None:
         if self._challenge is not None:
             return self._auths.next_at(now)
-        if self._session.authentication_pending and self._auth_ids:
-            return max(self._auth_ids.values()) + AUTH_OK_SECONDS
+        if self._session.authentication_pending and self._auths_sent:
+            return self._auths_silent_at
         for refusal in self._refused_unauthenticated.values():
             return refusal.at + self._settings.auth_seconds
         return None
@@ -345,8 +373,11 @@ class Conversation:
         self, received: message.RelayOk, text: str, now: float, wall: float
     ) -> None:
         relay, session, owner = self._relay, self._session, self._owner
-        del self._auth_ids[received.event_id]
+        pubkey = self._auths_sent.pop(received.event_id).pubkey
         if received.accepted:
+            self._accepted_keys.add(pubkey)
+            if len(self._accepted_keys) < len(self._identities):
+                return
             was_authenticated, self._authenticated = self._authenticated, True
             relay.counters.authenticating(AuthState.ACCEPTED)
             self._refused_unauthenticated.clear()
@@ -354,9 +385,16 @@ class Conversation:
                 session.authenticated(now, wall)
                 owner.relay_authenticated(relay)
             return
-        if self._authenticated or self._auth_ids or self._challenge is not None:
+        if (
+            pubkey in self._accepted_keys
+            or self._challenge is not None
+            or any(sent.pubkey == pubkey for sent in self._auths_sent.values())
+        ):
             return  # another one was accepted, or may still be
         relay.counters.authenticating(AuthState.REFUSED, text)
+        if len(self._identities) > 1:
+            owner.relay_refused_key(relay)
+            return
         relay.failed(f"AUTH refused: {text}")
         for_now = message.prefix(text) in ("error", "rate-limited")
         closed = session.cannot_authenticate(now, for_now=for_now)
@@ -459,6 +497,8 @@ class Conversation:
             return
         if event.expiration is not None and event.is_expired(burst.wall):
             return
+        if self._link_key is not None and event.kind in RESTRICTED_KINDS:
+            self._owner.relay_gave(relay, event)
         wanted: tuple[str, ...] = subscription.upstream_ids
         if subscription.live_only:
             wanted = self._without_history(subscription, event)
@@ -564,7 +604,7 @@ class Conversation:
         text = printable(received.message)
         event_id, accepted = received.event_id, received.accepted
         session.received(now)
-        if event_id in self._auth_ids:
+        if event_id in self._auths_sent:
             self._auth_answered(received, text, now, wall)
             return
         session.event_answered(event_id)

@@ -27,8 +27,9 @@ def may_receive(
     """Return whether a client may receive an event that came over a link.
 
     `keys` are the public keys that the client authenticated as, in hex like all others.
-    `link_key` is the reader key of the link, None for a main link. `service_key` is the
-    key that a main link authenticated as, None where it did not.
+    `link_key` is the reader key of the link, None for a main link. A link of several
+    keys has one that is nobody's: its events are for no public client. `service_key` is
+    the key that a main link authenticated as, None where it did not.
     """
     if not is_public:
         return True
@@ -36,10 +37,11 @@ def may_receive(
         return link_key in keys
     if service_key is None or event.kind not in restricted_kinds:
         return True
-    return service_key in keys or not _concerns(event, service_key)
+    return service_key in keys or not concerns(event, service_key)
 
 
-def _concerns(event: SignedEvent, pubkey: str) -> bool:
+def concerns(event: SignedEvent, pubkey: str) -> bool:
+    """Return whether a key is an event's author or one of its recipients."""
     return event.pubkey == pubkey or any(
         len(tag) > 1 and tag[0] == "p" and tag[1] == pubkey for tag in event.tags
     )

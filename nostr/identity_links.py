@@ -1,34 +1,41 @@
-"""Links to relays as somebody: one for each reader key that a relay wants (NIP-42).
+"""Links to relays as somebody: for the reader keys that a relay wants (NIP-42).
 
 Many relays give direct messages and gift wraps only to a connection that authenticated
-as their author or recipient, and take one key per connection. A reader key is a key of
-a shop, a wallet or a signer on this server. Where a relay refuses a filter that names
-a reader key in `#p` or `authors`, or sent AUTH and may leave events out, the filter
-goes out once more over a link that authenticates as that key.
+as their author or recipient. A reader key is a key of a shop, a wallet or a signer on
+this server. Where a relay refuses a filter that names a reader key in `#p` or
+`authors`, or sent AUTH and may leave events out, the filter goes out once more over a
+link that authenticates as that key. A link carries nothing but what its keys are for,
+and is closed when it is idle.
 
-A link carries nothing but what its key is for, and is closed when it is idle.
+Many relays take one key per connection; some let a second AUTH take the place of the
+first. So each key has a link of its own, until a relay has proved that it serves
+several: a `Trial` authenticates a new connection as two keys, and asks for one event
+of each that it gave to the links of their own. If both come, private clients'
+subscriptions move there. The old links stay until the relay has answered the new one.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Iterable
 
-from . import clock, message
-from .delivery import Closed, Consumer, Progress, SubscriptionOpened
+from . import clock
+from .delivery import Closed, Consumer, Delivered, Delivery, Eose, SubscriptionOpened
+from .entitlement import concerns
 from .event import SignedEvent
 from .filter import Filter, parse_filter
+from .identity_link import SEVERAL, IdentityLink, LinksOwner
 from .key import PrivateKey
 from .log import logger
-from .message_pool import MessagePool
-from .outbox import OutgoingEvent
-from .relay_link import Reconnect, RelayLink, Subscribe, Unsubscribe, WakePublisher
+from .message_pool import Feed
+from .relay_counters import AuthState
+from .relay_link import new_id
 from .relay_record import RelayRecord
-from .relay_session import ClosedForGood
 from .relay_subscription import Request
-from .relay_url import link_label
 from .settings import Settings
+
+NamedFilters = dict[str, tuple[Filter, ...]]
+"""The filters of one subscription by the reader key that they name."""
 
 
 def narrow_to_key(filters: Iterable[Filter], pubkey: str) -> tuple[Filter, ...]:
@@ -46,214 +53,39 @@ def narrow_to_key(filters: Iterable[Filter], pubkey: str) -> tuple[Filter, ...]:
     return tuple(filter_ for filter_ in found if filter_ is not None)
 
 
-class LinksOwner(Protocol):
-    """The relay manager, as the links use it; called from the links' threads."""
-
-    message_pool: MessagePool
-
-    def relay_answered(
-        self, relay: RelayRecord, event_id: str, accepted: bool, message: str
-    ) -> None:
-        """Handle OK."""
-
-    def relay_finished(
-        self,
-        relay: RelayRecord,
-        upstream_ids: Iterable[str],
-        complete: bool | None = None,
-    ) -> None:
-        """Handle the first EOSE of subscriptions."""
-
-
-class IdentityLink:
-    """One link that authenticates as a reader key; what its conversation reports to.
-
-    `_lock` guards what it carries; it is a leaf.
-    """
+class Trial:
+    """Asks a link of two keys for an event of each; a consumer of deliveries."""
 
     def __init__(
-        self, relay: RelayRecord, key: PrivateKey, owner: LinksOwner, settings: Settings
+        self, link: IdentityLink, events: Iterable[SignedEvent], deadline: float
     ) -> None:
-        self.message_pool = owner.message_pool
-        self.identity: PrivateKey | None = key
-        self.link_key: str | None = key.public_key.hex()
-        self.relay = relay
-        self.record = RelayRecord(relay.url, settings)
-        self.record.label = link_label(relay.url, self.link_key)
-        self.record.route = relay.route
-        self.record.counters.figures = relay.counters.figures
-        self._owner = owner
-        self._link = RelayLink(self.record, self, settings)
-        self._requests: dict[str, Request] = {}
-        self._events: dict[str, OutgoingEvent] = {}
-        self._sent: set[str] = set()
-        self._lock = threading.Lock()
-        self.idle_since: float | None = None
+        self.link = link
+        self.deadline = deadline
+        self.upstream_id = new_id()
+        self.is_over = False
+        self._missing = {event.id for event in events}
+        kinds = sorted({event.kind for event in events})
+        wanted = parse_filter({"ids": sorted(self._missing), "kinds": kinds})
+        self.filters = () if wanted is None else (wanted,)
 
     @property
-    def pubkey(self) -> str:
-        """The key that the link authenticates as, in hex."""
-        return self.link_key or ""
+    def has_succeeded(self) -> bool:
+        """Whether the relay gave both events."""
+        return not self._missing
 
-    @property
-    def subscription_count(self) -> int:
-        """How many REQs the link carries."""
-        return len(self._requests)
-
-    def start(self) -> None:
-        """Connect."""
-        with self._lock:
-            requests = list(self._requests.values())
-        self._link.start(requests)
-
-    def stop(self) -> threading.Thread | None:
-        """Close the link; return its thread, so that it can be joined."""
-        return self._link.stop()
-
-    def subscribe(self, request: Request) -> bool:
-        """Open a subscription; return whether it was not open with these filters."""
-        with self._lock:
-            known = self._requests.get(request.upstream_id)
-            if known is not None and known.filters == request.filters:
-                return False
-            self._requests[request.upstream_id] = request
-            self.idle_since = None
-        self._link.put(Subscribe(request))
-        return True
-
-    def unsubscribe(self, upstream_id: str) -> None:
-        """Close a subscription."""
-        with self._lock:
-            if self._requests.pop(upstream_id, None) is None:
-                return
-            self._note_idleness()
-        self._link.put(Unsubscribe(upstream_id))
-
-    def publish(self, event: SignedEvent, client: Consumer | None) -> None:
-        """Send an event that the relay takes from its author only."""
-        with self._lock:
-            self._events[event.id] = OutgoingEvent(event, client)
-            self.idle_since = None
-        self._link.put(WakePublisher())
-
-    def _note_idleness(self) -> None:
-        if not self._requests and not self._events and self.idle_since is None:
-            self.idle_since = clock.now()
-
-    def reroute(self, settings: Settings) -> None:
-        """Reconnect the way that the relay is reached now."""
-        self.record.route = self.relay.route
-        self._link.configure(settings)
-        self._link.put(Reconnect(forget_authentication=False))
-        self._link.retry_now()
-
-    @property
-    def upstream_ids(self) -> list[str]:
-        """The subscriptions that the link carries."""
-        with self._lock:
-            return list(self._requests)
-
-    # What the conversation reports (RelayOwner)
-
-    def relay_connected(self, relay: RelayRecord) -> None:
-        """Send what the last connection did not answer again."""
-        with self._lock:
-            self._sent.clear()
-
-    def relay_disconnected(self, relay: RelayRecord) -> None:
-        """Do nothing: the link reconnects, and clients wait no longer than always."""
-
-    def relay_answered(
-        self, relay: RelayRecord, event_id: str, accepted: bool, message: str
-    ) -> None:
-        """Pass an OK on as the relay's."""
-        with self._lock:
-            self._events.pop(event_id, None)
-            self._sent.discard(event_id)
-            self._note_idleness()
-        self._owner.relay_answered(self.relay, event_id, accepted, message)
-
-    def relay_rate_limited(self, relay: RelayRecord) -> None:
-        """Do nothing: what a link publishes is little."""
-
-    def relay_finished(
-        self,
-        relay: RelayRecord,
-        upstream_ids: Iterable[str],
-        complete: bool | None = None,
-    ) -> None:
-        """Pass the first EOSE of subscriptions on as this link's."""
-        self._owner.relay_finished(self.record, upstream_ids, complete)
-
-    def relay_wants_key(self, relay: RelayRecord, requests: Iterable[Request]) -> None:
-        """Do nothing: the relay has the key."""
-
-    def relay_wants_author(
-        self, relay: RelayRecord, event_id: str, refusal: str
-    ) -> bool:
-        """Return False: this is the author's link."""
-        return False
-
-    def relay_progress(self, relay: RelayRecord, upstream_ids: Iterable[str]) -> None:
-        """Report that the relay is busy with these subscriptions on this link."""
-        self._put_each(upstream_ids, lambda name: Progress(name, self.record.label))
-
-    def relay_closed(self, relay: RelayRecord, closed: ClosedForGood) -> None:
-        """Pass a final CLOSED on as this link's."""
-        self._put_each(
-            closed.upstream_ids,
-            lambda name: Closed(name, self.record.label, closed.message),
-        )
-
-    def _put_each(
-        self, upstream_ids: Iterable[str], item: Callable[[str], Progress | Closed]
-    ) -> None:
-        for upstream_id in upstream_ids:
-            feed = self.message_pool.feed(upstream_id)
-            if feed is not None:
-                feed.consumer.put(item(upstream_id))
-
-    def close_all(self, text: str) -> None:
-        """Report to the clients of the link's subscriptions that it is gone."""
-        self.relay_closed(self.record, ClosedForGood(tuple(self.upstream_ids), text))
-
-    def relay_authenticated(self, relay: RelayRecord) -> None:
-        """Send again what the relay refused before AUTH."""
-        with self._lock:
-            self._sent.clear()
-
-    def relay_informed(self, relay: RelayRecord) -> None:
-        """Do nothing: the main link reads the relay's information as well."""
-
-    def relay_counted(
-        self,
-        relay: RelayRecord,
-        upstream_id: str,
-        answer: message.RelayCount | message.RelayClosed | None,
-    ) -> None:
-        """Do nothing: a link sends no COUNT."""
-
-    def relay_noticed(self, relay: RelayRecord, text: str) -> None:
-        """Keep a NOTICE with the relay's."""
-        self.relay.add_notice(text)
-
-    def take_events(
-        self, relay: RelayRecord, limit: int
-    ) -> tuple[list[OutgoingEvent], float | None]:
-        """Return the events to send on this connection."""
-        with self._lock:
-            found = [
-                item for name, item in self._events.items() if name not in self._sent
-            ][:limit]
-            self._sent.update(item.event.id for item in found)
-            return found, None
+    def put(self, item: Delivery) -> None:
+        """Handle what the relay answered."""
+        if isinstance(item, Delivered):
+            self._missing.discard(item.event.id)
+        elif isinstance(item, Eose | Closed):
+            self.is_over = True
 
 
 class IdentityLinks:
     """All reader keys and the links that use them.
 
-    Every method may be called from any thread. `_lock` guards keys and links. It comes
-    after the relay manager's lock and before those of links.
+    Every method may be called from any thread. `_lock` guards keys, links and trials.
+    It comes after the relay manager's lock and before those of links.
     """
 
     def __init__(self, owner: LinksOwner, settings: Settings) -> None:
@@ -262,6 +94,8 @@ class IdentityLinks:
         self._keys: dict[str, PrivateKey] = {}
         self._links: dict[tuple[str, str], IdentityLink] = {}
         self._wanted: dict[str, dict[str, None]] = {}
+        self._takes_several: dict[str, bool] = {}
+        self._trials: dict[str, Trial] = {}
         self._lock = threading.RLock()
 
     def configure(self, settings: Settings) -> None:
@@ -288,7 +122,14 @@ class IdentityLinks:
         with self._lock:
             if self._keys.pop(pubkey, None) is None:
                 return False
-            links = [link for link in self._links.values() if link.pubkey == pubkey]
+            links = []
+            for link in self._links.values():
+                trial = self._trials.get(link.relay.url)
+                on_trial = trial is not None and trial.link is link
+                if pubkey in link.pubkeys and (
+                    not link.remove_key(pubkey) or on_trial or not link.is_several
+                ):
+                    links.append(link)
             self._close(links, "auth-required: its key was removed")
             return True
 
@@ -296,6 +137,10 @@ class IdentityLinks:
         """Return a relay's open links."""
         with self._lock:
             return [link for (known, _), link in self._links.items() if known == url]
+
+    def takes_several(self, url: str) -> bool | None:
+        """Return whether a relay serves several keys at once; None: not known yet."""
+        return self._takes_several.get(url)
 
     def wanted_keys(self, url: str) -> dict[str, bool]:
         """Return the keys that a relay wants for what it withholds, and which we hold.
@@ -308,30 +153,45 @@ class IdentityLinks:
     def open(self, relay: RelayRecord, requests: Iterable[Request]) -> None:
         """Open what a relay serves to certain keys only over the links of those."""
         with self._lock:
+            # The parts of one REQ that the relay was sent are one subscription here.
+            opened: dict[str, tuple[Request, NamedFilters]] = {}
             for request in requests:
                 self._remember_wanted(relay.url, request)
                 feed = self._owner.message_pool.feed(request.upstream_id)
                 if feed is None:
                     continue
-                for pubkey, key in self._keys.items():
-                    if not feed.may_read_as(pubkey):
-                        continue
-                    filters = narrow_to_key(request.filters, pubkey)
-                    if not filters:
-                        continue
-                    link = self._link(relay, key)
-                    if link is None:
-                        continue
-                    label = link.record.label
-                    narrowed = request._replace(filters=filters)
-                    if link.subscribe(narrowed):
-                        opened = SubscriptionOpened(
-                            request.upstream_id,
-                            frozenset((label,)),
-                            {label: float("inf")},
-                            1,
-                        )
-                        feed.consumer.put(opened)
+                _, named = opened.setdefault(request.upstream_id, (request, {}))
+                for pubkey in self._keys:
+                    if feed.may_read_as(pubkey):
+                        found = narrow_to_key(request.filters, pubkey)
+                        named[pubkey] = named.get(pubkey, ()) + found
+            for request, named in opened.values():
+                self._carry(relay, request, named)
+
+    def _carry(self, relay: RelayRecord, request: Request, named: NamedFilters) -> None:
+        """Open a subscription over the links of the keys that its filters name."""
+        wanted = {pubkey: filters for pubkey, filters in named.items() if filters}
+        if not wanted:
+            return
+        if self._takes_several.get(relay.url) and not request.is_public:
+            link = self._link(relay, wanted, several=True)
+            self._subscribe(link, request, wanted)
+            return
+        for pubkey, filters in wanted.items():
+            link = self._link(relay, [pubkey])
+            self._subscribe(link, request, {pubkey: filters})
+
+    def _subscribe(
+        self, link: IdentityLink | None, request: Request, named: NamedFilters
+    ) -> None:
+        feed = self._owner.message_pool.feed(request.upstream_id)
+        if link is None or feed is None or not link.subscribe(request, named):
+            return
+        label = link.record.label
+        opened = SubscriptionOpened(
+            request.upstream_id, frozenset((label,)), {label: float("inf")}, 1
+        )
+        feed.consumer.put(opened)
 
     def _remember_wanted(self, url: str, request: Request) -> None:
         wanted = self._wanted.setdefault(url, {})
@@ -351,34 +211,163 @@ class IdentityLinks:
     ) -> bool:
         """Send an event over its author's link; return whether we hold that key."""
         with self._lock:
-            key = self._keys.get(event.pubkey)
-            if key is None:
+            if event.pubkey not in self._keys:
                 return False
-            link = self._link(relay, key)
+            several = self._links.get((relay.url, SEVERAL))
+            if several is not None and event.pubkey in several.pubkeys:
+                link: IdentityLink | None = several
+            else:
+                link = self._link(relay, [event.pubkey])
             if link is None:
                 return False
             link.publish(event, client)
             return True
 
-    def _link(self, relay: RelayRecord, key: PrivateKey) -> IdentityLink | None:
-        """Return the link of a key to a relay, a new one where there is none."""
-        place = relay.url, key.public_key.hex()
-        link = self._links.get(place)
-        if link is not None:
-            return link
-        on_relay = sum(url == relay.url for url, _ in self._links)
-        settings = self._settings
-        if (
-            on_relay >= settings.max_links_per_relay
-            or len(self._links) >= settings.max_links
-        ):
-            relay.add_error("too many links for reader keys", warn=on_relay == 0)
+    def _link(
+        self, relay: RelayRecord, pubkeys: Iterable[str], *, several: bool = False
+    ) -> IdentityLink | None:
+        """Return the link of a key to a relay, or that of several keys.
+
+        It is a new one where there is none; None where there are too many.
+        """
+        keys = [self._keys[pubkey] for pubkey in pubkeys if pubkey in self._keys]
+        if not keys:  # they were removed meanwhile
             return None
-        link = IdentityLink(relay, key, self._owner, settings)
-        self._links[place] = link
+        place = SEVERAL if several else keys[0].public_key.hex()
+        link = self._links.get((relay.url, place))
+        if link is not None:
+            if several:
+                link.add_keys(keys)
+            return link
+        if not self._has_room(relay.url):
+            text = "too many links for reader keys"
+            relay.add_error(text, warn=not self.links_of(relay.url))
+            return None
+        link = IdentityLink(
+            relay, keys, self._owner, self, self._settings, several=several
+        )
+        self._links[relay.url, place] = link
         link.start()
-        logger.info(f"relay {relay.url}: a link for {key.public_key.bech32()} opens")
+        names = ", ".join(key.public_key.bech32() for key in keys)
+        logger.info(f"relay {relay.url}: a link for {names} opens")
         return link
+
+    def _has_room(self, url: str) -> bool:
+        settings = self._settings
+        return (
+            len(self.links_of(url)) < settings.max_links_per_relay
+            and len(self._links) < settings.max_links
+        )
+
+    # Several keys on one connection
+
+    def link_gave(self, link: IdentityLink, event: SignedEvent) -> None:
+        """Keep an event that concerns one key only, as a witness for a trial."""
+        with self._lock:
+            url = link.relay.url
+            if link.is_several or self._links.get((url, link.place)) is not link:
+                return
+            if [key for key in self._keys if concerns(event, key)] != [link.place]:
+                return
+            link.witness = event
+            begun = self._begin_trial(link.relay)
+        if begun:
+            self._owner.links_due_changed()
+
+    def _begin_trial(self, relay: RelayRecord) -> bool:
+        """Start a trial once two links have a witness; return whether that is so."""
+        url = relay.url
+        if url in self._takes_several or url in self._trials:
+            return False
+        witnesses = {
+            link.place: link.witness
+            for link in self.links_of(url)
+            if link.witness is not None and link.place in self._keys
+        }
+        if len(witnesses) < 2 or not self._has_room(url):
+            return False
+        pubkeys = list(witnesses)[:2]
+        link = self._link(relay, pubkeys, several=True)
+        if link is None:
+            return False
+        trial = Trial(
+            link,
+            [witnesses[pubkey] for pubkey in pubkeys],
+            clock.now() + self._settings.key_trial_seconds,
+        )
+        self._trials[url] = trial
+        feed = Feed(trial.upstream_id, trial.filters, trial)
+        self._owner.message_pool.open(feed)
+        request = Request(
+            trial.upstream_id,
+            trial.filters,
+            clock.wall(),
+            feed.delivered,
+            False,
+            trial,
+        )
+        link.subscribe(request, {SEVERAL: trial.filters})
+        return True
+
+    def link_answered(self, link: IdentityLink, upstream_ids: Iterable[str]) -> None:
+        """End a trial, or the subscriptions that this link has taken over."""
+        with self._lock:
+            trial = self._trials.get(link.relay.url)
+            if trial is not None and trial.link is link:
+                if trial.is_over:
+                    self._end_trial(trial)
+                return
+            others = self.links_of(link.relay.url) if link.is_several else []
+            for other in others:
+                if not other.is_several:
+                    for upstream_id in upstream_ids:
+                        other.unsubscribe(upstream_id)
+        if others:
+            self._owner.links_due_changed()
+
+    def _end_trial(self, trial: Trial) -> None:
+        """Move subscriptions to the link of several keys, or close it."""
+        link = trial.link
+        relay, accepted = link.relay, link.record.counters.auth is AuthState.ACCEPTED
+        takes_several = trial.has_succeeded and accepted
+        self._takes_several[relay.url] = takes_several
+        self._forget_trial(trial)
+        if not takes_several:
+            self._close([link], "error: the relay takes one key per connection")
+            return
+        logger.info(f"relay {relay.url}: it takes several keys on one connection")
+        moving: dict[str, tuple[Request, NamedFilters]] = {}
+        for other in self.links_of(relay.url):
+            if other.is_several:
+                continue
+            for request, named in other.carried():
+                if not request.is_public:
+                    _, known = moving.setdefault(request.upstream_id, (request, {}))
+                    known.update(named)
+        for request, named in moving.values():
+            self._carry(relay, request, named)
+
+    def _forget_trial(self, trial: Trial) -> None:
+        self._trials.pop(trial.link.relay.url, None)
+        self._owner.message_pool.close(trial.upstream_id)
+        trial.link.unsubscribe(trial.upstream_id)
+
+    def link_refused(self, link: IdentityLink) -> None:
+        """Open a link for each key: the relay refused one of several."""
+        with self._lock:
+            relay = link.relay
+            if self._links.get((relay.url, link.place)) is not link:
+                return
+            self._takes_several[relay.url] = False
+            trial = self._trials.get(relay.url)
+            if trial is not None:
+                self._forget_trial(trial)
+            carried = link.carried()
+            self._close([link], "error: the relay takes one key per connection")
+            for request, named in carried:
+                self._carry(relay, request, named)
+
+    # Ends
 
     def unsubscribe(self, upstream_id: str) -> None:
         """Close a subscription on all links."""
@@ -395,12 +384,16 @@ class IdentityLinks:
         """Close all links of a relay."""
         with self._lock:
             self._wanted.pop(url, None)
-            links = [link for (known, _), link in self._links.items() if known == url]
+            self._takes_several.pop(url, None)
+            links = self.links_of(url)
             self._close(links, "error: the relay was switched off")
 
     def _close(self, links: Iterable[IdentityLink], text: str) -> None:
         for link in links:
-            self._links.pop((link.relay.url, link.pubkey), None)
+            self._links.pop((link.relay.url, link.place), None)
+            trial = self._trials.get(link.relay.url)
+            if trial is not None and trial.link is link:
+                self._forget_trial(trial)
             link.stop()
             link.close_all(text)
 
@@ -413,8 +406,11 @@ class IdentityLinks:
             return threads
 
     def tick(self, now: float) -> None:
-        """Close the links that were idle for long enough."""
+        """Close the links that were idle for long enough, and end overdue trials."""
         with self._lock:
+            for trial in list(self._trials.values()):
+                if trial.is_over or now >= trial.deadline:
+                    self._end_trial(trial)
             idle = [
                 link
                 for link in self._links.values()
@@ -424,11 +420,13 @@ class IdentityLinks:
             self._close(idle, "error: idle")
 
     def deadline(self) -> float | None:
-        """Return when to call `tick`; None while no link is idle."""
+        """Return when to call `tick`; None while nothing waits for time."""
+        idle_seconds = self._settings.link_idle_seconds
         with self._lock:
-            since = [
-                link.idle_since
+            due = [trial.deadline for trial in self._trials.values()]
+            due += [
+                link.idle_since + idle_seconds
                 for link in self._links.values()
                 if link.idle_since is not None
             ]
-        return min(since) + self._settings.link_idle_seconds if since else None
+        return min(due, default=None)

@@ -333,10 +333,21 @@ class RelayLink:
         self._record.is_informed = True
         if information is not None:
             self._record.information = information
-            if AUTH_NIP in information.supported_nips:
-                self._session.split_restricted_kinds()
-            self._session.set_limits(information.limits)
+            self._apply_information()
         self._owner.relay_informed(self._record)
+
+    def _apply_information(self) -> None:
+        """Apply what is known of the relay to a session, which may be a new one."""
+        record, session = self._record, self._session
+        information = record.information
+        if record.asks_who_we_are or (
+            information is not None and AUTH_NIP in information.supported_nips
+        ):
+            session.split_restricted_kinds()
+        if record.asks_who_we_are:
+            session.want_keys()
+        if information is not None:
+            session.set_limits(information.limits)
 
     def _converse(self, connection: Connection) -> None:
         self._record.connections += 1
@@ -345,8 +356,7 @@ class RelayLink:
             self._record, self._session, self._owner, self._settings, connection
         )
         self._empty_inbox()
-        if self._record.information is not None:
-            self._session.set_limits(self._record.information.limits)
+        self._apply_information()
         conversation.run(self._empty_inbox)
 
     def _learn_longest(self, sent: int) -> None:

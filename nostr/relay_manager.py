@@ -717,9 +717,20 @@ class RelayReports:
         self.link_key: str | None = None  # main links have no reader key
 
     @property
-    def identity(self) -> PrivateKey | None:
-        """The key to authenticate with (NIP-42), if there is one."""
-        return self._manager.identity
+    def identities(self) -> tuple[PrivateKey, ...]:
+        """The keys to authenticate with (NIP-42): the service key, if there is one."""
+        identity = self._manager.identity
+        return () if identity is None else (identity,)
+
+    def links_due_changed(self) -> None:
+        """Handle that links have something to do earlier than they said."""
+        self._manager._check_due()
+
+    def relay_gave(self, relay: RelayRecord, event: SignedEvent) -> None:
+        """Do nothing: a main link has no reader key."""
+
+    def relay_refused_key(self, relay: RelayRecord) -> None:
+        """Do nothing: a main link has one key at most."""
 
     def relay_connected(self, relay: RelayRecord) -> None:
         """A relay's connection is open."""

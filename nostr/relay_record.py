@@ -101,7 +101,8 @@ class RelayRecord:
         self.is_informed = False  # whether it was asked for its NIP-11 document
         self.num_odd_events = 0
         self.asks_who_we_are = False
-        self.challenges_at_once = False
+        # Whether AUTH comes before any REQ; None: not known yet.
+        self.challenges_at_once: bool | None = None
         self.retry_after = 0.0
         self.counters = RelayCounters(patience=settings.eose_max_seconds)
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS_KEPT)

@@ -344,6 +344,9 @@ class Settings:
     link_idle_seconds: float = 60
     """How long a link without subscriptions stays open; a larger value keeps more
     connections."""
+    key_trial_seconds: float = 30
+    """How long a relay may take to prove that it serves several keys on one connection;
+    until then each reader key has a link of its own."""
     max_wanted_keys: int = 100
     """Public keys remembered per relay whose events it withholds, for the page."""
     poll_seconds: float = 10

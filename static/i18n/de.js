@@ -452,6 +452,8 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_max_links: 'Verbindungen für Leseschlüssel',
     number_max_links_per_relay: 'Verbindungen für Leseschlüssel je Relay',
     number_link_idle_seconds: 'Leerlauf der Verbindung eines Leseschlüssels',
+    number_key_trial_seconds:
+      'Zeit für den Nachweis mehrerer Schlüssel je Verbindung',
     number_max_wanted_keys: 'Gemerkte Schlüssel je Relay, das zurückhält',
     number_lease_seconds: 'Zeit, bis andere eine Instanz ablösen',
     number_lease_renew_seconds: 'Pause zwischen Lebenszeichen einer Instanz',

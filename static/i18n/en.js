@@ -433,6 +433,8 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_max_links: 'Connections for reader keys',
     number_max_links_per_relay: 'Connections for reader keys per relay',
     number_link_idle_seconds: 'Idle time of a reader key’s connection',
+    number_key_trial_seconds:
+      'Time for a relay to prove that it takes several keys',
     number_max_wanted_keys: 'Remembered keys per relay that withholds',
     number_lease_seconds: 'Time until others take over an instance',
     number_lease_renew_seconds: 'Pause between signs of life of an instance',

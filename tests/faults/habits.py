@@ -82,7 +82,11 @@ class Habits:
     auth_ok: bool = True
     """Off: an AUTH that is accepted gets no OK (older nostr-rs-relay)."""
     max_keys: int | None = None
-    """So many keys a connection; one more is `already authenticated` (strfry: 1)."""
+    """So many keys a connection (strfry, nostr-rs-relay: 1)."""
+    further_key: Literal["refused", "ignored", "replaces"] = "refused"
+    """What AUTH as one key more does: it is `already authenticated` (strfry), it gets
+    OK and changes nothing (nostr-rs-relay), or it replaces the others (older khatru).
+    """
     service_url: str | None = None
     """The URL an AUTH has to name; None: the relay's own; empty: nobody can
     authenticate (strfry without `serviceUrl`)."""

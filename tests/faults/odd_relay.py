@@ -382,7 +382,10 @@ class OddRelay:
         if reason is not None:
             await self._send(link, "OK", event["id"], False, reason)
             return
-        link.pubkeys.add(event["pubkey"])
+        if self._is_full(link) and habits.further_key == "replaces":
+            link.pubkeys.clear()
+        if not self._is_full(link):
+            link.pubkeys.add(event["pubkey"])
         if habits.auth_ok:
             await self._send(link, "OK", event["id"], True, "")
         for event_id in link.late_refusals:
@@ -396,7 +399,7 @@ class OddRelay:
             return "error: could not connect to the database"
         if habits.service_url == "":
             return "error: relay needs serviceUrl to be configured before AUTH can work"
-        if habits.max_keys is not None and len(link.pubkeys) >= habits.max_keys:
+        if self._is_full(link) and habits.further_key == "refused":
             return "error: already authenticated"
         tags = {tag[0]: tag[1] for tag in event["tags"] if len(tag) > 1}
         valid = link.challenges[-1:] if habits.renews_challenge else link.challenges
@@ -408,6 +411,10 @@ class OddRelay:
         if not nostr_sdk.Event.from_json(json.dumps(event)).verify():
             return "error: bad signature"
         return None
+
+    def _is_full(self, link: Link) -> bool:
+        most = self.habits.max_keys
+        return most is not None and len(link.pubkeys) >= most
 
     def _may_read(self, link: Link | None, event: NostrEvent) -> bool:
         if link is None or event["kind"] not in self.habits.restricted_kinds:

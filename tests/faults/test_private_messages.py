@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
+from nostrclient.nostr.identity_link import SEVERAL
 from nostrclient.nostr.key import PrivateKey
 from tests.e2e.clients import Author, wait_until
 
@@ -133,7 +135,7 @@ def test_h3_two_merchants_on_a_relay_of_one_key_per_connection_are_both_served(
     filters = [item for merchant in merchants for item in shop_filters(merchant)]
     client.subscribe("shops", *filters)
     client.assert_exactly("shops", placed)
-    assert link_count(bench, guarding.url) == 2
+    wait_until(lambda: link_count(bench, guarding.url) == 2, "each has a link")
 
 
 def test_h4_stranger_on_the_public_endpoint_gets_nothing_of_it(
@@ -320,3 +322,202 @@ def test_h3_filter_that_names_no_key_brings_no_private_message_and_ends_in_time(
         )
     assert shop.arrivals == {}
     assert link_count(bench, guarding.url) == 0
+
+
+def test_h3_req_of_several_parts_is_carried_whole_by_one_link(
+    bench: Bench, guarding: OddRelay, merchant: Author
+) -> None:
+    # The relay takes so few filters that those for restricted kinds need several REQs.
+    guarding.habits.announced_limits = ("max_filters",)
+    guarding.habits.max_filters = guarding.habits.announced_max_filters = 1
+    stored = [
+        order(Author(), merchant),
+        letter(merchant, Author(), "sent"),
+        wrap(merchant),
+    ]
+    guarding.put(*stored)
+    bench.manager.add_identity(key_of(merchant))
+    bench.start_connected(guarding.url)
+    client = bench.client()
+    wanted = {"kinds": [1059], "#p": [merchant.pubkey]}
+    client.subscribe("shop", *shop_filters(merchant), wanted)
+    client.assert_exactly("shop", stored)
+    live = [order(Author(), merchant), letter(merchant, Author(), "b"), wrap(merchant)]
+    guarding.put(*live)
+    client.assert_exactly("shop", stored + live)
+
+
+@pytest.mark.parametrize("informs", [True, False])
+def test_timeline_7_order_arrives_after_nostrclient_was_stopped_and_started(
+    bench: Bench, guarding: OddRelay, merchant: Author, *, informs: bool
+) -> None:
+    guarding.habits.information = informs  # or only AUTH says that it guards messages
+    stored = order(Author(), merchant)
+    guarding.put(stored)
+    bench.manager.add_identity(key_of(merchant))
+    bench.start_connected(guarding.url)
+    bench.client("first").subscribe("a", {"kinds": [4], "#p": [merchant.pubkey]})
+    bench.manager.stop()
+    bench.manager.start()
+    bench.wait_connected(guarding.url)
+    shop = bench.client("shop")
+    shop.subscribe("b", *shop_filters(merchant))
+    shop.wait_events([stored])
+    live = order(Author(), merchant)
+    guarding.put(live)
+    shop.wait_events([live])
+
+
+@pytest.fixture
+def several_keys(new_odd_relay: NewOddRelay) -> OddRelay:
+    """Return a relay that serves several keys on one connection, as NIP-42 says."""
+    relay = new_odd_relay()
+    relay.habits = profile("strfry", max_keys=None)
+    return relay
+
+
+def merchants_with_orders(
+    bench: Bench, relay: OddRelay, number: int = 2
+) -> tuple[list[Author], list[NostrEvent]]:
+    merchants = [Author() for _ in range(number)]
+    placed = [order(Author(), merchant) for merchant in merchants]
+    relay.put(*placed)
+    for merchant in merchants:
+        bench.manager.add_identity(key_of(merchant))
+    return merchants, placed
+
+
+def places(bench: Bench, relay: OddRelay) -> list[str]:
+    return [link.place for link in bench.manager.links.links_of(relay.url)]
+
+
+def test_h3_relay_that_takes_several_keys_serves_them_on_one_connection(
+    new_bench: NewBench, several_keys: OddRelay
+) -> None:
+    relay = several_keys
+    bench = new_bench(replace(FAST, link_idle_seconds=0.5))
+    merchants, placed = merchants_with_orders(bench, relay, 3)
+    bench.start_connected(relay.url)
+    client = bench.client()
+    for number, merchant in enumerate(merchants):
+        client.subscribe(str(number), *shop_filters(merchant))
+    client.wait_events(placed)
+    wait_until(lambda: places(bench, relay) == [SEVERAL], "one link is left")
+    live = [order(Author(), merchant) for merchant in merchants]
+    relay.put(*live)
+    client.wait_events(live)
+    relay.disconnect()
+    missed = [order(Author(), merchant) for merchant in merchants]
+    relay.put(*missed)
+    client.wait_events(missed)
+    late, later = Author(), order(Author(), merchants[0])
+    first = order(Author(), late)
+    relay.put(first)
+    bench.manager.add_identity(key_of(late))
+    client.subscribe("late", *shop_filters(late))
+    client.wait_events([first])
+    bench.manager.remove_identity(merchants[1].pubkey)
+    gone = order(Author(), merchants[1])
+    relay.put(later, gone)
+    client.wait_events([later])
+    time.sleep(0.3)
+    assert gone["id"] not in client.arrivals
+    assert places(bench, relay) == [SEVERAL]
+    for number in range(3):
+        events = [placed[number], live[number], missed[number]]
+        client.assert_exactly(str(number), events + [later] * (number == 0))
+
+
+@pytest.mark.parametrize("further_key", ["refused", "ignored", "replaces"])
+def test_h3_relay_that_takes_one_key_keeps_a_link_for_each(
+    bench: Bench,
+    several_keys: OddRelay,
+    further_key: Literal["refused", "ignored", "replaces"],
+) -> None:
+    relay = several_keys
+    relay.habits.max_keys = 1
+    relay.habits.further_key = further_key
+    merchants, placed = merchants_with_orders(bench, relay)
+    bench.start_connected(relay.url)
+    client = bench.client()
+    for number, merchant in enumerate(merchants):
+        client.subscribe(str(number), *shop_filters(merchant))
+    client.wait_events(placed)
+    links = bench.manager.links
+    wait_until(lambda: links.takes_several(relay.url) is False, "that is known")
+    wait_until(lambda: SEVERAL not in places(bench, relay), "the trial's link is gone")
+    live = [order(Author(), merchant) for merchant in merchants]
+    relay.put(*live)
+    client.wait_events(live)
+    assert sorted(places(bench, relay)) == sorted(item.pubkey for item in merchants)
+    for number in range(2):
+        client.assert_exactly(str(number), [placed[number], live[number]])
+
+
+def test_h3_relay_that_no_longer_takes_several_keys_gets_a_link_for_each(
+    bench: Bench, several_keys: OddRelay
+) -> None:
+    relay = several_keys
+    merchants, placed = merchants_with_orders(bench, relay)
+    bench.start_connected(relay.url)
+    client = bench.client()
+    for number, merchant in enumerate(merchants):
+        client.subscribe(str(number), *shop_filters(merchant))
+    client.wait_events(placed)
+    links = bench.manager.links
+    wait_until(lambda: links.takes_several(relay.url) is True, "that is known")
+    relay.habits.max_keys = 1
+    relay.disconnect()
+    missed = [order(Author(), merchant) for merchant in merchants]
+    relay.put(*missed)
+    client.wait_events(missed)
+    wait_until(lambda: SEVERAL not in places(bench, relay), "the keys are apart")
+    live = [order(Author(), merchant) for merchant in merchants]
+    relay.put(*live)
+    client.wait_events(live)
+
+
+def test_h4_public_owner_of_one_key_gets_nothing_of_the_others_on_one_connection(
+    bench: Bench, several_keys: OddRelay
+) -> None:
+    relay = several_keys
+    (mine, theirs), placed = merchants_with_orders(bench, relay)
+    bench.start_connected(relay.url)
+    shop, owner = bench.client("shop"), bench.client("owner", public=True)
+    stranger = bench.client("stranger", public=True)
+    wanted = {"kinds": [4], "#p": [mine.pubkey, theirs.pubkey]}
+    shop.subscribe("both", wanted)
+    links = bench.manager.links
+    wait_until(lambda: links.takes_several(relay.url) is True, "that is known")
+    owner.challenge("wss://us.example/relay")
+    owner.authenticate(mine)
+    owner.req("both", wanted)
+    stranger.req("both", wanted)
+    owner.wait_events(placed[:1])
+    live = [order(Author(), mine), order(Author(), theirs)]
+    relay.put(*live)
+    shop.wait_events(live)
+    owner.wait_events(live[:1])
+    time.sleep(0.3)
+    assert set(owner.arrivals) == {placed[0]["id"], live[0]["id"]}
+    assert stranger.arrivals == {}
+
+
+def test_h6_relay_that_challenges_on_demand_is_waited_for_once(
+    bench: Bench, guarding: OddRelay, merchant: Author
+) -> None:
+    at_once = guarding.habits.challenges_at_once
+    stored = order(Author(), merchant)
+    guarding.put(stored)
+    bench.manager.set_identity(key_of(merchant))
+    bench.start_connected(guarding.url)
+    client = bench.client()
+    client.subscribe("shop", {"kinds": [4], "#p": [merchant.pubkey]})
+    relay = bench.manager.relays[guarding.url]
+    assert relay.challenges_at_once is True  # as far as the first connection shows
+    for _ in range(2):
+        missed = order(Author(), merchant)
+        guarding.disconnect()
+        guarding.put(missed)
+        client.wait_events([missed])
+        assert relay.challenges_at_once is at_once

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nostrclient.nostr.delivery import Delivered
 from nostrclient.nostr.entitlement import may_count, may_receive
 from nostrclient.nostr.filter import Filter
+from nostrclient.nostr.identity_link import SEVERAL
 from nostrclient.nostr.mailbox import Budget, Mailbox
 from nostrclient.nostr.message_pool import Feed, MessagePool
 from nostrclient.nostr.settings import DEFAULTS
@@ -90,7 +91,7 @@ a_delivery = st.tuples(
     st.sampled_from([1, 4, 1059]),
     st.sampled_from(KEYS),
     st.sampled_from(KEYS),
-    st.sampled_from([None, None, ALICE, SHOP]),  # whose link it comes by
+    st.sampled_from([None, None, ALICE, SHOP, SEVERAL]),  # whose link it comes by
     st.booleans(),  # whether the main link authenticated as the service key
 )
 

@@ -205,7 +205,8 @@ def test_e11_link_of_a_reader_key_takes_the_relay_s_way_with_its_own_name() -> N
         relay = manager.add_relay(f"ws://127.0.0.1:{port}")
         manager.start()
         wait_until(lambda: relay.connected)
-        link = manager.links._link(relay, KEY)
+        manager.links.add_key(KEY)
+        link = manager.links._link(relay, [KEY.public_key.hex()])
         assert link is not None
         wait_until(lambda: link.record.connected)
         assert server.asked == []
