@@ -409,6 +409,17 @@ async def get_outbox(instance: str | None = None) -> list[OutboxEvent]:
 
 
 @_operation
+async def get_outbox_event(event_id: str) -> OutboxEvent | None:
+    """Return a stored event of the outbox, of whatever instance."""
+    event: OutboxEvent | None = await db.fetchone(
+        "SELECT * FROM nostrclient.outbox WHERE id = :id",
+        {"id": event_id},
+        model=OutboxEvent,
+    )
+    return event
+
+
+@_operation
 async def write_outbox(
     saved: list[OutboxEvent],
     deleted: list[str],

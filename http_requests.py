@@ -15,22 +15,24 @@ import base64
 import json
 from bisect import insort
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from fastapi import WebSocket
-from lnbits.settings import settings as host_settings
 
 from . import services
+from .crud import get_outbox_event
 from .models import PublishAnswer, RelayAnswer
+from .named_rules import check_named_url, public_only
 from .nostr import clock, message
 from .nostr.errors import InvalidEvent, InvalidMessage
 from .nostr.event import SignedEvent
 from .nostr.named_query import NamedQuery
+from .nostr.outbox import QUEUED
 from .nostr.pace import TokenBucket
-from .nostr.relay_url import normalize_relay_url
+from .nostr.publication import parse_publishers
 from .nostr.settings import Settings
 from .router import NostrRouter, nostr_client
 
@@ -38,6 +40,7 @@ MAX_CALLERS = 1000  # remembered at a time
 POLL_SECONDS = 0.05  # between two looks at the relays' answers
 MAX_SAME_SECOND = 10_000  # events of one second over which a query can be paged
 ID_BYTES = 68  # of an event's id in the list of omitted ones
+RELAY_TOKENS = 5  # of a caller's rate, for each relay that a request names
 SPARE_BYTES = 1024  # of an answer, for all but the events
 _NAME = "http"  # of a query's subscription
 
@@ -59,10 +62,14 @@ class InvalidRequestError(Exception):
 
 
 class Receipt(NamedTuple):
-    """The result that the publisher of an event got."""
+    """The result that the publisher of an event got.
+
+    `named` are the relays that it named; None: the configured ones.
+    """
 
     accepted: bool
     message: str
+    named: frozenset[str] | None = None
 
 
 @dataclass
@@ -101,9 +108,14 @@ def _caller(user_id: str) -> Caller:
 
 
 async def serve(
-    user_id: str, size: int, work: Callable[[Caller], Coroutine[Any, Any, Result]]
+    user_id: str,
+    size: int,
+    work: Callable[[Caller], Coroutine[Any, Any, Result]],
+    relays: int = 0,
 ) -> Result:
     """Do the work of a request of `size` bytes within the caller's limits.
+
+    Each of the `relays` that it names costs as much as `RELAY_TOKENS` messages.
 
     Raises `TooManyRequestsError`, and `StoppedError` where nostrclient stops meanwhile.
     """
@@ -113,7 +125,8 @@ async def serve(
         raise TooManyRequestsError("too many requests at a time")
     if len(_running) >= limits.connections:
         raise TooManyRequestsError("too many requests of all users at a time")
-    if not caller.bucket.take(clock.now(), 1 + size // settings.bytes_per_token):
+    cost = 1 + size // settings.bytes_per_token + relays * RELAY_TOKENS
+    if not caller.bucket.take(clock.now(), cost):
         raise TooManyRequestsError("slow down")
     caller.running += 1
     task = asyncio.create_task(work(caller), name="nostrclient HTTP request")
@@ -144,11 +157,13 @@ async def stop() -> None:
 class _Client:
     """A public client in memory: JSON text in, the endpoint's answers out."""
 
-    def __init__(self, user_id: str) -> None:
+    def __init__(self, user_id: str, named: frozenset[str] | None = None) -> None:
         self._to_router: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._from_router: asyncio.Queue[str] = asyncio.Queue()
         websocket = WebSocket({"type": "websocket"}, self._receive, self._send)
         self.router = NostrRouter(websocket, is_public=True, address=f"user {user_id}")
+        self.router.publisher = _publisher(user_id)
+        self.router.named_relays = named
 
     async def _receive(self) -> dict[str, Any]:
         return await self._to_router.get()
@@ -176,9 +191,16 @@ class _Client:
         await self.router.finish()
 
 
+def _publisher(user_id: str) -> str:
+    """Return the name under which the outbox knows a user."""
+    return f"user {user_id}"
+
+
 @asynccontextmanager
-async def _client(user_id: str) -> AsyncIterator[_Client]:
-    client = _Client(user_id)
+async def _client(
+    user_id: str, named: frozenset[str] | None = None
+) -> AsyncIterator[_Client]:
+    client = _Client(user_id, named)
     try:
         await client.open()
         yield client
@@ -190,15 +212,26 @@ async def _client(user_id: str) -> AsyncIterator[_Client]:
 
 
 async def publish(
-    user_id: str, caller: Caller, event: dict[str, Any], wait: float | None
+    user_id: str,
+    caller: Caller,
+    event: dict[str, Any],
+    wait: float | None,
+    relays: Sequence[str] = (),
 ) -> PublishAnswer:
     """Publish an event and return what its publisher is told.
 
-    Without `wait` the answer comes with the OK; with it once all relays have answered,
-    `wait` seconds later at most.
+    It goes to the `relays` where there are any, else to the configured ones. Without
+    `wait` the answer comes with the OK; with it once all relays have answered, `wait`
+    seconds later at most. Raises `InvalidRequestError`.
     """
     settings = _settings()
     began = clock.now()
+    named: frozenset[str] | None = None
+    if relays:
+        try:
+            named = nostr_client.relay_manager.check_named(relays)
+        except InvalidMessage as error:
+            raise InvalidRequestError(str(error)) from error
     try:
         text = message.encode_object(event)
         event_id = SignedEvent.parse(text).id
@@ -206,15 +239,16 @@ async def publish(
         return _refusal(event, f"invalid: {error}")
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError("the event is not valid JSON") from error
-    async with _client(user_id) as client:
+    async with _client(user_id, named) as client:
         nostr_client.relay_manager.publisher.follow(event_id)
         client.say(message.encode_event(text))
         receipt = await _receipt(client, began + settings.http_seconds)
+    receipt = receipt._replace(named=named)
     _remember(caller, event_id, receipt)
     if receipt.accepted and wait:
         deadline = began + min(wait, settings.http_seconds)
         # Nothing in the loop says that a relay has answered.
-        while clock.now() < deadline and _is_pending(event_id):  # noqa: ASYNC110
+        while clock.now() < deadline and _is_pending(event_id, named):  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS)
     return _answer(event_id, receipt)
 
@@ -249,15 +283,87 @@ def _remember(caller: Caller, event_id: str, receipt: Receipt) -> None:
         caller.receipts.popitem(last=False)
 
 
-async def published(caller: Caller, event_id: str) -> PublishAnswer | None:
-    """Return what relays said since of an event of this user; None for no such one."""
+async def published(
+    user_id: str, caller: Caller, event_id: str
+) -> PublishAnswer | None:
+    """Return what relays said since of an event of this user; None for no such one.
+
+    After a restart the outbox knows the events that it still holds, here or in another
+    LNbits on the same database.
+    """
     receipt = caller.receipts.get(event_id)
-    return None if receipt is None else _answer(event_id, receipt)
-
-
-def _is_pending(event_id: str) -> bool:
+    if receipt is not None:
+        return _answer(event_id, receipt)
+    name = _publisher(user_id)
     publication = nostr_client.relay_manager.publisher.publication(event_id)
-    return publication is not None and bool(publication.copies)
+    if publication is not None and name in publication.publishers:
+        named = publication.publishers[name]
+        return _pending_answer(
+            event_id,
+            accepted=publication.accepted,
+            pending=[url for url in publication.copies if _is_meant(url, named)],
+            messages={
+                url: text
+                for url, text in publication.messages.items()
+                if _is_meant(url, named)
+            },
+        )
+    try:
+        seconds = _settings().answer_seconds
+        stored = await asyncio.wait_for(get_outbox_event(event_id), seconds)
+    except Exception as error:  # drivers raise their own errors
+        raise StoppedError("the database does not answer") from error
+    if stored is None:
+        return None
+    publishers = parse_publishers(json.loads(stored.publishers or "{}"))
+    if name not in publishers:
+        return None
+    named = publishers[name]
+    return _pending_answer(
+        event_id,
+        accepted=stored.accepted,
+        pending=[url for url in json.loads(stored.owed) if _is_meant(url, named)],
+        messages={},
+    )
+
+
+def _pending_answer(
+    event_id: str, *, accepted: bool, pending: Iterable[str], messages: dict[str, str]
+) -> PublishAnswer:
+    """Return what the outbox knows of an event whose receipt is gone."""
+    relays = {
+        url: RelayAnswer(accepted=False, message=text, pending=False)
+        for url, text in messages.items()
+    }
+    for url in pending:
+        text = messages.get(url, "")
+        refused = False if text else None
+        relays[url] = RelayAnswer(accepted=refused, message=text, pending=True)
+    return PublishAnswer(
+        id=event_id,
+        accepted=True,
+        state="accepted" if accepted else "queued",
+        message="" if accepted else QUEUED,
+        relays=relays,
+    )
+
+
+def _is_pending(event_id: str, named: frozenset[str] | None) -> bool:
+    publication = nostr_client.relay_manager.publisher.publication(event_id)
+    if publication is None:
+        return False
+    return any(_is_meant(url, named) for url in publication.copies)
+
+
+def _is_meant(url: str, named: frozenset[str] | None) -> bool:
+    """Return whether a user may see a relay: one the user named, or a configured one.
+
+    Another user may have named others with the same event.
+    """
+    if named is not None:
+        return url in named
+    relay = nostr_client.relay_manager.relays.get(url)
+    return relay is not None and relay.extension is None
 
 
 def _answer(event_id: str, receipt: Receipt) -> PublishAnswer:
@@ -266,6 +372,7 @@ def _answer(event_id: str, receipt: Receipt) -> PublishAnswer:
             accepted=answer.accepted, message=answer.message, pending=answer.owed
         )
         for answer in services.test_answers(event_id) or ()
+        if _is_meant(answer.url, receipt.named)
     }
     words = next((item.message for item in relays.values() if item.accepted), None)
     state, reason = _state(event_id, receipt, words)
@@ -451,7 +558,10 @@ async def _ask_named(
     settings, loop = _settings(), asyncio.get_running_loop()
     if len(wanted) > settings.public.filters:
         raise InvalidRequestError(f"more than {settings.public.filters} filters")
-    urls = {_checked_url(url) for url in relays}
+    try:
+        urls = {check_named_url(url) for url in relays}
+    except InvalidMessage as error:
+        raise InvalidRequestError(str(error)) from error
     if len(urls) > settings.http_named_relays:
         raise InvalidRequestError(f"more than {settings.http_named_relays} relays")
     if len(_named) + len(urls) > settings.http_named_connections:
@@ -472,9 +582,7 @@ async def _ask_named(
                 deadline,
                 found=put,
                 finished=put,
-                public_only=not getattr(
-                    host_settings, "lnbits_callback_allow_private_ips", False
-                ),
+                public_only=public_only(),
             )
             for url in urls
         ]
@@ -508,20 +616,6 @@ async def _collect(
             seen.add(item.id)
             page.add(Found((-item.created_at, item.id), item.text))
     return all(answered)
-
-
-def _checked_url(url: str) -> str:
-    """Return a named relay's URL in its normal form, if LNbits' rules allow it."""
-    try:
-        from lnbits.helpers import check_callback_url  # not in every version
-    except ImportError as error:
-        raise InvalidRequestError("this LNbits has no rules for URLs") from error
-    try:
-        url = normalize_relay_url(url)
-        check_callback_url(url.replace("ws", "http", 1).partition("?")[0])
-    except ValueError as error:
-        raise InvalidRequestError(f"{url[:200]}: {error}") from error
-    return url
 
 
 def _paged(filter_: dict[str, Any], limit: int, after: Cursor | None) -> dict[str, Any]:

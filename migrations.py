@@ -140,6 +140,16 @@ async def m009_instances(db: Connection) -> None:
         await db.execute("ALTER TABLE nostrclient.outbox ADD COLUMN instance TEXT")
 
 
+async def m010_outbox_publishers(db: Connection) -> None:
+    """Add who published an event, with the relays that were named with it.
+
+    It is a JSON object: lists of URLs by the publisher's name, null for the configured
+    relays. NULL is from before, when there was nothing else.
+    """
+    if "publishers" not in await _columns(db, "outbox"):
+        await db.execute("ALTER TABLE nostrclient.outbox ADD COLUMN publishers TEXT")
+
+
 STEPS = (
     m001_initial,
     m002_create_config_table,
@@ -150,6 +160,7 @@ STEPS = (
     m007_history,
     m008_relay_route,
     m009_instances,
+    m010_outbox_publishers,
 )
 """All of them, in order."""
 

@@ -595,6 +595,7 @@ class OutboxEvent(BaseModel):
 
     `published_at` is in microseconds since 1970, `owed` a JSON list of relay URLs,
     `instance` the LNbits that is to deliver it, where several share a database.
+    `publishers` is a JSON object: the relays that each publisher named, by its name.
     """
 
     id: str
@@ -604,6 +605,7 @@ class OutboxEvent(BaseModel):
     is_public: bool
     owed: str
     instance: str | None = None
+    publishers: str | None = None
 
 
 class HistoryRow(BaseModel):
@@ -804,6 +806,11 @@ class PublishRequest(ApiModel):
         description="Seconds to wait for the answers of all relays; without it, the"
         " answer comes with the first acceptance",
         example=5,
+    )
+    relays: list[str] = Field(
+        default=[],
+        description="URLs of relays to publish to in place of the configured ones",
+        example=[RELAY_URL],
     )
 
 

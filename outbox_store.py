@@ -40,6 +40,7 @@ from .nostr import clock
 from .nostr.event import SignedEvent
 from .nostr.log import logger
 from .nostr.outbox import Delete, Save
+from .nostr.publication import parse_publishers, plain_publishers
 from .nostr.relay_manager import RelayManager
 from .router import nostr_client
 
@@ -238,6 +239,7 @@ class OutboxStore:
             is_public=publication.is_public,
             owed=json.dumps(list(publication.copies)),
             instance=self.instance,
+            publishers=json.dumps(plain_publishers(publication.publishers)),
         )
 
     def _set_failing(self, error: Exception | None) -> None:
@@ -274,6 +276,7 @@ class OutboxStore:
             try:
                 event = SignedEvent.parse(stored.event)
                 owed = json.loads(stored.owed)
+                publishers = parse_publishers(json.loads(stored.publishers or "{}"))
             except ValueError as error:
                 logger.error(f"stored event {stored.id} is given up: {error}")
                 continue
@@ -285,6 +288,7 @@ class OutboxStore:
                 age_seconds=max(0.0, clock.wall() - published_at),
                 accepted=stored.accepted,
                 owed=owed,
+                publishers=publishers,
             )
 
     async def flush(self) -> None:

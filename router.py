@@ -122,6 +122,10 @@ class NostrRouter:
         self.is_public = is_public
         self.address = address
         self.agent = printable(agent)[:MAX_AGENT_CHARACTERS]
+        self.publisher = ""
+        """A name for the client that lasts, empty if it has none."""
+        self.named_relays: frozenset[str] | None = None
+        """The relays that its events are for; None: the configured ones."""
         self.connected = False
         self.started_at = clock.wall()
         self.sent_messages = 0
@@ -308,8 +312,12 @@ class NostrRouter:
     def _command(self, command: Command) -> None:
         manager = nostr_client.relay_manager
         if isinstance(command, Publish):
-            manager.publisher.publish(
-                command.event, self._mailbox, is_public=self.is_public
+            manager.publish(
+                command.event,
+                self._mailbox,
+                is_public=self.is_public,
+                publisher=self.publisher,
+                named=self.named_relays,
             )
         elif isinstance(command, Subscribe):
             manager.subscribe(

@@ -20,6 +20,7 @@ from .generations import process
 from .helpers import decrypt_identity
 from .identities import identities
 from .instances import instances
+from .named_rules import check_named_url, public_only
 from .nostr import clock
 from .nostr.errors import InvalidKey
 from .nostr.in_process import (
@@ -56,6 +57,8 @@ def start() -> None:
     generation = {"stop": stop, "hand_over": hand_over}
     process["generation"] = generation
     is_same = previous is not None and previous["hand_over"] is hand_over
+    nostr_client.relay_manager.named.check = check_named_url
+    nostr_client.relay_manager.named.public_only = public_only
     log_filter.install()
     instances.check_process()
     outbox_store.instance = instances.id

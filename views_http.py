@@ -114,7 +114,9 @@ async def _size(request: Request) -> int:
 async def api_publish(
     data: PublishRequest, request: Request, caller_id: str = Depends(get_caller)
 ) -> PublishAnswer:
-    """Publish a signed event to all relays and return what its publisher is told.
+    """Publish a signed event and return what its publisher is told.
+
+    It goes to the relays that are named, or else to all configured ones.
 
     `accepted` is true once a relay has the event, or the outbox keeps it (`queued:`).
     With `wait` the answer comes when all relays have answered, or that much later.
@@ -124,8 +126,9 @@ async def api_publish(
             caller_id,
             await _size(request),
             lambda caller: http_requests.publish(
-                caller_id, caller, data.event, data.wait
+                caller_id, caller, data.event, data.wait, data.relays
             ),
+            len(data.relays),
         )
     except PROBLEMS as error:
         raise _refused(error) from error
@@ -142,7 +145,9 @@ async def api_get_published(
     """Return what relays have said since of an event that you published over HTTP."""
     try:
         found = await http_requests.serve(
-            caller_id, 0, lambda caller: http_requests.published(caller, event_id)
+            caller_id,
+            0,
+            lambda caller: http_requests.published(caller_id, caller, event_id),
         )
     except PROBLEMS as error:
         raise _refused(error) from error
@@ -173,6 +178,7 @@ async def api_query(
             lambda _: http_requests.query(
                 caller_id, data.filters, data.limit, data.cursor, data.relays
             ),
+            len(data.relays),
         )
     except PROBLEMS as error:
         raise _refused(error) from error

@@ -37,7 +37,11 @@ class SubscriptionState(NamedTuple):
 
 
 class EventState(NamedTuple):
-    """A pending event; `owed` are the relays that have not answered for good."""
+    """A pending event; `owed` are the relays that have not answered for good.
+
+    `publishers` are who asked for it, with the relays that they named; None: a client
+    that named none.
+    """
 
     text: str
     is_public: bool = False
@@ -45,6 +49,7 @@ class EventState(NamedTuple):
     accepted: bool = False
     owed: Sequence[str] = ()
     extension: str | None = None
+    publishers: Mapping[str, Sequence[str] | None] | None = None
 
 
 class Handover(NamedTuple):

@@ -31,15 +31,19 @@ def request_information(
     settings: Settings,
     answer: Callable[[RelayInformation | None], None],
     route: RelayRoute = RelayRoute.DEFAULT,
+    *,
+    public_only: bool = False,
 ) -> None:
     """Fetch the document and hand it to `answer`, from another thread.
 
     It is None if there is no document, if it takes longer than `information_seconds`
-    or is larger than `information_bytes`.
+    or is larger than `information_bytes`. With `public_only` no private address is
+    connected to.
     """
+    seconds = settings.information_seconds
 
     def run() -> None:
-        answer(_fetch(relay_url, settings, settings.information_seconds, route))
+        answer(_fetch(relay_url, settings, seconds, route, public_only=public_only))
 
     _start(relay_url, run)
 
@@ -77,13 +81,18 @@ def _start(relay_url: str, run: Callable[[], None]) -> None:
 
 
 def _fetch(
-    relay_url: str, settings: Settings, seconds: float, route: RelayRoute
+    relay_url: str,
+    settings: Settings,
+    seconds: float,
+    route: RelayRoute,
+    *,
+    public_only: bool = False,
 ) -> RelayInformation | None:
     timing = Timing(clock.now() + seconds, settings.connect_address_seconds)
     try:
         uri = parse_uri(relay_url)
         data = dial(
-            Target(uri.host, uri.port, uri.secure),
+            Target(uri.host, uri.port, uri.secure, public_only),
             settings.proxy.choose(uri.host, relay_url, route),
             lambda link: _get(link, uri, settings.information_bytes),
             timing,

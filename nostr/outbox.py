@@ -18,7 +18,15 @@ from .delivery import Consumer, PublishResult
 from .event import SignedEvent
 from .moment import Moment
 from .outbox_relay import OutboxRelay, PublishTarget
-from .publication import OkMeaning, Publication, PublicationState, read_ok
+from .publication import (
+    MAX_PUBLISHERS,
+    NO_RELAYS,
+    OkMeaning,
+    Publication,
+    PublicationState,
+    Publishers,
+    read_ok,
+)
 from .settings import Settings
 
 SWEEP_SECONDS = 5.0
@@ -27,6 +35,7 @@ MAX_FOLLOWED = 1000
 QUEUED = "queued: no relay has it yet, it is sent as soon as one takes it"
 QUEUED_IN_MEMORY = "queued: ephemeral, kept in memory for {seconds:.0f} seconds"
 FULL = "error: no relay answered and the outbox is full"
+TOO_MANY_PUBLISHERS = "error: too many publishers named relays for this event"
 NOT_STORED = "error: no relay answered and the event could not be stored"
 EXPIRED = "invalid: event has expired"
 TOO_OLD = "error: no relay accepted it in time"
@@ -118,6 +127,8 @@ class Outbox:
         self._answer_due: deque[tuple[float, Publication]] = deque()
         self._followed: dict[str, dict[str, Answer]] = {}
         self._sweep_at: float | None = None
+        self.links_changed = False
+        """Whether the relays that are only named may want links, or none, since."""
 
     def configure(self, settings: Settings) -> None:
         """Apply other settings, also to the events that wait already."""
@@ -148,6 +159,7 @@ class Outbox:
         relay = self.relay(relay_url)
         if (relay.target, relay.extension) == (target, extension):
             return
+        self.links_changed = True
         relay.target, relay.extension = target, extension
         for publication in self.publications.values():
             if (
@@ -161,15 +173,15 @@ class Outbox:
     def relay_connected(self, relay_url: str) -> None:
         """Send a relay all its pending copies (again): it has just connected."""
         relay = self.relay(relay_url)
-        relay.connected = True
+        relay.connected, relay.failed = True, False
         relay.requeue()
 
     def relay_disconnected(self, relay_url: str, now: float) -> list[Effect]:
         """A relay cannot be sent events; copies that it did not answer stay pending."""
         relay = self.relays.get(relay_url)
-        if relay is None or not relay.connected:
+        if relay is None or not relay.is_expected:
             return []
-        relay.connected = False
+        relay.connected, relay.failed = False, True
         relay.requeue()
         self._room = None
         effects: list[Effect] = []
@@ -183,9 +195,9 @@ class Outbox:
         return effects
 
     def _can_ask(self, publication: Publication) -> bool:
-        """Return whether any relay that an event is meant for is connected."""
+        """Return whether a relay of an event is connected, or not tried yet."""
         return any(
-            relay.connected and relay.serves(publication)
+            relay.is_expected and relay.serves(publication)
             for relay in self.relays.values()
         )
 
@@ -200,19 +212,28 @@ class Outbox:
         is_public: bool = False,
         client: Consumer | None = None,
         extension: str | None = None,
+        publisher: str = "",
+        named: frozenset[str] | None = None,
     ) -> list[Effect]:
         """Accept a checked event; `consumer` receives one `PublishResult`.
 
         `client` is the publisher where it wants no result, `extension` where it is one
-        that publishes in this process.
+        that publishes in this process. `publisher` is a name for it that lasts; `named`
+        are the relays that the event is for, None for the configured ones.
         """
         effects = self._publish(
-            event, consumer, now, is_public, client or consumer, extension
+            event,
+            consumer,
+            now,
+            is_public,
+            client or consumer,
+            extension,
+            {publisher: named},
         )
         publication = self.publications.get(event.id)
-        publisher = client if consumer is None else consumer
-        if publication is not None and publisher is not None:
-            publication.client = ref(publisher)
+        latest = client if consumer is None else consumer
+        if publication is not None and latest is not None:
+            publication.client = ref(latest)
         return effects
 
     def _publish(
@@ -223,21 +244,34 @@ class Outbox:
         is_public: bool,
         client: Consumer | None,
         extension: str | None,
+        publishers: Publishers,
     ) -> list[Effect]:
         earlier = self.publications.get(event.id)
+        if earlier is not None:
+            many = len(earlier.publishers) >= MAX_PUBLISHERS
+            if many and publishers.keys() - earlier.publishers.keys() - {""}:
+                tell = [consumer] if consumer else []
+                return _tell(tell, event, False, TOO_MANY_PUBLISHERS)
         if earlier is not None and not self._is_over(earlier, now):
-            return self._join(earlier, consumer)
+            return self._join(earlier, consumer, publishers)
+        everywhere = None in publishers.values()
+        names = {url for named in publishers.values() for url in named or ()}
         if any(
-            other.waiting and other.replaces(event) for other in self._rivals(event)
+            other.waiting
+            and other.replaces(event)
+            and (other.everywhere or not everywhere)
+            and names <= other.named
+            for other in self._rivals(event)
         ):
             if earlier is not None:  # a relay has it, and copies are still pending
-                return self._join(earlier, consumer)
+                return self._join(earlier, consumer, publishers)
             return _tell([consumer] if consumer else [], event, False, SUPERSEDED)
         self._sequence += 1
         relay_urls: list[str] = []
         stored = False
         if earlier is not None:
             relay_urls, stored = list(earlier.copies), earlier.stored
+            publishers = _merged(earlier.publishers, publishers)
             self._remove(earlier, [])
         publication = self._add(
             event,
@@ -246,6 +280,7 @@ class Outbox:
             is_public=is_public,
             client=client,
             extension=extension,
+            publishers=publishers,
         )
         if earlier is not None:
             publication.stored = stored
@@ -256,8 +291,15 @@ class Outbox:
         if not self._can_ask(publication):
             self._room = None
             return self._queue(publication, now)
-        self._answer_due.append((now + self._settings.answer_seconds, publication))
+        self._answer_by(publication, now + self._settings.answer_seconds)
         return []
+
+    def _answer_by(self, publication: Publication, due: float) -> None:
+        # In order: an event that was held back before is due before others.
+        place = len(self._answer_due)
+        while place and self._answer_due[place - 1][0] > due:
+            place -= 1
+        self._answer_due.insert(place, (due, publication))
 
     def _is_over(self, publication: Publication, now: float) -> bool:
         # Accepted, and only kept for relays that were not there to answer: publishing
@@ -282,6 +324,7 @@ class Outbox:
         accepted: bool,
         owed: Iterable[str],
         extension: str | None = None,
+        publishers: Publishers | None = None,
     ) -> None:
         """Restore an event that an earlier run of the process queued."""
         if event.id in self.publications:
@@ -289,7 +332,12 @@ class Outbox:
             return
         self._restored += 1  # before anything published since
         publication = self._add(
-            event, self._restored, now, is_public=is_public, extension=extension
+            event,
+            self._restored,
+            now,
+            is_public=is_public,
+            extension=extension,
+            publishers=publishers or {"": None},
         )
         publication.published_at -= age_seconds
         publication.expires_at -= age_seconds
@@ -314,6 +362,7 @@ class Outbox:
         is_public: bool,
         client: Consumer | None = None,
         extension: str | None = None,
+        publishers: Publishers,
     ) -> Publication:
         publication = Publication(
             event=event,
@@ -323,14 +372,22 @@ class Outbox:
             expires_at=now + self._lifetime(event),
             turn=extension or (event.pubkey if client is None else id(client)),
             extension=extension,
+            everywhere=False,
         )
+        publication.add_publishers(publishers)
         self.publications[event.id] = publication
         self._index(publication)
         self._sweep_before(publication.expires_at, now)
+        self._add_copies(publication)
+        return publication
+
+    def _add_copies(self, publication: Publication) -> None:
+        for relay_url in publication.named:
+            self.relay(relay_url)
+            self.links_changed = True
         for relay in self.relays.values():
             if relay.serves(publication):
                 relay.add(publication)
-        return publication
 
     def _index(self, publication: Publication) -> None:
         event_id, address = publication.event.id, publication.address
@@ -356,17 +413,42 @@ class Outbox:
         return self._settings.outbox_expiry_seconds
 
     def _join(
-        self, publication: Publication, consumer: Consumer | None
+        self,
+        publication: Publication,
+        consumer: Consumer | None,
+        publishers: Publishers,
     ) -> list[Effect]:
         event = publication.event
+        effects = self._widen(publication, publishers)
         if consumer is None:
-            return []
+            return effects
         if publication.accepted:
-            return _tell([consumer], event, True, "duplicate: already published")
+            text = "duplicate: already published"
+            return [*effects, *_tell([consumer], event, True, text)]
         if publication.state is PublicationState.QUEUED:
-            return _tell([consumer], event, True, self._queued(event))
+            text = self._queued(event)
+            return [*effects, *_tell([consumer], event, True, text)]
         publication.consumers.append(consumer)
-        return []
+        return effects
+
+    def _widen(self, publication: Publication, publishers: Publishers) -> list[Effect]:
+        """Send an event that is under way to more relays, if that is asked for."""
+        known = dict(publication.publishers)
+        served = {relay for relay in self.relays.values() if relay.serves(publication)}
+        publication.add_publishers(publishers)
+        if publication.publishers == known:
+            return []
+        for relay_url in publication.named:
+            self.relay(relay_url)
+            self.links_changed = True
+        for relay in self.relays.values():
+            if (
+                relay.serves(publication)
+                and relay not in served
+                and relay.url not in publication.refusals
+            ):
+                relay.add(publication)
+        return [Save(publication.event.id)] if publication.stored else []
 
     def _move(self, publication: Publication, state: PublicationState) -> None:
         publication.move(state)
@@ -452,8 +534,7 @@ class Outbox:
 
     def _refused_by_all(self, publication: Publication) -> bool:
         return not any(
-            relay_url in self.relays
-            and self.relays[relay_url].target is not PublishTarget.NONE
+            relay_url in self.relays and self.relays[relay_url].may_serve(publication)
             for relay_url in publication.copies
         )
 
@@ -556,11 +637,13 @@ class Outbox:
         asked there: such events do not count among those that wait for any relay.
         """
         settings = self._settings
+        if not publication.everywhere:
+            return self._has_named_room(publication)
         if self._room is None or publication.can_replace:
             self._room = Counter(
                 (self._is_paced(item, now), item.is_public)
                 for item in self._waiting.values()
-                if not publication.replaces(item.event)
+                if item.everywhere and not publication.replaces(item.event)
             )
         room, paced = self._room, self._is_paced(publication, now)
         if publication.can_replace:
@@ -577,6 +660,23 @@ class Outbox:
             public < limit * share and all_public < most * share
         )
 
+    def _has_named_room(self, publication: Publication) -> bool:
+        """Return whether one more event for named relays only may wait.
+
+        They count apart: who names relays that are down takes nobody else's room.
+        """
+        settings = self._settings
+        waiting = [item for item in self._waiting.values() if not item.everywhere]
+        if len(waiting) >= settings.outbox_named_events:
+            return False
+        if not publication.is_public:
+            return True
+        public = [item for item in waiting if item.is_public]
+        names = publication.publishers.keys() - {""}
+        mine = [item for item in public if names & item.publishers.keys()]
+        share = settings.outbox_named_events * settings.outbox_public_share
+        return len(public) < share and len(mine) < settings.outbox_named_events_per_user
+
     def _replace(self, publication: Publication) -> list[Effect]:
         if not publication.can_replace:
             return []
@@ -585,7 +685,11 @@ class Outbox:
             others = self._by_address[publication.address].values()
         effects: list[Effect] = []
         for other in list(others):
-            if (other.waiting or other.accepted) and publication.replaces(other.event):
+            if (
+                (other.waiting or other.accepted)
+                and publication.replaces(other.event)
+                and publication.covers(other)
+            ):
                 text = f"superseded by {publication.event.id}"
                 effects.append(Log(other.event, text))
                 tell = _tell(other.consumers, other.event, False, SUPERSEDED)
@@ -610,6 +714,46 @@ class Outbox:
             relay.dropped += 1
             relay.discard(publication)
             effects += self._finish_if_done(publication)
+        return effects
+
+    def _bound_named_copies(self, now: float) -> list[Effect]:
+        """Drop the oldest copies for named relays of events that others have."""
+        pending = [
+            (publication, relay)
+            for publication in self.publications.values()
+            if publication.accepted
+            and publication.published_at + self._settings.answer_seconds <= now
+            for relay_url in publication.copies
+            if (relay := self.relays[relay_url]).wants_link
+        ]
+        pending.sort(key=lambda item: item[0].sequence)
+        effects: list[Effect] = []
+        excess = max(0, len(pending) - self._settings.outbox_named_copies)
+        for publication, relay in pending[:excess]:
+            relay.dropped += 1
+            relay.discard(publication)
+            effects += self._finish_if_done(publication)
+        return effects
+
+    def _forget_relays(self) -> None:
+        """Remove relays that were only named, and that nothing is pending for."""
+        for relay_url, relay in list(self.relays.items()):
+            is_idle = not relay.connected and not relay.copies
+            if relay.target is PublishTarget.NAMED and is_idle:
+                del self.relays[relay_url]
+
+    def named_relays(self) -> list[str]:
+        """Return the relays, not configured ones, that pending events name."""
+        self._forget_relays()
+        return [url for url, relay in self.relays.items() if relay.wants_link]
+
+    def refuse_all(self, relay_url: str, message: str, now: float) -> list[Effect]:
+        """End every event's copy that is pending for a relay, for this reason."""
+        relay = self.relays.get(relay_url)
+        event_ids = list(relay.copies) if relay is not None else []
+        effects: list[Effect] = []
+        for event_id in event_ids:
+            effects += self.answered(relay_url, event_id, False, message, now)
         return effects
 
     def _queued(self, event: SignedEvent) -> str:
@@ -645,6 +789,8 @@ class Outbox:
                 effects += self._expire(publication, now, TOO_OLD)
         for relay in self.relays.values():
             effects += self._bound_copies(relay, now)
+        effects += self._bound_named_copies(now)
+        self._forget_relays()
         self._sweep_at = None
         for publication in self.publications.values():
             self._sweep_before(publication.expires_at, now)
@@ -737,6 +883,15 @@ class Outbox:
         if publication.accepted:
             return self._remove(publication, [])
         return self._refuse(publication, "error: discarded by the operator", now)
+
+
+def _merged(known: Publishers, more: Publishers) -> Publishers:
+    merged = dict(known)
+    for name, named in more.items():
+        before = merged.get(name, named)
+        is_all = named is None or before is None
+        merged[name] = None if is_all else (before or NO_RELAYS) | (named or NO_RELAYS)
+    return merged
 
 
 def _tell(

@@ -34,7 +34,8 @@ Lane = tuple[str, bool]
 class PublishTarget(Enum):
     """The use of a relay for publishing."""
 
-    NONE = auto()  # unknown, removed or only read from
+    NAMED = auto()  # not configured: it gets the events that name it, and no others
+    NONE = auto()  # only read from
     OFF = auto()  # switched off for now: nothing is sent, but it may return
     ASKED = auto()
 
@@ -42,15 +43,17 @@ class PublishTarget(Enum):
 class OutboxRelay:
     """The copies that one relay is to receive. Instants are those of `clock.now`.
 
+    `failed`: the latest connection could not be made, or was lost.
     `next_at` is when there is next something to send; None while there is nothing.
     Only that may be read without the outbox's lock.
     """
 
     def __init__(self, url: str, settings: Settings) -> None:
         self.url = url
-        self.target = PublishTarget.NONE
+        self.target = PublishTarget.NAMED
         self.extension: str | None = None
         self.connected = False
+        self.failed = False
         self.dropped = 0
         self.next_at: float | None = None
         self.woken = False
@@ -74,15 +77,43 @@ class OutboxRelay:
     @property
     def can_ask(self) -> bool:
         """Whether events can be sent to the relay now."""
-        return self.connected and self.target is PublishTarget.ASKED
+        return self.connected and self.target in (
+            PublishTarget.ASKED,
+            PublishTarget.NAMED,
+        )
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether the relay is connected, or was not connected to yet on demand."""
+        is_new = self.target is PublishTarget.NAMED and not self.failed
+        return self.connected or is_new
 
     def serves(self, publication: Publication) -> bool:
         """Return whether an event is meant for the relay, now or later.
 
-        A relay that an extension added receives that extension's events only (H9).
+        A relay that an extension added receives that extension's events only (H9), and
+        those that name it (H10).
         """
-        mine = self.extension is None or self.extension == publication.extension
-        return mine and self.target is PublishTarget.ASKED
+        if self.target not in (PublishTarget.ASKED, PublishTarget.NAMED):
+            return False
+        if self.url in publication.named:
+            return True
+        if self.target is PublishTarget.NAMED or not publication.everywhere:
+            return False
+        return self.extension is None or self.extension == publication.extension
+
+    def may_serve(self, publication: Publication) -> bool:
+        """Return whether an event that is pending here may be sent one day."""
+        if self.target is PublishTarget.NAMED:
+            return self.url in publication.named
+        return self.target is not PublishTarget.NONE
+
+    @property
+    def wants_link(self) -> bool:
+        """Whether events wait that name the relay, which is not configured."""
+        return self.target is PublishTarget.NAMED and any(
+            self.url in copy.publication.named for copy in self.copies.values()
+        )
 
     def wake_once(self) -> bool:
         """Return whether the relay's thread is to be woken, once until it comes."""
@@ -100,7 +131,10 @@ class OutboxRelay:
     def add(self, publication: Publication) -> None:
         """Add a copy of an event, unless there is one."""
         event_id = publication.event.id
-        if event_id in self.copies:
+        known = self.copies.get(event_id)
+        if known is not None:
+            if known.state is CopyState.UNSENT and event_id not in self._unsent:
+                self._enqueue(known)  # it waited for the relay to be configured again
             return
         copy = Copy(publication, backlog=not self.connected)
         self.copies[event_id] = publication.copies[self.url] = copy
@@ -138,6 +172,8 @@ class OutboxRelay:
 
     def _enqueue(self, copy: Copy) -> None:
         copy.move(CopyState.UNSENT)
+        if not self.may_serve(copy.publication):
+            return  # it is kept in case that the relay is configured again
         if self._unsent:
             last = next(reversed(self._unsent.values()))
             self._sorted = self._sorted and _age(last) <= _age(copy)

@@ -33,19 +33,52 @@ A copy ends when the relay accepts the event or refuses it for good.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cached_property
 from weakref import ref
 
 from .delivery import Consumer
+from .errors import InvalidMessage
 from .event import SignedEvent
 from .message import is_final, most_telling, prefix, with_prefix
 
 DELETION_KIND = 5
+MAX_PUBLISHERS = 20  # remembered for one event
 VANISH_KIND = 62
 ALL_RELAYS = "ALL_RELAYS"  # NIP-62
+
+
+Publishers = dict[str, frozenset[str] | None]
+"""Who published an event, by name, and the relays named with it; None: none."""
+
+NO_RELAYS: frozenset[str] = frozenset()
+
+
+def plain_publishers(publishers: Publishers) -> dict[str, list[str] | None]:
+    """Return publishers as plain data, as JSON has it."""
+    return {
+        name: None if named is None else sorted(named)
+        for name, named in publishers.items()
+    }
+
+
+def parse_publishers(
+    plain: Mapping[str, Sequence[str] | None] | None,
+) -> Publishers:
+    """Return publishers from what `plain_publishers` returned; None is from before.
+
+    Raises `InvalidMessage`.
+    """
+    if not plain:
+        return {"": None}
+    if not isinstance(plain, Mapping):
+        raise InvalidMessage("the publishers of an event are not an object")
+    return {
+        name: None if named is None else frozenset(named)
+        for name, named in plain.items()
+    }
 
 
 class CopyState(Enum):
@@ -142,6 +175,9 @@ class Publication:
     `copies` are pending, by relay URL; `refusals` are the final ones. `stored`: the
     database may hold the event. `client` is its latest publisher, which an event that
     waits for days must not keep alive; `extension` published it in this process.
+    `publishers` are the names of those who asked for it, empty for a WebSocket, each
+    with the relays that it named; None: the configured ones. The event is for the
+    configured relays if it goes `everywhere`, and for the `named` ones (H10).
     Instants are those of `clock.now`.
     """
 
@@ -158,6 +194,25 @@ class Publication:
     turn: Hashable = None
     extension: str | None = None
     stored: bool = False
+    publishers: Publishers = field(default_factory=dict)
+    everywhere: bool = True
+    named: frozenset[str] = NO_RELAYS
+
+    def add_publishers(self, publishers: Publishers) -> None:
+        """Add who asked for the event, and the relays that it is for."""
+        for name, named in publishers.items():
+            known = self.publishers.get(name, NO_RELAYS)
+            if name in self.publishers or len(self.publishers) < MAX_PUBLISHERS:
+                self.publishers[name] = (
+                    None if known is None or named is None else known | named
+                )
+            self.everywhere = self.everywhere or named is None
+            self.named |= named or NO_RELAYS
+
+    def covers(self, other: Publication) -> bool:
+        """Return whether the event is for all relays that another one is for."""
+        everywhere = self.everywhere or not other.everywhere
+        return everywhere and other.named <= self.named
 
     def move(self, state: PublicationState) -> None:
         """Enter a state. Raises `AssertionError` for an illegal move."""

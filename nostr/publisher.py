@@ -30,7 +30,7 @@ from .outbox import (
     Undeliverable,
 )
 from .outbox_relay import PublishTarget
-from .publication import Publication
+from .publication import Publication, Publishers, plain_publishers
 from .settings import Settings
 
 
@@ -67,7 +67,7 @@ class Publisher:
 
     def _carry_out(self, effects: Iterable[Effect]) -> list[Callable[[], None]]:
         """Carry effects out; return what `_finish` is to call without the lock."""
-        changed = False
+        changed, self.outbox.links_changed = self.outbox.links_changed, False
         for effect in effects:
             if isinstance(effect, Notify):
                 effect.consumer.put(effect.verdict)
@@ -119,20 +119,26 @@ class Publisher:
         is_public: bool = False,
         client: Consumer | None = None,
         extension: str | None = None,
+        publisher: str = "",
+        named: frozenset[str] | None = None,
+        arrived_at: float | None = None,
     ) -> None:
         """Publish a checked event; the consumer receives one `PublishResult`.
 
         `client` is the publisher where it wants no result, `extension` where it is one
-        that publishes in this process.
+        that publishes in this process. `publisher` and `named` are those of `Outbox`.
+        The time for an answer begins at `arrived_at`, by default now.
         """
         with self._lock:
             effects = self.outbox.publish(
                 event,
                 consumer,
-                clock.now(),
+                clock.now() if arrived_at is None else arrived_at,
                 is_public=is_public,
                 client=client,
                 extension=extension,
+                publisher=publisher,
+                named=named,
             )
             calls = self._carry_out(effects)
         self._finish(calls)
@@ -172,6 +178,18 @@ class Publisher:
         """Keep a relay's copies until it is back."""
         with self._lock:
             effects = self.outbox.relay_disconnected(relay_url, clock.now())
+            calls = self._carry_out(effects)
+        self._finish(calls)
+
+    def named_relays(self) -> list[str]:
+        """Return the relays, not configured ones, that pending events name."""
+        with self._lock:
+            return self.outbox.named_relays()
+
+    def refuse_all(self, relay_url: str, message: str) -> None:
+        """End every event's copy that is pending for a relay, for this reason."""
+        with self._lock:
+            effects = self.outbox.refuse_all(relay_url, message, clock.now())
             calls = self._carry_out(effects)
         self._finish(calls)
 
@@ -224,6 +242,7 @@ class Publisher:
         accepted: bool,
         owed: Iterable[str],
         extension: str | None = None,
+        publishers: Publishers | None = None,
     ) -> None:
         """Restore what an earlier run stored, in the order it was published."""
         with self._lock:
@@ -235,6 +254,7 @@ class Publisher:
                 accepted=accepted,
                 owed=owed,
                 extension=extension,
+                publishers=publishers,
             )
             calls = self._carry_out(())
         self._finish(calls)
@@ -284,6 +304,7 @@ class Publisher:
                     accepted=item.accepted,
                     owed=list(item.copies),
                     extension=item.extension,
+                    publishers=plain_publishers(item.publishers),
                 )
                 for item in self.outbox.publications.values()
             ]
@@ -359,4 +380,5 @@ def _copied(publication: Publication) -> Publication:
         publication,
         copies=dict(publication.copies),
         refusals=dict(publication.refusals),
+        publishers=dict(publication.publishers),
     )

@@ -211,6 +211,7 @@ class RelayLink:
                 self._check,
                 record.route,
                 record.label,
+                public_only=record.public_only,
             )
             if way != (self._settings.proxy, record.route):
                 raise _Reconnect  # the operator has chosen another way meanwhile
@@ -387,6 +388,7 @@ class RelayLink:
                 self._settings,
                 lambda found: self.put(Inform(found)),
                 self._record.route,
+                public_only=self._record.public_only,
             )
 
 

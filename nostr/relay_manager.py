@@ -22,14 +22,17 @@ from .entitlement import may_count
 from .errors import InvalidEvent, InvalidMessage
 from .event import SignedEvent
 from .filter import Filter, parse_filters
+from .gift_wraps import GiftWraps, Held
 from .handover import Handover, RelayState, SubscriptionState
 from .identity_links import IdentityLinks
-from .information import COUNT_NIP, SEARCH_NIP
+from .information import COUNT_NIP, SEARCH_NIP, RelayInformation
 from .key import PrivateKey
 from .log import logger
 from .message_pool import Feed, MessagePool
+from .named_relays import NamedRelays
 from .outbox import OutgoingEvent
 from .outbox_relay import PublishTarget
+from .publication import parse_publishers
 from .publisher import Publisher
 from .relay import Relay, new_id
 from .relay_record import RelayRecord, RelayStatus, RelayUse
@@ -75,6 +78,9 @@ class RelayManager:
         self.identity: PrivateKey | None = None
         self.reports = RelayReports(self)
         self.links = IdentityLinks(self.reports, self.settings)
+        self.named = NamedRelays(self.message_pool, self.publisher, self.settings)
+        self.named.is_ourselves = self._is_ourselves
+        self.gift_wraps = GiftWraps(self, self.settings, new_id, self._changed)
         self.instance_id = new_id()
         self._counts = Counts()
         self._due: float | None = None
@@ -88,6 +94,8 @@ class RelayManager:
             self.publisher.configure(settings)
             self.message_pool.configure(settings)
             self.links.configure(settings)
+            self.named.configure(settings)
+            self.gift_wraps.configure(settings)
             for relay in self.relays.values():
                 relay.configure(settings)
 
@@ -97,6 +105,8 @@ class RelayManager:
             before = self.settings.proxy
             self.settings = replace(self.settings, proxy=policy)
             self.links.configure(self.settings)
+            if policy != before:
+                self.named.reroute(self.settings)
             for relay in self.relays.values():
                 relay.configure(self.settings)
                 if not policy.is_same_for(relay.url, relay.route, before):
@@ -122,10 +132,12 @@ class RelayManager:
         Blocks until the threads have ended, at most `stop_seconds`.
         """
         deadline = clock.now() + self.settings.stop_seconds
+        self._publish_held(float("inf"))  # whose lists nobody will look up any more
         with self._lock:
             self.running = False
             threads = [relay.stop() for relay in self.relays.values()]
             threads += self.links.stop()
+            threads += self.named.stop()
         for thread in threads:
             if thread is not None and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - clock.now()))
@@ -166,6 +178,7 @@ class RelayManager:
                 relay = self.relays[url] = Relay(url, self.reports, self.settings)
                 relay.route = route
                 relay.extension = extension
+                self.named.close(url)  # it has a link of its own now
                 self._set_use(relay, use)
             elif self.running and relay.active and not relay.running:
                 self._start(relay)
@@ -177,8 +190,8 @@ class RelayManager:
             relay = self.relays.get(known_relay_url(url))
             if relay is not None:
                 self._deactivate(relay)
-                self.publisher.set_target(relay.url, PublishTarget.NONE)
                 del self.relays[relay.url]
+                self.publisher.set_target(relay.url, PublishTarget.NAMED)
 
     def remove_relays(self) -> None:
         """Remove all relays."""
@@ -602,9 +615,94 @@ class RelayManager:
                 accepted=item.accepted,
                 owed=item.owed,
                 extension=item.extension,
+                publishers=parse_publishers(item.publishers),
             )
 
     # Publishing
+
+    def publish(
+        self,
+        event: SignedEvent,
+        consumer: Consumer | None = None,
+        *,
+        is_public: bool = False,
+        publisher: str = "",
+        named: frozenset[str] | None = None,
+    ) -> None:
+        """Publish a client's event; the consumer receives one `PublishResult`.
+
+        `publisher` is a name of the client that lasts, empty if it has none. `named`
+        are the checked URLs of the relays that the event is for; None: all of ours.
+        """
+        now = clock.now()
+        held = Held(event, consumer, None, is_public, None, publisher, now)
+        self._publish(held, named)
+
+    def _publish(self, held: Held, named: frozenset[str] | None) -> None:
+        """Publish an event; a gift wrap first waits for its recipient's relays."""
+        recipient = self.gift_wraps.recipient(held.event) if named is None else None
+        if recipient is not None:
+            relays = self.gift_wraps.known_relays(recipient, held.arrived_at)
+            if relays is None:
+                if self.gift_wraps.hold(recipient, held, held.arrived_at):
+                    return
+            else:
+                named = relays or None
+        self._publish_now(held, named)
+
+    def _publish_now(self, held: Held, named: frozenset[str] | None) -> None:
+        self.publisher.publish(
+            held.event,
+            held.consumer,
+            is_public=held.is_public,
+            client=held.client,
+            extension=held.extension,
+            publisher=held.publisher,
+            named=named,
+            arrived_at=held.arrived_at,
+        )
+
+    def _publish_held(self, now: float) -> None:
+        for held, relays in self.gift_wraps.tick(now):
+            self._publish_now(held, relays or None)
+
+    def check_named(self, urls: Iterable[str]) -> frozenset[str]:
+        """Return URLs to which an event may be published by name, normalised.
+
+        Raises `InvalidMessage` for one that is no relay's, or that the operator's rules
+        exclude, also by a switch in the list of relays.
+        """
+        checked = frozenset(normalize_relay_url(url) for url in urls)
+        most = self.settings.http_named_relays
+        if not self.settings.named_connections:
+            raise InvalidMessage("events may name no relays here")
+        if not 0 < len(checked) <= most:
+            raise InvalidMessage(f"name 1 to {most} relays")
+        for url in checked:
+            relay = self.relays.get(url)
+            if relay is None:
+                self.named.check(url)
+            elif not relay.use.writable:
+                raise InvalidMessage(f"{url} is switched off for publishing")
+        return checked
+
+    def publish_to(self, message_text: str, relays: Iterable[str]) -> None:
+        """Publish the EVENT in a message, given as JSON text, to these relays only.
+
+        They need not be configured; see `docs/extensions.md`. Raises `InvalidMessage`
+        or `InvalidEvent` (both `ValueError`).
+        """
+        parsed = message.parse_client_message(message_text)
+        if not isinstance(parsed, message.ClientEvent):
+            raise InvalidMessage("only an EVENT can be published")
+        extension = calling_extension()
+        self.publisher.publish(
+            SignedEvent.parse(parsed.text),
+            client=self.message_pool.in_process,
+            extension=extension,
+            publisher=f"extension {extension or ''}".strip(),
+            named=self.check_named(relays),
+        )
 
     def publish_message(self, message_text: str) -> None:
         """Send a client message as JSON text: EVENT, REQ or CLOSE.
@@ -613,11 +711,10 @@ class RelayManager:
         """
         parsed = message.parse_client_message(message_text)
         if isinstance(parsed, message.ClientEvent):
-            self.publisher.publish(
-                SignedEvent.parse(parsed.text),
-                client=self.message_pool.in_process,
-                extension=calling_extension(),
-            )
+            event = SignedEvent.parse(parsed.text)
+            client, extension = self.message_pool.in_process, calling_extension()
+            now = clock.now()
+            self._publish(Held(event, None, client, False, extension, "", now), None)
         elif isinstance(parsed, message.ClientClose):
             self.close_subscription(parsed.subscription_id)
         elif isinstance(parsed, message.ClientReq) and not parsed.is_count:
@@ -631,10 +728,13 @@ class RelayManager:
         `on_change` is called when that instant moves forward, or when the publisher's
         ledger has got entries.
         """
+        self._publish_held(clock.now())
         with self._lock:
             now = clock.now()
             self._counts.tick(now)
             self.links.tick(now)
+            if self.running:
+                self.named.tick(now, self.relays)
             if self._start_again_at is not None and self._start_again_at <= now:
                 if self.running:
                     self._start_missing()
@@ -646,7 +746,13 @@ class RelayManager:
 
     def _next_due(self) -> float | None:
         """Return when COUNTs and links have the next thing to do."""
-        due = (self._counts.deadline(), self.links.deadline(), self._start_again_at)
+        due = (
+            self._counts.deadline(),
+            self.links.deadline(),
+            self.named.deadline(),
+            self.gift_wraps.deadline(),
+            self._start_again_at,
+        )
         return min((at for at in due if at is not None), default=None)
 
     def _check_due(self) -> None:
@@ -667,6 +773,12 @@ class RelayManager:
         relay = self.relays.get(relay_url)
         if relay is not None:
             relay.wake_publisher()
+        else:
+            self.named.wake(relay_url)
+
+    def _is_ourselves(self, information: RelayInformation | None) -> bool:
+        """Return whether a NIP-11 document is that of our own endpoint (F1)."""
+        return information is not None and information.instance_id == self.instance_id
 
     # For `RelayReports`
 
@@ -838,10 +950,7 @@ class RelayReports:
         with self._manager._lock:
             if not self._manager._is_current(relay):
                 return
-            if (
-                information is not None
-                and information.instance_id == self._manager.instance_id
-            ):
+            if self._manager._is_ourselves(information):
                 relay.add_error("this is nostrclient's own endpoint")
                 self._manager._deactivate(self._manager.relays[relay.url])
             elif relay.url in self._manager._searchers:

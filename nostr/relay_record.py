@@ -72,17 +72,21 @@ class LogEntry(NamedTuple):
 class RelayRecord:
     """The record of one relay; written by its thread, read by all.
 
+    `public_only`: no private address is connected to, whatever the name resolves to.
     `since` is when its present status began, in Unix seconds. `down_since` is when
     the latest outage began, on `clock.now`; it stays when the relay is connected again.
     """
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(
+        self, url: str, settings: Settings, log: LimitedLog | None = None
+    ) -> None:
         self.url = url
-        self._log = LimitedLog(settings)
+        self._log = log or LimitedLog(settings)
         self.label = url
         self.use = RelayUse(active=False)
         self.extension: str | None = None  # which alone uses it; None: everybody
         self.route = RelayRoute.DEFAULT
+        self.public_only = False
         self.status = RelayStatus.STOPPED
         self.since = clock.wall()
         self.retry_at: float | None = None

@@ -33,12 +33,17 @@ _MAY_BE_ZERO = frozenset(
     (
         "errors_per_relay",
         "garbage_messages",
+        "gift_wrap_relays",
         "history_seconds",
+        "named_connections",
         "notify_down_seconds",
         "notify_outbox_share",
         "notify_undeliverable_events",
         "notices_per_relay",
         "outbox_events",
+        "outbox_named_copies",
+        "outbox_named_events",
+        "outbox_named_events_per_user",
         "outbox_paced_events",
         "outbox_public_share",
         "public_share",
@@ -143,7 +148,7 @@ class Settings:
     http_answer_bytes: int = 256 * KIB
     """Largest answer to an HTTP query; LNbits' WASM extensions read no more."""
     http_named_relays: int = 5
-    """Relays that one HTTP query may name; each costs a connection and a thread."""
+    """Relays that one query or event may name; each costs a connection and a thread."""
     http_named_connections: int = 20
     """Connections to named relays at a time, of all HTTP queries together."""
     http_receipts: int = 100
@@ -196,6 +201,25 @@ class Settings:
     flush_unanswered_events: int = 20
     """Events sent to a relay before their OKs are in; more empty the outbox faster and
     may exceed the relay's rate limit."""
+    named_connections: int = 50
+    """Connections at a time to relays that events name; each is a thread. Zero: events
+    may name no relays."""
+    outbox_named_events: int = 100
+    """Events for named relays only that may wait, apart from all others."""
+    outbox_named_events_per_user: int = 20
+    """Those of one user over HTTP; more let one user fill their part."""
+    outbox_named_copies: int = 1000
+    """Copies kept for named relays that are down, of events other relays have; the
+    oldest are dropped first."""
+    gift_wrap_relays: int = 0
+    """Relays of a recipient's own list (kind 10050) that gift wraps go to, in place of
+    the configured ones, where the list is found; zero switches this off."""
+    gift_wrap_lookup_seconds: float = 1
+    """Longest wait for a recipient's list before a gift wrap goes to the configured
+    relays."""
+    gift_wrap_cache_seconds: float = 3600
+    """Time for which a recipient's list is used before it is read again; a larger value
+    notices later that the recipient moved."""
     undeliverable_kept: int = 100
     """Undeliverable events listed for the operator; older ones are only counted."""
 

@@ -39,6 +39,8 @@ def pair(
         **postgres.environment,
         "LNBITS_RATE_LIMIT_NO": "1000000",
         "AUTH_SECRET_KEY": SECRET,
+        "LNBITS_CALLBACK_URL_RULES": "[]",
+        "LNBITS_CALLBACK_ALLOW_PRIVATE_IPS": "true",
     }
     first, second = (
         LnbitsServer(tmp_path / name, environment=environment) for name in ("a", "b")
@@ -98,27 +100,36 @@ def test_j2_other_instance_delivers_what_a_killed_one_had_queued(
         assert client.publish(event)[0]
     client.close()
     ids = {event["id"] for event in events}
+    named, elsewhere = author.event("elsewhere"), LocalRelay(log=tmp_path / "named.log")
+    user = first.new_user()
+    body = {"event": named, "relays": [elsewhere.url]}
+    answer = user.post("/nostrclient/api/v1/publish", json=body)
+    assert answer.raise_for_status().json()["state"] == "queued"
 
     # Discarded on the one page, it is gone on the other.
     listed = [item["event_id"] for item in second.api("GET", "/outbox")]
-    assert set(listed) == ids
+    assert set(listed) == ids | {named["id"]}
     discarded = events[0]["id"]
     second.http.delete(f"/nostrclient/api/v1/outbox/{discarded}").raise_for_status()
     wait_until(
-        lambda: first.api("GET", "/status")["outbox_waiting"] == 4, "it is discarded"
+        lambda: first.api("GET", "/status")["outbox_waiting"] == 5, "it is discarded"
     )
 
     first.kill()
     wait_until(
-        lambda: second.api("GET", "/status")["outbox_waiting"] == 4,
+        lambda: second.api("GET", "/status")["outbox_waiting"] == 5,
         "the other one has them",
         30,
     )
-    with relay:
+    with relay, elsewhere:
         wait_until(lambda: outbox(postgres) == set(), "they are delivered", 30)
         reader = Client(relay.url)
         stored = reader.subscribe("all", {"authors": [author.pubkey]})
         assert {event["id"] for event in stored} == ids - {discarded}
+        reader.close()
+        reader = Client(elsewhere.url)
+        stored = reader.subscribe("all", {"authors": [author.pubkey]})
+        assert [event["id"] for event in stored] == [named["id"]]
         reader.close()
         # Back again, it has nothing left to deliver.
         first.start()

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from nostrclient import http_requests
 from nostrclient.http_requests import (
+    RELAY_TOKENS,
     Caller,
     Cursor,
     Found,
@@ -20,10 +22,14 @@ from nostrclient.http_requests import (
     TooManyRequestsError,
     serve,
 )
+from nostrclient.models import OutboxEvent
+from nostrclient.named_rules import check_named_url
 from nostrclient.nostr import clock
+from nostrclient.nostr.named_relays import NamedRelays
+from nostrclient.nostr.publication import Publishers, plain_publishers
 from nostrclient.nostr.settings import DEFAULTS
 from nostrclient.router import nostr_client
-from tests.nostr.builders import KEY
+from tests.nostr.builders import KEY, signed
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +163,132 @@ async def test_h4_query_reads_no_private_messages_over_a_reader_key_s_link() -> 
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert not pool._feeds
+
+
+# --- What the outbox knows after a restart, and of whose events
+
+A, B, C = (f"wss://{name}.example" for name in "abc")
+OURS = "wss://configured.example"
+PUBLISHERS: Publishers = {
+    "user alice": frozenset((A,)),
+    "user bob": frozenset((B, C)),
+    "user carol": None,
+    "": None,
+}
+SEEN = {"alice": {A}, "bob": {B, C}, "carol": {OURS}, "": None, "eve": None}
+
+
+@pytest.fixture
+def configured() -> Iterator[None]:
+    nostr_client.relay_manager.add_relay(OURS)
+    yield
+    nostr_client.relay_manager.remove_relays()
+    outbox = nostr_client.relay_manager.publisher.outbox
+    for event_id in list(outbox.publications):
+        outbox.release(event_id)
+
+
+async def seen_by(name: str, event_id: str) -> set[str] | None:
+    """Return the relays that a user sees of an event; None where it is unknown."""
+    answer = await serve(
+        name, 0, lambda caller: http_requests.published(name, caller, event_id)
+    )
+    if answer is None:
+        return None
+    assert answer.accepted
+    assert answer.state == "queued"
+    return set(answer.relays)
+
+
+@pytest.mark.parametrize("name", SEEN)
+@pytest.mark.usefixtures("configured")
+async def test_a8_restored_event_shows_each_user_its_own_relays_only(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = signed(f"restored for {name}")
+    nostr_client.relay_manager.publisher.restore(
+        event,
+        is_public=True,
+        age_seconds=60,
+        accepted=False,
+        owed=[],
+        publishers=PUBLISHERS,
+    )
+
+    async def no_row(_: str) -> None:
+        return None
+
+    monkeypatch.setattr(http_requests, "get_outbox_event", no_row)
+    assert await seen_by(name, event.id) == SEEN[name]
+
+
+@pytest.mark.parametrize("name", SEEN)
+@pytest.mark.usefixtures("configured")
+async def test_a8_other_instance_s_event_shows_each_user_its_own_relays_only(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = signed(f"stored for {name}")
+    row = OutboxEvent(
+        id=event.id,
+        event=event.text,
+        published_at=0,
+        accepted=False,
+        is_public=True,
+        owed=json.dumps([A, B, C, OURS]),
+        publishers=json.dumps(plain_publishers(PUBLISHERS)),
+    )
+
+    async def read(_: str) -> OutboxEvent:
+        return row
+
+    monkeypatch.setattr(http_requests, "get_outbox_event", read)
+    assert await seen_by(name, event.id) == SEEN[name]
+    row.publishers = None  # stored by an earlier version
+    assert await seen_by(name, event.id) is None
+
+
+async def test_a8_receipt_is_not_waited_for_while_the_database_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hang(_: str) -> None:
+        await asyncio.Event().wait()
+
+    quick = replace(DEFAULTS, answer_seconds=0.05)
+    monkeypatch.setattr(http_requests, "_settings", lambda: quick)
+    monkeypatch.setattr(http_requests, "get_outbox_event", hang)
+    with pytest.raises(StoppedError):
+        await seen_by("alice", 64 * "a")
+
+
+@pytest.mark.parametrize(
+    "relays",
+    [
+        ["ws://127.0.0.1:1"],
+        ["ws://[::1]:1"],
+        ["ws://localhost"],
+        ["http://relay.example"],
+        ["wss://user:password@relay.example"],
+        [f"wss://{number}.example" for number in range(6)],
+        ["wss://relay.example", "ws://10.0.0.1"],
+    ],
+)
+async def test_h10_relays_that_rules_exclude_cannot_be_named(
+    relays: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool: NamedRelays = nostr_client.relay_manager.named
+    monkeypatch.setattr(pool, "check", check_named_url)
+    event = json.loads(signed().text)
+    for work in (
+        lambda caller: http_requests.publish("eve", caller, event, None, relays),
+        lambda _: http_requests.query("eve", [{}], 10, None, relays),
+    ):
+        with pytest.raises(InvalidRequestError):
+            await serve("eve", 0, work, len(relays))
+
+
+@pytest.mark.usefixtures("standing_clock")
+async def test_f2_named_relays_cost_more_of_the_rate() -> None:
+    for _ in range(DEFAULTS.public.burst_messages // (1 + 5 * RELAY_TOKENS)):
+        await serve("user", 0, nothing, relays=5)
+    with pytest.raises(TooManyRequestsError, match="slow down"):
+        await serve("user", 0, nothing, relays=5)

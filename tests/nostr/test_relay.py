@@ -39,7 +39,7 @@ def test_e2_after_a_minute_of_good_connection_the_delay_begins_anew(
         now[0] += good_seconds
         raise ConnectionLostError("gone")
 
-    def connect(*_: object) -> Any:
+    def connect(*_: object, **__: object) -> Any:
         return SimpleNamespace(
             close=lambda politely: None, was_too_long=False, ended_by_relay=True
         )
@@ -124,7 +124,7 @@ def test_e2_outage_begins_with_its_first_failure_and_not_with_each(
 def test_e2_relay_is_left_alone_for_as_long_as_it_asks_within_bounds(
     monkeypatch: pytest.MonkeyPatch, asked: float | None, seconds: float
 ) -> None:
-    def connect(*_: object) -> Any:
+    def connect(*_: object, **__: object) -> Any:
         lost = ConnectionLostError("HTTP 429")
         lost.retry_after_seconds = asked
         raise lost
