@@ -13,11 +13,16 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
-from .models import Config, Relay
+from .helpers import normalize_public_key
+from .models import Config, Guests, Relay
+from .nostr.errors import InvalidMessage
+from .nostr.guests import GuestRules, parse_kinds, parse_networks
 from .nostr.log import logger
 from .nostr.relay_url import known_relay_url
 from .nostr.socks import ProxyMode, ProxyPolicy, RelayRoute, parse_proxy_url
 from .router import NostrRouter, all_routers, nostr_client
+
+MAX_LISTED = 1000  # entries in a list of guests
 
 
 class Part(str, Enum):
@@ -79,6 +84,16 @@ class Configuration:
         self.config = config
         NostrRouter.public_url = config.face.public_url
         try:
+            rules = guest_rules(config.guests)
+        except ValueError as error:
+            # Better closed than open to those whom the operator wanted to keep out.
+            logger.error(f"the stored rules for guests cannot be used: {error}")
+            rules = GuestRules(auth_to_read=True, auth_to_publish=True)
+        if rules != NostrRouter.guests:
+            NostrRouter.guests = rules
+            for router in all_routers:
+                router.apply_guests()
+        try:
             nostr_client.relay_manager.set_proxy(proxy_policy(config))
         except ValueError as error:
             logger.error(f"nostrclient: the stored proxy cannot be used: {error}")
@@ -138,6 +153,23 @@ class StoredUse(NamedTuple):
             row.write is not False,
             RelayRoute.parse(row.route),
         )
+
+
+def guest_rules(guests: Guests) -> GuestRules:
+    """Return the rules of the public endpoint. Raises `ValueError` with a reason."""
+    for name, items in guests.dict().items():
+        if isinstance(items, list) and len(items) > MAX_LISTED:
+            raise InvalidMessage(f"{name} has more than {MAX_LISTED} entries")
+    return GuestRules(
+        auth_to_read=guests.auth_to_read,
+        auth_to_publish=guests.auth_to_publish,
+        allowed_keys=frozenset(map(normalize_public_key, guests.allow_pubkeys)),
+        denied_keys=frozenset(map(normalize_public_key, guests.deny_pubkeys)),
+        allowed_kinds=parse_kinds(guests.allow_kinds),
+        denied_kinds=parse_kinds(guests.deny_kinds),
+        allowed_networks=parse_networks(guests.allow_addresses),
+        denied_networks=parse_networks(guests.deny_addresses),
+    )
 
 
 def proxy_policy(config: Config) -> ProxyPolicy:

@@ -164,6 +164,7 @@ class _Client:
         self.router = NostrRouter(websocket, is_public=True, address=f"user {user_id}")
         self.router.publisher = _publisher(user_id)
         self.router.named_relays = named
+        self.router.set_guests(NostrRouter.guests.for_users())
 
     async def _receive(self) -> dict[str, Any]:
         return await self._to_router.get()

@@ -498,6 +498,57 @@ class Face(ApiModel):
     )
 
 
+class Guests(ApiModel):
+    """Who may do what on the public endpoint. Empty lists allow and deny nobody."""
+
+    auth_to_read: bool = Field(
+        default=False, description="Whether clients must authenticate to read (NIP-42)"
+    )
+    auth_to_publish: bool = Field(
+        default=False, description="Whether clients must authenticate to publish"
+    )
+    allow_pubkeys: list[str] = Field(
+        default=[],
+        description="npub or 64 hex digits: only they publish, and only they read where"
+        " authentication is needed to read; empty: all",
+        example=[NPUB],
+    )
+    deny_pubkeys: list[str] = Field(
+        default=[], description="npub or 64 hex digits: they do neither"
+    )
+    allow_kinds: list[str] = Field(
+        default=[],
+        description="Only these kinds are accepted, or ranges of kinds; empty: all",
+        example=["1", "30000-39999"],
+    )
+    deny_kinds: list[str] = Field(
+        default=[], description="These kinds, or ranges of kinds, are not accepted"
+    )
+    allow_addresses: list[str] = Field(
+        default=[],
+        description="Only clients from these addresses or networks connect; empty: all",
+        example=["192.0.2.0/24"],
+    )
+    deny_addresses: list[str] = Field(
+        default=[], description="Clients from these addresses or networks do not"
+    )
+
+
+class GuestsUpdate(ApiModel):
+    """Changes of `Guests`; fields that are not named stay."""
+
+    auth_to_read: bool | None = Field(default=None, description="As in `Guests`")
+    auth_to_publish: bool | None = Field(default=None, description="As in `Guests`")
+    allow_pubkeys: list[str] | None = Field(default=None, description="The whole list")
+    deny_pubkeys: list[str] | None = Field(default=None, description="The whole list")
+    allow_kinds: list[str] | None = Field(default=None, description="The whole list")
+    deny_kinds: list[str] | None = Field(default=None, description="The whole list")
+    allow_addresses: list[str] | None = Field(
+        default=None, description="The whole list"
+    )
+    deny_addresses: list[str] | None = Field(default=None, description="The whole list")
+
+
 class FaceUpdate(ApiModel):
     """Changes of `Face`; fields that are not named stay, an empty one is removed."""
 
@@ -543,6 +594,11 @@ class Config(ApiModel):
         description="How the public endpoint presents itself; left out where nothing"
         " is set",
     )
+    guests: Guests = Field(
+        default=Guests(),
+        description="Who may do what on the public endpoint; left out where everybody"
+        " may do everything",
+    )
 
     def dict(self, **options: Any) -> dict[str, Any]:
         """Return it as clients expect: without what is not set."""
@@ -554,6 +610,8 @@ class Config(ApiModel):
             shown.pop("proxy_mode", None)
         if not any((shown.get("face") or {}).values()):
             shown.pop("face", None)
+        if not any((shown.get("guests") or {}).values()):
+            shown.pop("guests", None)
         return shown
 
 
@@ -579,6 +637,9 @@ class ConfigUpdate(ApiModel):
     )
     face: FaceUpdate | None = Field(
         default=None, description="How the public endpoint presents itself"
+    )
+    guests: GuestsUpdate | None = Field(
+        default=None, description="Who may do what on the public endpoint"
     )
 
     # LNbits imports this module afresh at every activation; pydantic 1 remembers.

@@ -25,6 +25,7 @@ from .client_writer import (
 from .nostr import clock
 from .nostr.client.client import NostrClient
 from .nostr.delivery import Delivery, Reply
+from .nostr.guests import OPEN_TO_ALL, GuestRules
 from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
 from .nostr.log import logger
 from .nostr.mailbox import Mailbox
@@ -49,6 +50,7 @@ all_routers: list[NostrRouter] = []
 BURST_DELIVERIES = 1000
 GOING_AWAY = 1001
 MAX_AGENT_CHARACTERS = 200
+POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013
 
 
@@ -103,6 +105,9 @@ class NostrRouter:
     public_url: ClassVar[str] = ""
     """The public endpoint's own address; empty if it has none."""
 
+    guests: ClassVar[GuestRules] = OPEN_TO_ALL
+    """The rules for clients of the public endpoint."""
+
     received_subscription_events: ClassVar[dict[str, list[EventMessage]]] = {}
     received_subscription_notices: ClassVar[list[NoticeMessage]] = []
     received_subscription_eosenotices: ClassVar[dict[str, EndOfStoredEventsMessage]] = (
@@ -143,6 +148,8 @@ class NostrRouter:
         self._mailbox = Mailbox(self._wake, settings.mailbox_bytes, budget)
         limits = settings.public if is_public else settings.private
         self._session = Session(limits, settings, new_id, clock.now())
+        if is_public:
+            self._session.set_guests(self.guests)
 
     @property
     def subscriptions(self) -> list[str]:
@@ -210,7 +217,8 @@ class NostrRouter:
 
     def _challenge(self) -> None:
         """Send AUTH where anything depends on who the client is (NIP-42)."""
-        if not nostr_client.relay_manager.challenges_clients:
+        needed = self.is_public and self.guests.needs_auth
+        if not (needed or nostr_client.relay_manager.challenges_clients):
             return
         url = self.websocket.url
         path = url.path.rstrip("/")
@@ -221,6 +229,25 @@ class NostrRouter:
             urls.append(self.public_url)
         text = self._session.challenge(urls)
         self._mailbox.put(Reply(text))
+
+    def apply_guests(self) -> None:
+        """Apply changed rules for clients of the public endpoint to this one."""
+        if not self.is_public or not self.connected:
+            return
+        if not self.guests.admits(self.address):
+            self.end(POLICY_VIOLATION, "blocked: this address may not connect")
+            return
+        if self.guests.needs_auth and not self._session.is_challenged:
+            self._challenge()
+        self.set_guests(self.guests)
+
+    def set_guests(self, rules: GuestRules) -> None:
+        """Hold the client to these rules."""
+        for item in self._session.set_guests(rules):
+            if isinstance(item, str):
+                self._mailbox.put(Reply(item))
+            else:
+                self._command(item)
 
     async def stop(self, reason: str = "endpoint closed") -> None:
         """End the connection and wait until its tasks have ended."""

@@ -14,7 +14,7 @@ from loguru import logger
 
 from . import services, tasks
 from .access import check_signed_in, is_admin
-from .configuration import configuration, proxy_policy
+from .configuration import configuration, guest_rules, proxy_policy
 from .crud import (
     add_relay,
     change_config,
@@ -394,7 +394,8 @@ async def api_update_config(data: ConfigUpdate) -> Config:
     Settings apply when nostrclient starts again. A setting equal to its default is not
     stored.
     """
-    changes = data.dict(exclude_none=True, exclude={"settings", "face"})
+    changes = data.dict(exclude_none=True, exclude={"settings", "face", "guests"})
+    guest_changes = data.guests.dict(exclude_none=True) if data.guests else {}
     face_changes = data.face.dict(exclude_none=True) if data.face is not None else {}
 
     def change(stored: Config) -> Config:
@@ -403,7 +404,10 @@ async def api_update_config(data: ConfigUpdate) -> Config:
         face = stored.face.copy(update=face_changes)
         if face_changes:
             face = checked_face(face)
-        fields = {**stored.dict(), **changes, "face": face}
+        guests = stored.guests.copy(update=guest_changes)
+        if guest_changes:
+            guest_rules(guests)  # raises where they cannot be used
+        fields = {**stored.dict(), **changes, "face": face, "guests": guests}
         config = Config(**{**fields, "settings": non_default(settings)})
         if data.proxy_url is not None:
             proxy_policy(config)  # raises where it cannot be used

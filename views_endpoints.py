@@ -52,9 +52,15 @@ async def endpoint_information(ws_id: str, request: Request) -> Response:
         manager.instance_id,
         counts=manager.can_count,
         searches=manager.can_search,
+        authenticates=manager.challenges_clients
+        or (is_public and NostrRouter.guests.needs_auth),
     )
     if is_public:
         document |= information_fields(configuration.config.face)
+        document["limitation"] |= {
+            "auth_required": NostrRouter.guests.auth_to_read,
+            "restricted_writes": NostrRouter.guests.restricts_writes,
+        }
     return JSONResponse(
         document,
         headers=CORS | {"Vary": "Accept"},
@@ -103,6 +109,8 @@ async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:
         return "another process of this LNbits serves nostrclient"
     if is_blocked(address):
         return "the address is blocked"
+    if is_public and not NostrRouter.guests.admits(address):
+        return "the address is not allowed"
     if is_public and not config.public_ws:
         return "the public endpoint is closed"
     if not is_public and not config.private_ws:

@@ -12,6 +12,7 @@ from .settings import ClientLimits, Settings
 ABSURD = 2**31
 COUNT_NIP = 45
 HINTS_NIP = 67
+AUTH_NIP = 42
 SEARCH_NIP = 50
 INSTANCE_KEY = "nostrclient_instance"
 SOFTWARE = "https://github.com/lnbits/nostrclient"
@@ -57,11 +58,13 @@ def own_document(
     *,
     counts: bool,
     searches: bool,
+    authenticates: bool = False,
 ) -> dict[str, Any]:
     """Return the NIP-11 document of one of our own endpoints.
 
     It states only enforced limits and delivered NIPs. `counts` is whether a relay can
-    answer a COUNT, `searches` whether one searches. By `instance_id` we recognise
+    answer a COUNT, `searches` whether one searches, `authenticates` whether clients are
+    sent a challenge. By `instance_id` we recognise
     ourselves among our relays.
     """
     nips = [1, 11, 40, HINTS_NIP]
@@ -69,6 +72,8 @@ def own_document(
         nips.append(COUNT_NIP)
     if searches:
         nips.append(SEARCH_NIP)
+    if authenticates:
+        nips.append(AUTH_NIP)
     return {
         "name": "nostrclient",
         "description": "One endpoint in front of many Nostr relays, run by an LNbits.",
@@ -81,6 +86,7 @@ def own_document(
             "max_subid_length": settings.subscription_id_characters,
             "auth_required": False,
             "payment_required": False,
+            "restricted_writes": False,
         },
         INSTANCE_KEY: instance_id,
     }

@@ -18,15 +18,13 @@ from typing_extensions import assert_never
 from . import backoff, clock
 from .connection import Connection, ConnectionLostError, StopRequestedError, Waker
 from .conversation import Conversation, RelayOwner, TooMuchGarbageError
-from .information import RelayInformation
+from .information import AUTH_NIP, RelayInformation
 from .information_request import request_information
 from .log import logger
 from .relay_record import RelayRecord, RelayStatus
 from .relay_session import RelaySession
 from .relay_subscription import Request
 from .settings import Settings
-
-AUTH_NIP = 42
 
 
 class Subscribe(NamedTuple):

@@ -28,6 +28,7 @@ from .delivery import (
 from .errors import DisputedMessage, InvalidEvent, InvalidMessage
 from .event import AUTH_KIND, SignedEvent
 from .filter import Filter, parse_filters
+from .guests import OPEN_TO_ALL, GuestRules
 from .merge import HeldBytes
 from .pace import TokenBucket
 from .settings import ClientLimits, Settings
@@ -104,6 +105,7 @@ class Session:
         self._publishing: dict[str, int] = {}
         self._noticed_no_relay = False
         self._auth: ClientAuth | None = None
+        self._guests = OPEN_TO_ALL
         self.received = 0
         self.dropped = 0
 
@@ -142,6 +144,21 @@ class Session:
     # AUTH (NIP-42)
 
     @property
+    def is_challenged(self) -> bool:
+        """Whether the client was sent a challenge."""
+        return self._auth is not None
+
+    def set_guests(self, rules: GuestRules) -> list[str | Command]:
+        """Apply the operator's rules; close what the client may not read any more."""
+        self._guests = rules
+        refusal = rules.read_refusal(self.keys)
+        if refusal is None:
+            return []
+        return [
+            item for name in list(self._by_id) for item in self._refuse(name, refusal)
+        ]
+
+    @property
     def keys(self) -> Set[str]:
         """The public keys, in hex, that the client authenticated as."""
         return self._auth.keys if self._auth is not None else frozenset()
@@ -168,7 +185,8 @@ class Session:
         reason = self._auth.refusal(event, wall)
         if reason is not None:
             return [self._ok(event.id, False, reason)]
-        return [self._ok(event.id, True, ""), Authenticated(event.pubkey)]
+        closed = self.set_guests(self._guests)  # of a key that is denied
+        return [self._ok(event.id, True, ""), Authenticated(event.pubkey), *closed]
 
     # From the client
 
@@ -268,6 +286,9 @@ class Session:
         if event.kind == AUTH_KIND:
             refusal = "invalid: authentication events are not forwarded"
             return [self._ok(event.id, False, refusal)]
+        not_allowed = self._guests.publish_refusal(event, self.keys)
+        if not_allowed is not None:
+            return [self._ok(event.id, False, not_allowed)]
         self._publishing[event.id] = self._publishing.get(event.id, 0) + 1
         return [Publish(event)]
 
@@ -283,6 +304,9 @@ class Session:
             filters = parse_filters(message.filters)
         except InvalidMessage as error:
             return self._refuse_req(message, f"invalid: {error}")
+        not_allowed = self._guests.read_refusal(self.keys)
+        if not_allowed is not None:
+            return self._refuse_req(message, not_allowed)
         if len(message.filters) > self._limits.filters:
             refusal = f"error: more than {self._limits.filters} filters"
             return self._refuse_req(message, refusal)

@@ -22,6 +22,7 @@ PURE = {
     "nostr.heartbeat",
     "nostr.egress",
     "nostr.complaints",
+    "nostr.guests",
     "nostr.chunking",
     "nostr.relay_subscription",
     "nostr.backoff",

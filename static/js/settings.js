@@ -16,6 +16,19 @@ const FACE = [
   'terms'
 ]
 
+// Who may do what on the public endpoint.
+const GUEST_SWITCHES = ['auth_to_read', 'auth_to_publish']
+const GUEST_LISTS = [
+  'allow_pubkeys',
+  'deny_pubkeys',
+  'allow_kinds',
+  'deny_kinds',
+  'allow_addresses',
+  'deny_addresses'
+]
+
+const entries = text => (text || '').split(/[\s,]+/).filter(Boolean)
+
 const UNFOLDED_MILLISECONDS = 350 // until a group has unfolded
 
 export default {
@@ -27,7 +40,9 @@ export default {
   data() {
     return {
       face: FACE,
-      draft: {face: {}},
+      guestSwitches: GUEST_SWITCHES,
+      guestLists: GUEST_LISTS,
+      draft: {face: {}, guests: {}},
       settings: [], // as the server gives them, and `text`: what is in the field
       filter: '',
       opened: [], // the groups that show their settings; while searching, all do
@@ -120,6 +135,11 @@ export default {
       this.draft.face = Object.fromEntries(
         FACE.map(name => [name, told[name] || ''])
       )
+      const rules = this.config.guests || {}
+      this.draft.guests = Object.fromEntries([
+        ...GUEST_SWITCHES.map(name => [name, rules[name] || false]),
+        ...GUEST_LISTS.map(name => [name, (rules[name] || []).join('\n')])
+      ])
       this.refusal = null
       this.refused = []
       this.filter = ''
@@ -163,7 +183,11 @@ export default {
       try {
         const config = {
           ...this.draft,
-          proxy_url: (this.draft.proxy_url || '').trim()
+          proxy_url: (this.draft.proxy_url || '').trim(),
+          guests: {...this.draft.guests}
+        }
+        for (const name of GUEST_LISTS) {
+          config.guests[name] = entries(config.guests[name])
         }
         if (this.changed.length) {
           // All that are not the default, so that nothing else changes.

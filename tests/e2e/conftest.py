@@ -16,6 +16,18 @@ RELAYS = 3
 QUICK = {"reconnect_max_seconds": 4}
 """Other numbers than the defaults: tests do not wait a minute for a relay."""
 
+EVERYBODY: dict[str, Any] = {
+    "auth_to_read": False,
+    "auth_to_publish": False,
+    "allow_pubkeys": [],
+    "deny_pubkeys": [],
+    "allow_kinds": [],
+    "deny_kinds": [],
+    "allow_addresses": [],
+    "deny_addresses": [],
+}
+"""Rules for guests of the public endpoint: none."""
+
 PROBE = Path(__file__).parent / "probe"
 
 Connect = Callable[..., Client]
@@ -92,7 +104,8 @@ def lnbits(_configured: tuple[LnbitsServer, list[LocalRelay]]) -> LnbitsServer:
     server, relays = _configured
     for relay in relays:
         relay.start()
-    server.api("PUT", "/config", {"private_ws": True, "public_ws": True})
+    endpoints = {"private_ws": True, "public_ws": True}
+    server.api("PUT", "/config", endpoints | {"guests": EVERYBODY})
     wait_until(
         lambda: connected_urls(server) >= {relay.url for relay in relays},
         "all relays are connected",
