@@ -34,6 +34,9 @@ class LinksOwner(Protocol):
 
     message_pool: MessagePool
 
+    def link_connected(self, url: str) -> None:
+        """Handle that a relay can be reached."""
+
     def links_due_changed(self) -> None:
         """Handle that links have something to do earlier than they said."""
 
@@ -229,6 +232,10 @@ class IdentityLink:
         self._link.put(Reconnect(forget_authentication=False))
         self._link.retry_now()
 
+    def retry_now(self) -> None:
+        """End the pause before the next attempt to connect, if there is one."""
+        self._link.retry_now()
+
     @property
     def upstream_ids(self) -> list[str]:
         """The subscriptions that the link carries."""
@@ -241,6 +248,7 @@ class IdentityLink:
         """Send what the last connection did not answer again."""
         with self._lock:
             self._sent.clear()
+        self._owner.link_connected(self.relay.url)
 
     def relay_disconnected(self, relay: RelayRecord) -> None:
         """Do nothing: the link reconnects, and clients wait no longer than always."""

@@ -380,6 +380,11 @@ class IdentityLinks:
         for link in self.links_of(url):
             link.reroute(self._settings)
 
+    def retry_now(self, url: str) -> None:
+        """End the pauses of a relay's links: it can be reached."""
+        for link in self.links_of(url):
+            link.retry_now()
+
     def close_relay(self, url: str) -> None:
         """Close all links of a relay."""
         with self._lock:

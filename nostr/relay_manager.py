@@ -834,6 +834,14 @@ class RelayReports:
         identity = self._manager.identity
         return () if identity is None else (identity,)
 
+    def link_connected(self, url: str) -> None:
+        """Retry the other connections to a relay: it can be reached."""
+        with self._manager._lock:
+            relay = self._manager.relays.get(url)
+            if relay is not None:
+                relay.retry_now()
+            self._manager.links.retry_now(url)
+
     def links_due_changed(self) -> None:
         """Handle that links have something to do earlier than they said."""
         self._manager._check_due()
@@ -850,6 +858,7 @@ class RelayReports:
             if not self._manager._is_current(relay):
                 return
             self._manager.publisher.relay_connected(relay.url)
+            self._manager.links.retry_now(relay.url)
             if relay.read:
                 self._manager._send_to_all(relay, True, True)
                 self._manager._refuse_searches(relay)

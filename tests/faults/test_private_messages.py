@@ -521,3 +521,26 @@ def test_h6_relay_that_challenges_on_demand_is_waited_for_once(
         guarding.put(missed)
         client.wait_events([missed])
         assert relay.challenges_at_once is at_once
+
+
+@pytest.mark.parametrize("first", ["main connection", "link"])
+def test_timeline_7_all_connections_return_with_the_first_one_after_an_outage(
+    new_bench: NewBench, guarding: OddRelay, merchant: Author, first: str
+) -> None:
+    settings = replace(FAST, reconnect_seconds=60.0, reconnect_max_seconds=60.0)
+    bench = new_bench(settings)
+    stored, missed = order(Author(), merchant), order(Author(), merchant)
+    guarding.put(stored)
+    bench.manager.add_identity(key_of(merchant))
+    bench.start_connected(guarding.url)
+    client = bench.client()
+    client.subscribe("shop", *shop_filters(merchant))
+    client.wait_events([stored])
+    relay = bench.manager.relays[guarding.url]
+    (link,) = bench.manager.links.links_of(guarding.url)
+    guarding.disconnect()
+    wait_until(lambda: not relay.connected and not link.record.connected, "lost")
+    guarding.put(missed)
+    (relay if first == "main connection" else link).retry_now()
+    client.wait_events([missed])
+    wait_until(lambda: relay.connected, "both are connected")
