@@ -10,7 +10,9 @@ import threading
 from types import FrameType
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
+from lnbits.core.models import Account
+from lnbits.decorators import check_access_token, check_account_exists
 
 probe_ext = APIRouter(prefix="/probe")
 probe_static_files: list[dict[str, str]] = []
@@ -34,6 +36,35 @@ def probe_start() -> None:
 async def resolved() -> list[str]:
     """List the names that the process has asked the system's resolver for."""
     return sorted(_resolved)
+
+
+@probe_ext.post("/wasm")
+async def call_as_wasm_extension(
+    call: dict[str, Any],
+    account: Account = Depends(check_account_exists),
+    access_token: str | None = Depends(check_access_token),
+) -> dict[str, Any]:
+    """Call nostrclient as a WASM extension of the user does: by LNbits' own host call.
+
+    `error` is what the extension would get in place of an answer.
+    """
+    # LNbits before 1.6 has no such extensions.
+    from lnbits.core.wasm_ext.api.host import ExtensionHostAPI
+    from lnbits.core.wasm_ext.api.models import ExtensionApiRequest
+
+    policies = [{"id": "nostrclient", "access": ["read", "write"]}]
+    host = ExtensionHostAPI(
+        "shop",
+        [{"id": "extension.api.request", "policies": policies}],
+        user_id=account.id,
+        access_token=access_token,
+    )
+    try:
+        request = ExtensionApiRequest(extension_id="nostrclient", **call)
+        answer = await host.extension_api_request(request)
+    except (ValueError, PermissionError) as error:
+        return {"error": str(error)}
+    return {"status": answer.status_code, "body": answer.body}
 
 
 @probe_ext.get("/running/{package}")
