@@ -499,21 +499,26 @@ async def query(
     limit: int,
     cursor: str | None,
     relays: Sequence[str] = (),
+    wait: float | None = None,
 ) -> str:
     """Return the stored events that match, newest first, as JSON text.
 
-    With `relays` these are asked, else the configured ones. Raises
-    `InvalidRequestError`.
+    With `relays` these are asked, else the configured ones, for `wait` seconds at most.
+    Raises `InvalidRequestError`.
     """
     settings = _settings()
+    seconds = (
+        settings.http_seconds if wait is None else min(wait, settings.http_seconds)
+    )
+    deadline = clock.now() + seconds
     after = Cursor.decode(cursor) if cursor is not None else None
     page = Page(limit, settings.http_answer_bytes - SPARE_BYTES, after)
     wanted = [_paged(filter_, limit, after) for filter_ in filters]
     reason = ""
     if relays:
-        complete = await _ask_named(relays, wanted, page)
+        complete = await _ask_named(relays, wanted, page, deadline)
     else:
-        complete, reason = await _ask_all(user_id, wanted, page)
+        complete, reason = await _ask_all(user_id, wanted, page, deadline)
     following = page.next_cursor(after)
     rest = {
         "cursor": following.encode() if following is not None else None,
@@ -526,10 +531,9 @@ async def query(
 
 
 async def _ask_all(
-    user_id: str, wanted: Sequence[dict[str, Any]], page: Page
+    user_id: str, wanted: Sequence[dict[str, Any]], page: Page, deadline: float
 ) -> tuple[bool, str]:
     """Ask the configured relays; return whether all answered, and why they closed."""
-    deadline = clock.now() + _settings().http_seconds
     async with _client(user_id) as client:
         try:
             client.say(message.encode("REQ", _NAME, *wanted))
@@ -553,7 +557,10 @@ async def _ask_all(
 
 
 async def _ask_named(
-    relays: Sequence[str], wanted: Sequence[dict[str, Any]], page: Page
+    relays: Sequence[str],
+    wanted: Sequence[dict[str, Any]],
+    page: Page,
+    deadline: float,
 ) -> bool:
     """Ask relays by name; return whether all of them answered."""
     settings, loop = _settings(), asyncio.get_running_loop()
@@ -573,7 +580,6 @@ async def _ask_named(
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(arrived.put_nowait, item)
 
-    deadline = clock.now() + settings.http_seconds
     try:
         queries = [
             NamedQuery(

@@ -918,6 +918,13 @@ class QueryRequest(ApiModel):
         description="URLs of relays to ask in place of the configured ones",
         example=[RELAY_URL],
     )
+    wait: float | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="Seconds to wait for the relays' answers, at most",
+        example=3,
+    )
 
 
 class QueryAnswer(ApiModel):

@@ -176,7 +176,12 @@ async def api_query(
             caller_id,
             await _size(request),
             lambda _: http_requests.query(
-                caller_id, data.filters, data.limit, data.cursor, data.relays
+                caller_id,
+                data.filters,
+                data.limit,
+                data.cursor,
+                data.relays,
+                data.wait,
             ),
             len(data.relays),
         )

@@ -134,3 +134,20 @@ def test_the_documents_and_config_name_what_the_matrix_tests() -> None:
     config = json.loads((CHECKOUT / "config.json").read_text())
     assert config["min_lnbits_version"] == matrix.LNBITS[0]
     assert importlib.metadata.version("lnbits") == matrix.LNBITS[-1]
+
+
+@needs_node
+def test_d4_invoice_is_paid_with_nostr_tools_nip_47(lnbits: LnbitsServer) -> None:
+    wallet = Wallet(lnbits.private_url())
+    wait_until(lambda: wallet.eoses == 2, "the wallet listens")
+    connection = (
+        f"nostr+walletconnect://{wallet.pubkey}"
+        f"?relay={lnbits.public_url}&secret={secrets.token_hex(32)}"
+    )
+    program = "nip47_nostr_tools.mjs"
+    with NodeProgram(program, lnbits.public_url, connection) as client:
+        paid = client.receive("paid")
+        assert paid["result"] == {"preimage": "preimage of lnbc-nip47"}
+        assert client.wait() == 0
+    wallet.stop()
+    assert wallet.paid == {"lnbc-nip47": 1}

@@ -177,6 +177,17 @@ def test_e11_onion_relay_is_spoken_to_through_the_proxy_and_never_resolved(
     assert set(resolved) <= {HOST}
 
 
+def test_e11_environment_has_no_say_in_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SOCKS_PROXY", "WS_PROXY"):
+        for spelling in (name, name.lower()):
+            monkeypatch.setenv(spelling, "socks5://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    with tcp_server(upgraded()) as port:
+        opened(f"ws://{HOST}:{port}").close()
+
+
 def test_e11_onion_relay_without_a_proxy_is_refused_and_never_resolved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
