@@ -350,7 +350,13 @@ class BenchClient:
             elif isinstance(item, Unsubscribe):
                 self._manager.unsubscribe(item.upstream_id)
             elif isinstance(item, Count):
-                self._manager.count(item.upstream_id, item.filters, self._mailbox)
+                self._manager.count(
+                    item.upstream_id,
+                    item.filters,
+                    self._mailbox,
+                    is_public=self._public,
+                    keys=self._session.keys,
+                )
 
 
 class RealRelay:

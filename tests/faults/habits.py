@@ -68,6 +68,9 @@ class Habits:
     restricted_kinds: frozenset[int] = frozenset()
     """Kinds that only their author or recipient is served, if authenticated (strfry;
     nostream and nostr-rs-relay can be told to)."""
+    involved_only: bool = True
+    """Off: any authenticated connection may read the restricted kinds (strfry can be
+    told so)."""
     says_auth_required: bool = True
     """A REQ of nothing but restricted kinds is answered with AUTH and CLOSED (strfry).
     Off: they are left out without a word (nostr-rs-relay)."""

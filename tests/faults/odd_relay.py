@@ -359,8 +359,7 @@ class OddRelay:
         elif verb == "REQ":
             await self._req(link, message[1], message[2:])
         elif verb == "COUNT" and habits.counts:
-            found = self.stored(message[2:], link)
-            await self._send(link, "COUNT", message[1], {"count": len(found)})
+            await self._count(link, message[1], message[2:])
         else:
             await self._notice(link, f"unknown command {verb}")
 
@@ -416,8 +415,34 @@ class OddRelay:
         most = self.habits.max_keys
         return most is not None and len(link.pubkeys) >= most
 
+    async def _count(
+        self, link: Link, count_id: str, filters: list[NostrFilter]
+    ) -> None:
+        """Count, but for restricted kinds only what the filters name the reader in."""
+        reason = None
+        for filter_ in filters:
+            if self.habits.restricted_kinds.isdisjoint(filter_.get("kinds", ())):
+                continue
+            named = [set(filter_.get(key, ())) for key in ("authors", "#p")]
+            if not link.authenticated:
+                reason = "auth-required: requested filter requires authentication"
+            elif self.habits.involved_only and not any(
+                keys and keys <= link.pubkeys for keys in named
+            ):
+                reason = "count-failed: can only count events you are involved in"
+        if reason is None:
+            found = self.stored(filters, link)
+            await self._send(link, "COUNT", count_id, {"count": len(found)})
+            return
+        if not link.authenticated:
+            await self._challenge_if_new(link)
+        reason = f"{self.habits.error_prefix}{reason}"
+        await self._send(link, "CLOSED", count_id, reason)
+
     def _may_read(self, link: Link | None, event: NostrEvent) -> bool:
         if link is None or event["kind"] not in self.habits.restricted_kinds:
+            return True
+        if link.authenticated and not self.habits.involved_only:
             return True
         involved = {tag[1] for tag in event["tags"] if tag[:1] == ["p"] and tag[1:]}
         return not link.pubkeys.isdisjoint({event["pubkey"], *involved})

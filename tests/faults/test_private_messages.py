@@ -9,13 +9,14 @@ import pytest
 
 from nostrclient.nostr.identity_link import SEVERAL
 from nostrclient.nostr.key import PrivateKey
-from tests.e2e.clients import Author, wait_until
+from tests.e2e.clients import Author, Message, wait_until
 
 from .bench import FAST, Bench, BenchClient, NostrEvent, order
 from .conftest import NewBench, NewOddRelay
 from .odd_relay import OddRelay
 from .profiles import profile
 
+ANY_COUNT = {"count": 1}
 GUARDING = ["strfry", "nostr_rs_relay"]
 OLD = 3600
 
@@ -34,6 +35,14 @@ FORMS: dict[str, Form] = {
         "authors": [shop.pubkey, customer.pubkey],
         "#p": [shop.pubkey, customer.pubkey],
     },
+    "ids to the shop": lambda shop, customer, ids: {
+        "ids": ids,
+        "#p": [customer.pubkey, shop.pubkey],
+    },
+    "ids from the shop": lambda shop, customer, ids: {
+        "ids": ids,
+        "authors": [shop.pubkey],
+    },
 }
 """Filters of clients that ask for a shop's private messages, in other ways than a shop:
 of the key, its correspondent, and events' ids."""
@@ -43,6 +52,8 @@ READABLE = {
     "no kinds": "to",
     "authors, no kinds": "from",
     "a conversation": "to and from",
+    "ids to the shop": "to",
+    "ids from the shop": "from",
 }
 """Messages to or from the shop: those that the filter names the shop's key for."""
 
@@ -544,3 +555,102 @@ def test_timeline_7_all_connections_return_with_the_first_one_after_an_outage(
     (relay if first == "main connection" else link).retry_now()
     client.wait_events([missed])
     wait_until(lambda: relay.connected, "both are connected")
+
+
+# strfry's own tests of restricted kinds, with nostrclient between relay and client
+
+
+@pytest.fixture
+def strfry(new_odd_relay: NewOddRelay) -> OddRelay:
+    """Return a relay with strfry's defaults and a note and a direct message."""
+    relay = new_odd_relay()
+    relay.habits = profile("strfry")
+    return relay
+
+
+def answer_to(client: BenchClient, *message: object) -> Message:
+    """Send a REQ or COUNT, and return what ends it."""
+    start = len(client.received)
+    client.send(*message)
+    ends: list[Message] = []
+
+    def has_come() -> bool:
+        ends.extend(
+            item
+            for item in client.received[start:]
+            if item[0] in ("COUNT", "CLOSED", "EOSE") and item[1] == message[1]
+        )
+        return bool(ends)
+
+    client.wait(has_come, f"the answer to {message}")
+    return ends[0]
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_h8_restricted_req_and_count_are_refused_without_a_key_and_others_are_not(
+    bench: Bench, strfry: OddRelay, merchant: Author, *, public: bool
+) -> None:
+    strfry.put(order(Author(), merchant), merchant.event("note"))
+    bench.start_connected(strfry.url)
+    client = bench.client(public=public)
+    closed = answer_to(client, "REQ", "r", {"kinds": [4]})
+    assert closed[0] == "CLOSED"
+    assert closed[2].startswith("auth-required:")
+    assert answer_to(client, "COUNT", "c", {"kinds": [4]})[0] == "CLOSED"
+    assert answer_to(client, "COUNT", "o", {"kinds": [1]}) == ["COUNT", "o", ANY_COUNT]
+
+
+@pytest.mark.parametrize("filter_", [{"kinds": [1, 4]}, {}])
+def test_h1_mixed_req_brings_stored_and_live_notes_and_no_message_without_a_key(
+    bench: Bench, strfry: OddRelay, merchant: Author, filter_: dict[str, object]
+) -> None:
+    note, live = merchant.event("stored"), merchant.event("live")
+    strfry.put(note, order(Author(), merchant))
+    bench.start_connected(strfry.url)
+    client = bench.client()
+    assert answer_to(client, "REQ", "mixed", filter_) == ["EOSE", "mixed"]
+    strfry.put(order(Author(), merchant), live)
+    client.assert_exactly("mixed", [note, live])
+
+
+def test_h4_service_key_reads_and_counts_its_own_messages_only(
+    bench: Bench, strfry: OddRelay
+) -> None:
+    service, other = Author(), Author()
+    mine, theirs = letter(other, service, "mine"), letter(other, Author(), "theirs")
+    strfry.put(mine, theirs)
+    bench.manager.set_identity(key_of(service))
+    bench.start_connected(strfry.url)
+    client, stranger = bench.client("owner"), bench.client("stranger", public=True)
+    for reader in (client, stranger):
+        reader.req("all", {"kinds": [4]})
+        reader.req("anything", {})
+        reader.req("ids", {"ids": [mine["id"], theirs["id"]]})
+    client.wait_events([mine])
+    scoped = {"kinds": [4], "#p": [service.pubkey]}
+    assert answer_to(client, "COUNT", "c", {"kinds": [4]})[0] == "CLOSED"
+    assert answer_to(client, "COUNT", "d", scoped) == ["COUNT", "d", ANY_COUNT]
+    assert answer_to(stranger, "COUNT", "d", scoped)[0] == "CLOSED"
+    assert set(client.arrivals) == {mine["id"]}
+    assert stranger.arrivals == {}
+
+
+def test_h4_relay_that_lets_any_known_key_read_everything_serves_private_clients(
+    bench: Bench, strfry: OddRelay, merchant: Author
+) -> None:
+    strfry.habits.involved_only = False
+    mine, theirs = order(Author(), merchant), order(Author(), Author())
+    strfry.put(mine, theirs)
+    bench.manager.set_identity(key_of(merchant))
+    bench.start_connected(strfry.url)
+    client, stranger = bench.client("owner"), bench.client("stranger", public=True)
+    for reader in (client, stranger):
+        reader.req("all", {"kinds": [4]})
+    client.wait_events([mine, theirs])
+    assert answer_to(client, "COUNT", "c", {"kinds": [4]}) == [
+        "COUNT",
+        "c",
+        {"count": 2},
+    ]
+    time.sleep(0.3)
+    assert mine["id"] not in stranger.arrivals
