@@ -25,6 +25,7 @@ class Kind(Enum):
     DOWN = "down"
     UNDELIVERABLE = "undeliverable"
     OUTBOX = "outbox"
+    WITHHELD = "withheld"
 
 
 class Seen(NamedTuple):
@@ -34,6 +35,7 @@ class Seen(NamedTuple):
     connected: int
     waiting: int
     undeliverable: int
+    lacking_keys: int = 0
 
 
 class Watch:
@@ -55,6 +57,7 @@ class Watch:
             self._down(seen, settings, now),
             self._lost(seen, settings, now),
             self._full(seen, settings, now),
+            self._withheld(seen, settings, now),
         )
         return [text for text in found if text is not None]
 
@@ -98,6 +101,20 @@ class Watch:
             " Further events are refused once it is full."
         )
 
+    def _withheld(self, seen: Seen, settings: Settings, now: float) -> str | None:
+        least, count = settings.notify_withheld_keys, seen.lacking_keys
+        if not least or count < least:
+            self._told.discard(Kind.WITHHELD)
+            return None
+        if not self._may(Kind.WITHHELD, settings, now):
+            return None
+        self._told.add(Kind.WITHHELD)
+        keys = "1 key" if count == 1 else f"{count} keys"
+        return (
+            f"Relays withhold private messages for {keys} that nostrclient does not"
+            " hold. Add them as reader keys: its page names them."
+        )
+
     def _may(self, kind: Kind, settings: Settings, now: float) -> bool:
         """Return whether a notification of this kind may be sent, and count it as sent.
 
@@ -123,6 +140,7 @@ async def keep() -> None:
             connected=manager.connected_relays,
             waiting=manager.publisher.waiting_count,
             undeliverable=manager.publisher.undeliverable_count,
+            lacking_keys=len(manager.links.lacking_keys),
         )
         for text in watch.look(seen, manager.settings, clock.now()):
             await send(text)

@@ -32,7 +32,7 @@ from .relay_counters import AuthState
 from .relay_link import new_id
 from .relay_record import RelayRecord
 from .relay_subscription import Request
-from .settings import Settings
+from .settings import RESTRICTED_KINDS, Settings
 
 NamedFilters = dict[str, tuple[Filter, ...]]
 """The filters of one subscription by the reader key that they name."""
@@ -51,6 +51,16 @@ def narrow_to_key(filters: Iterable[Filter], pubkey: str) -> tuple[Filter, ...]:
         if filter_.authors is not None and pubkey in filter_.authors:
             found.append(parse_filter(filter_.replaced(authors=[pubkey])))
     return tuple(filter_ for filter_ in found if filter_ is not None)
+
+
+def _named_keys(filters: Iterable[Filter]) -> list[str]:
+    """Return the keys that filters name in `#p` and `authors`, in their order."""
+    found: dict[str, None] = {}
+    for filter_ in filters:
+        named = [values for name, values in filter_.tags if name == "p"]
+        found.update(dict.fromkeys(named[0] if named else ()))
+        found.update(dict.fromkeys(filter_.authors or ()))
+    return list(found)
 
 
 class Trial:
@@ -94,6 +104,7 @@ class IdentityLinks:
         self._keys: dict[str, PrivateKey] = {}
         self._links: dict[tuple[str, str], IdentityLink] = {}
         self._wanted: dict[str, dict[str, None]] = {}
+        self._lacking: dict[str, dict[str, None]] = {}
         self._takes_several: dict[str, bool] = {}
         self._trials: dict[str, Trial] = {}
         self._lock = threading.RLock()
@@ -150,6 +161,17 @@ class IdentityLinks:
         with self._lock:
             return {name: name in self._keys for name in self._wanted.get(url, ())}
 
+    @property
+    def lacking_keys(self) -> set[str]:
+        """The keys that we lack for private messages of private clients.
+
+        They are those of REQs for restricted kinds that name no key that we hold.
+        """
+        with self._lock:
+            return {name for keys in self._lacking.values() for name in keys} - (
+                self._keys.keys()
+            )
+
     def open(self, relay: RelayRecord, requests: Iterable[Request]) -> None:
         """Open what a relay serves to certain keys only over the links of those."""
         with self._lock:
@@ -160,6 +182,7 @@ class IdentityLinks:
                 feed = self._owner.message_pool.feed(request.upstream_id)
                 if feed is None:
                     continue
+                self._remember_lacking(relay.url, feed)
                 _, named = opened.setdefault(request.upstream_id, (request, {}))
                 for pubkey in self._keys:
                     if feed.may_read_as(pubkey):
@@ -195,16 +218,29 @@ class IdentityLinks:
 
     def _remember_wanted(self, url: str, request: Request) -> None:
         wanted = self._wanted.setdefault(url, {})
-        for filter_ in request.filters:
-            named = [values for name, values in filter_.tags if name == "p"]
-            for pubkey in (*(named[0] if named else ()), *(filter_.authors or ())):
-                wanted.pop(pubkey, None)
-                wanted[pubkey] = None
+        for pubkey in _named_keys(request.filters):
+            wanted.pop(pubkey, None)
+            wanted[pubkey] = None
         # A stranger may name any number of keys: those that we hold are kept first.
         excess = len(wanted) - self._settings.max_wanted_keys
         if excess > 0:
             for name in sorted(wanted, key=lambda name: name in self._keys)[:excess]:
                 del wanted[name]
+
+    def _remember_lacking(self, url: str, feed: Feed) -> None:
+        """Remember the keys that a private client's REQ for private messages needs."""
+        private = [
+            item
+            for item in feed.filters
+            if item.kinds is not None and item.kinds & RESTRICTED_KINDS
+        ]
+        named = _named_keys(private)
+        if feed.is_public or any(name in self._keys for name in named):
+            return
+        lacking = self._lacking.setdefault(url, {})
+        lacking.update(dict.fromkeys(named))
+        while len(lacking) > self._settings.max_wanted_keys:
+            del lacking[next(iter(lacking))]
 
     def publish(
         self, relay: RelayRecord, event: SignedEvent, client: Consumer | None
@@ -389,6 +425,7 @@ class IdentityLinks:
         """Close all links of a relay."""
         with self._lock:
             self._wanted.pop(url, None)
+            self._lacking.pop(url, None)
             self._takes_several.pop(url, None)
             links = self.links_of(url)
             self._close(links, "error: the relay was switched off")

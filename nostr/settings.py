@@ -39,6 +39,7 @@ _MAY_BE_ZERO = frozenset(
         "notify_down_seconds",
         "notify_outbox_share",
         "notify_undeliverable_events",
+        "notify_withheld_keys",
         "notices_per_relay",
         "outbox_events",
         "outbox_named_copies",
@@ -452,6 +453,9 @@ class Settings:
     notify_outbox_share: float = 0.8
     """Share of the outbox (0 to 1) that is in use when LNbits' admins are notified; 0
     sends no such notification."""
+    notify_withheld_keys: int = 1
+    """Keys that we lack for private messages of private clients, at which LNbits'
+    admins are notified; 0 sends no such notification."""
     notify_pause_seconds: float = 3600
     """Shortest pause between two notifications of the same kind."""
 

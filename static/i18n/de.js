@@ -603,6 +603,8 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Benachrichtigen nach so vielen unzustellbaren Events (0: nie)',
     number_notify_outbox_share:
       'Benachrichtigen, wenn der Postausgang zu diesem Anteil voll ist (0: nie)',
+    number_notify_withheld_keys:
+      'Benachrichtigen, wenn so viele Schlüssel für private Nachrichten fehlen (0: nie)',
     number_notify_pause_seconds:
       'Kürzeste Pause zwischen zwei gleichartigen Benachrichtigungen',
 

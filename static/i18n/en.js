@@ -572,6 +572,8 @@ window.i18n.global.mergeLocaleMessage('en', {
       'Notify after this many undeliverable events (0: never)',
     number_notify_outbox_share:
       'Notify when this share of the outbox is used (0: never)',
+    number_notify_withheld_keys:
+      'Notify when so many keys are missing for private messages (0: never)',
     number_notify_pause_seconds:
       'Shortest pause between two notifications of a kind',
 

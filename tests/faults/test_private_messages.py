@@ -225,6 +225,26 @@ def test_h8_relay_names_the_keys_it_wants(
     )
 
 
+def test_i5_keys_are_lacking_that_private_clients_need_for_private_messages(
+    bench: Bench, guarding: OddRelay, merchant: Author
+) -> None:
+    shop, friend, unknown = Author(), Author(), Author()
+    bench.manager.add_identity(key_of(merchant))
+    bench.start_connected(guarding.url)
+    client, stranger = bench.client(), bench.client("stranger", public=True)
+    conversation = {"kinds": [4], "authors": [friend.pubkey], "#p": [merchant.pubkey]}
+    client.req("served", *shop_filters(merchant), conversation)
+    client.req("notes", {"authors": [friend.pubkey]}, {"kinds": [1]})
+    stranger.req("stranger's", *shop_filters(unknown))
+    client.req("withheld", *shop_filters(shop))
+    links = bench.manager.links
+    wait_until(lambda: links.lacking_keys == {shop.pubkey}, "the shop's is lacking")
+    time.sleep(0.3)
+    assert links.lacking_keys == {shop.pubkey}
+    bench.manager.add_identity(key_of(shop))
+    assert links.lacking_keys == set()
+
+
 def test_h5_public_client_that_authenticates_as_the_merchant_gets_its_messages(
     bench: Bench, guarding: OddRelay, merchant: Author
 ) -> None:

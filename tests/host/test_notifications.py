@@ -46,12 +46,20 @@ def test_i5_relays_that_are_all_switched_off_are_no_outage() -> None:
     assert watch.look(off, DEFAULTS, 0) == watch.look(off, DEFAULTS, 900) == []
 
 
+def test_i5_admins_are_notified_once_of_keys_that_private_messages_need() -> None:
+    watch = Watch()
+    (text,) = watch.look(FINE._replace(lacking_keys=2), DEFAULTS, 0)
+    assert "2 keys" in text
+    assert watch.look(FINE._replace(lacking_keys=3), DEFAULTS, 4000) == []
+
+
 @pytest.mark.parametrize(
     ("name", "seen"),
     [
         ("notify_down_seconds", DOWN),
         ("notify_undeliverable_events", FINE._replace(undeliverable=7)),
         ("notify_outbox_share", FINE._replace(waiting=100)),
+        ("notify_withheld_keys", FINE._replace(lacking_keys=1)),
     ],
 )
 def test_i5_each_kind_has_a_switch(name: str, seen: Seen) -> None:
