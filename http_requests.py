@@ -29,7 +29,7 @@ from .named_rules import check_named_url, public_only
 from .nostr import clock, message
 from .nostr.errors import InvalidEvent, InvalidMessage
 from .nostr.event import SignedEvent
-from .nostr.named_query import NamedQuery
+from .nostr.named_query import TooManyQueriesError
 from .nostr.outbox import QUEUED
 from .nostr.pace import TokenBucket
 from .nostr.publication import parse_publishers
@@ -83,7 +83,6 @@ class Caller:
 
 _callers: OrderedDict[str, Caller] = OrderedDict()
 _running: set[asyncio.Task[Any]] = set()
-_named: set[NamedQuery] = set()
 
 
 def _settings() -> Settings:
@@ -563,7 +562,7 @@ async def _ask_named(
     deadline: float,
 ) -> bool:
     """Ask relays by name; return whether all of them answered."""
-    settings, loop = _settings(), asyncio.get_running_loop()
+    settings = _settings()
     if len(wanted) > settings.public.filters:
         raise InvalidRequestError(f"more than {settings.public.filters} filters")
     try:
@@ -572,57 +571,18 @@ async def _ask_named(
         raise InvalidRequestError(str(error)) from error
     if len(urls) > settings.http_named_relays:
         raise InvalidRequestError(f"more than {settings.http_named_relays} relays")
-    if len(_named) + len(urls) > settings.http_named_connections:
-        raise TooManyRequestsError("too many connections to named relays")
-    arrived: asyncio.Queue[SignedEvent | bool] = asyncio.Queue()
 
-    def put(item: SignedEvent | bool) -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(arrived.put_nowait, item)
+    def found(event: SignedEvent) -> None:
+        page.add(Found((-event.created_at, event.id), event.text))
 
     try:
-        queries = [
-            NamedQuery(
-                url,
-                wanted,
-                settings,
-                deadline,
-                found=put,
-                finished=put,
-                public_only=public_only(),
-            )
-            for url in urls
-        ]
-    except (InvalidMessage, ValueError, RecursionError) as error:
+        return await nostr_client.relay_manager.named_queries.ask(
+            urls, wanted, settings, deadline, public_only=public_only(), found=found
+        )
+    except TooManyQueriesError as error:
+        raise TooManyRequestsError(str(error)) from error
+    except (ValueError, RecursionError) as error:
         raise InvalidRequestError(f"invalid: {error}") from error
-    _named.update(queries)
-    try:
-        for query in queries:
-            query.start()
-        return await _collect(arrived, page, len(queries), deadline)
-    finally:
-        _named.difference_update(queries)
-        for query in queries:
-            query.stop()
-
-
-async def _collect(
-    arrived: asyncio.Queue[SignedEvent | bool], page: Page, count: int, deadline: float
-) -> bool:
-    seen: set[str] = set()
-    answered: list[bool] = []
-    while len(answered) < count:
-        try:
-            seconds = max(0.0, deadline - clock.now())
-            item = await asyncio.wait_for(arrived.get(), seconds)
-        except asyncio.TimeoutError:
-            return False
-        if isinstance(item, bool):
-            answered.append(item)
-        elif item.id not in seen and len(seen) < MAX_SAME_SECOND:
-            seen.add(item.id)
-            page.add(Found((-item.created_at, item.id), item.text))
-    return all(answered)
 
 
 def _paged(filter_: dict[str, Any], limit: int, after: Cursor | None) -> dict[str, Any]:

@@ -209,8 +209,20 @@ def dial(
         race.close()
 
 
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
 def _is_public(address: str) -> bool:
-    return ipaddress.ip_address(address.partition("%")[0]).is_global
+    """Return whether an address is public, and any IPv4 address inside it as well."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    inner: list[ipaddress.IPv4Address | None] = []
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = [found.sixtofour, *(found.teredo or ())]
+        if found in _NAT64:
+            inner.append(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF))
+        found = found.ipv4_mapped or found
+    is_global = found.is_global and not found.is_multicast
+    return is_global and all(item is None or item.is_global for item in inner)
 
 
 class _Race(Generic[Result]):

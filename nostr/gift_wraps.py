@@ -45,7 +45,12 @@ class Relays(Protocol):
     """The relay manager, as the lookups use it."""
 
     def subscribe(
-        self, upstream_id: str, filters: tuple[Filter, ...], consumer: Consumer
+        self,
+        upstream_id: str,
+        filters: tuple[Filter, ...],
+        consumer: Consumer,
+        *,
+        is_public: bool,
     ) -> None:
         """Open a subscription on all relays."""
 
@@ -154,7 +159,12 @@ class GiftWraps:
                 [held],
             )
         wanted = {"kinds": [INBOX_KIND], "authors": [pubkey], "limit": 1}
-        self._relays.subscribe(lookup.upstream_id, parse_filters([wanted]), lookup)
+        self._relays.subscribe(
+            lookup.upstream_id,
+            parse_filters([wanted]),
+            lookup,
+            is_public=held.is_public,
+        )
         self._on_change()
         return True
 

@@ -6,8 +6,10 @@ the relay shows to strangers. Events are verified and matched here, as for all c
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,16 +21,21 @@ from .filter import Filter, matches_any, parse_filters
 from .settings import Settings
 
 _NAME = "query"
+MAX_EVENTS = 10_000  # of all relays of one query
+
+
+class TooManyQueriesError(Exception):
+    """So many relays are being asked by name that no more are."""
 
 
 class NamedQuery:
     """Asks one relay for its stored events, in a thread of its own.
 
     `found` receives each event, then `finished` once whether the relay has answered;
-    both are called from the thread. The relay has until `deadline`, on `clock.now`.
-    Each filter has a `limit`; a relay that sends more than all of them, or more than
-    `relay_message_bytes`, is cut off. With `public_only` no private address is
-    connected to, whatever its name.
+    both are called from the thread, and `ended` before `finished`. The relay has until
+    `deadline`, on `clock.now`. Each filter has a `limit`; a relay that sends more than
+    all of them, or more than `relay_message_bytes`, is cut off. With `public_only` no
+    private address is connected to, whatever its name.
     """
 
     def __init__(
@@ -40,6 +47,7 @@ class NamedQuery:
         *,
         found: Callable[[SignedEvent], None],
         finished: Callable[[bool], None],
+        ended: Callable[[NamedQuery], None] = lambda _: None,
         public_only: bool,
     ) -> None:
         """Check the filters. Raises `InvalidMessage`."""
@@ -50,6 +58,7 @@ class NamedQuery:
         self._deadline = deadline
         self._found = found
         self._finished = finished
+        self._ended = ended
         self._public_only = public_only
         self._left_events = sum(item.limit or 0 for item in self._filters)
         self._left_bytes = settings.relay_message_bytes
@@ -59,7 +68,11 @@ class NamedQuery:
     def start(self) -> None:
         """Start the thread."""
         name = f"nostrclient query {self._url}"
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:  # the system gives no thread
+            self._ended(self)
+            self._finished(False)
 
     def stop(self) -> None:
         """End the thread as soon as possible."""
@@ -78,12 +91,15 @@ class NamedQuery:
             pass
         finally:
             self._waker.close()
+            self._ended(self)
             self._finished(answered or not self._filters)
 
     def _ask(self, filters: Sequence[Filter]) -> bool:
         left = max(0.1, self._deadline - clock.now())
         settings = replace(
-            self._settings, connect_seconds=min(left, self._settings.connect_seconds)
+            self._settings,
+            connect_seconds=min(left, self._settings.connect_seconds),
+            relay_frame_bytes=self._settings.relay_message_bytes,
         )
         connection = Connection(
             self._url,
@@ -128,3 +144,86 @@ class NamedQuery:
         except (InvalidMessage, InvalidEvent, UnicodeDecodeError):
             pass  # a relay's garbage is not in the answer
         return None
+
+
+class NamedQueries:
+    """All queries to named relays, of which there are so many at a time.
+
+    `_running` holds each until its thread has ended. The system's resolver can hold a
+    thread for longer than its query lasts, and somebody may name relays that cause it.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[NamedQuery] = set()
+
+    @property
+    def count(self) -> int:
+        """How many relays are being asked."""
+        return len(self._running)
+
+    async def ask(
+        self,
+        urls: Iterable[str],
+        filters: Sequence[dict[str, Any]],
+        settings: Settings,
+        deadline: float,
+        *,
+        public_only: bool,
+        found: Callable[[SignedEvent], None],
+    ) -> bool:
+        """Call back for each event once; return whether all relays have answered.
+
+        It ends at the `deadline`. Raises `InvalidMessage` and `TooManyQueriesError`.
+        """
+        wanted, loop = set(urls), asyncio.get_running_loop()
+        if len(self._running) + len(wanted) > settings.http_named_connections:
+            raise TooManyQueriesError("too many connections to named relays")
+        arrived: asyncio.Queue[SignedEvent | bool] = asyncio.Queue()
+
+        def put(item: SignedEvent | bool) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(arrived.put_nowait, item)
+
+        queries = [
+            NamedQuery(
+                url,
+                filters,
+                settings,
+                deadline,
+                found=put,
+                finished=put,
+                ended=self._running.discard,
+                public_only=public_only,
+            )
+            for url in wanted
+        ]
+        try:
+            for query in queries:
+                self._running.add(query)
+                query.start()
+            return await _collect(arrived, len(queries), deadline, found)
+        finally:
+            for query in queries:
+                query.stop()
+
+
+async def _collect(
+    arrived: asyncio.Queue[SignedEvent | bool],
+    count: int,
+    deadline: float,
+    found: Callable[[SignedEvent], None],
+) -> bool:
+    seen: set[str] = set()
+    answered: list[bool] = []
+    while len(answered) < count:
+        try:
+            seconds = max(0.0, deadline - clock.now())
+            item = await asyncio.wait_for(arrived.get(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        if isinstance(item, bool):
+            answered.append(item)
+        elif item.id not in seen and len(seen) < MAX_EVENTS:
+            seen.add(item.id)
+            found(item)
+    return all(answered)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from . import clock, message
 from .event import SignedEvent
@@ -29,10 +30,11 @@ from .relay_link import Reconnect, RelayLink, WakePublisher
 from .relay_record import RelayRecord, RelayUse
 from .relay_session import ClosedForGood
 from .relay_subscription import Request
-from .settings import Settings
+from .settings import KIB, Settings
 
 CHECK_SECONDS = 5.0  # between two looks at links that nothing is reported of
 TURN_SECONDS = 1.0  # between two looks for room while relays wait for it
+ANSWER_BYTES = 64 * KIB  # of one message: a link receives answers to events only
 OURSELVES = "blocked: this is nostrclient's own endpoint"
 
 
@@ -282,7 +284,13 @@ class NamedRelays:
         except ValueError as error:
             self.publisher.refuse_all(url, f"blocked: {error}")
             return
-        link = NamedRelay(url, self, self._settings, public_only=self.public_only())
+        # Somebody may name a relay of their own, to have it fill our memory.
+        settings = replace(
+            self._settings,
+            relay_message_bytes=ANSWER_BYTES,
+            relay_frame_bytes=ANSWER_BYTES,
+        )
+        link = NamedRelay(url, self, settings, public_only=self.public_only())
         self._links[url] = link
         try:
             link.start()

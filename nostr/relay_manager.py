@@ -29,6 +29,7 @@ from .information import COUNT_NIP, SEARCH_NIP, RelayInformation
 from .key import PrivateKey
 from .log import logger
 from .message_pool import Feed, MessagePool
+from .named_query import NamedQueries
 from .named_relays import NamedRelays
 from .outbox import OutgoingEvent
 from .outbox_relay import PublishTarget
@@ -80,6 +81,7 @@ class RelayManager:
         self.links = IdentityLinks(self.reports, self.settings)
         self.named = NamedRelays(self.message_pool, self.publisher, self.settings)
         self.named.is_ourselves = self._is_ourselves
+        self.named_queries = NamedQueries()
         self.gift_wraps = GiftWraps(self, self.settings, new_id, self._changed)
         self.instance_id = new_id()
         self._counts = Counts()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
+from .. import clock
+from ..errors import InvalidMessage
+from ..event import SignedEvent
 from ..in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
 from ..log import logger
 from ..relay_manager import RelayManager
+from ..relay_url import normalize_relay_url
 from ..settings import Settings
 
 # The names for other extensions: docs/extensions.md.
 __all__ = ["NostrClient"]
 
 Item = TypeVar("Item")
+QUERY_EVENTS = 500  # of a filter without `limit`
 MAX_AT_ONCE = 100  # messages of a queue, before LNbits has its turn
 OnEvent = Callable[[EventMessage], object]
 OnNotice = Callable[[NoticeMessage], object]
@@ -100,6 +105,37 @@ class NostrClient:
                 await arrived.wait()
         finally:
             self._wakes.discard(wake)
+
+    async def query(
+        self,
+        filters: Sequence[dict[str, Any]],
+        relays: Iterable[str],
+        seconds: float = 9.5,
+    ) -> list[str]:
+        """Return the stored events of these relays, as JSON text, newest first.
+
+        The relays need not be configured; see `docs/extensions.md`. It takes `seconds`
+        at most. Raises a `ValueError` for a filter or a relay that is not allowed, and
+        `TooManyQueriesError`.
+        """
+        manager = self.relay_manager
+        urls = {normalize_relay_url(url) for url in relays}
+        if not 0 < len(urls) <= manager.settings.http_named_relays:
+            raise InvalidMessage("too many relays, or none")
+        for url in urls:
+            manager.named.check(url)
+        wanted = [{"limit": QUERY_EVENTS, **filter_} for filter_ in filters]
+        events: list[SignedEvent] = []
+        await manager.named_queries.ask(
+            urls,
+            wanted,
+            manager.settings,
+            clock.now() + seconds,
+            public_only=manager.named.public_only(),
+            found=events.append,
+        )
+        events.sort(key=lambda event: (-event.created_at, event.id))
+        return [event.text for event in events]
 
     def _wake(self) -> None:
         for wake in list(self._wakes):

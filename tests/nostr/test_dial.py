@@ -293,3 +293,37 @@ def test_e1_tls_context_without_certificates_is_not_kept(tmp_path: Path) -> None
         check=True,
         timeout=60,
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("64:ff9b::8.8.8.8", True),
+        ("127.0.0.1", False),
+        ("0.0.0.0", False),  # noqa: S104  # no server binds to it
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("ff02::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::10.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("2002:a00:1::1", False),
+    ],
+)
+def test_h10_private_addresses_are_known_in_every_form(
+    address: str, public: bool
+) -> None:
+    assert dial._is_public(address) is public

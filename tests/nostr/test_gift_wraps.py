@@ -41,7 +41,12 @@ class Relays:
         self.pending: Sequence[str] = (A, B)
 
     def subscribe(
-        self, upstream_id: str, filters: tuple[Filter, ...], consumer: Consumer
+        self,
+        upstream_id: str,
+        filters: tuple[Filter, ...],
+        consumer: Consumer,
+        *,
+        is_public: bool,
     ) -> None:
         self.open[upstream_id] = filters, consumer
         pending = dict.fromkeys(self.pending, float("inf"))

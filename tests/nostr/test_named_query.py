@@ -1,5 +1,6 @@
 """H10: a query to one relay by its name, and what its answer may cost."""
 
+import asyncio
 import json
 import queue
 import socket
@@ -7,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,12 +16,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from nostrclient.nostr import clock
+from nostrclient.nostr.client.client import NostrClient
 from nostrclient.nostr.errors import InvalidMessage
 from nostrclient.nostr.event import SignedEvent
-from nostrclient.nostr.named_query import NamedQuery
+from nostrclient.nostr.named_query import NamedQueries, NamedQuery, TooManyQueriesError
 from nostrclient.nostr.settings import DEFAULTS
 
-from .builders import signed
+from .builders import NOW, signed
 from .networks import HOST, mute, tcp_server
 
 Behaviour = Callable[[ServerConnection, list[Any]], None]
@@ -153,3 +156,86 @@ def test_h10_filters_that_can_match_nothing_are_not_asked(
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     query({"kinds": [], "limit": 1}).start()
     assert arrived.get(timeout=10) is True
+
+
+async def test_f2_relay_whose_name_does_not_resolve_keeps_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise somebody could have any number of threads hang in the resolver."""
+    released = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[Any]:
+        released.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    settings = replace(DEFAULTS, http_named_connections=3)
+    queries = NamedQueries()
+
+    async def ask(*urls: str) -> bool:
+        return await queries.ask(
+            urls,
+            [{"limit": 1}],
+            settings,
+            clock.now() + 0.01,
+            public_only=True,
+            found=lambda _: None,
+        )
+
+    try:
+        assert await ask("wss://a.invalid", "wss://b.invalid") is False
+        assert queries.count == 2
+        with pytest.raises(TooManyQueriesError):
+            await ask("wss://c.invalid", "wss://d.invalid")
+    finally:
+        released.set()
+    end = time.monotonic() + 20
+    while queries.count and time.monotonic() < end:  # noqa: ASYNC110  # a thread
+        await asyncio.sleep(0.01)
+    assert queries.count == 0
+
+
+async def test_f2_query_ends_where_the_system_gives_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    queries = NamedQueries()
+    complete = await queries.ask(
+        ["wss://a.invalid"],
+        [{"limit": 1}],
+        DEFAULTS,
+        clock.now() + 20,
+        public_only=True,
+        found=lambda _: None,
+    )
+    assert complete is False
+    assert queries.count == 0
+
+
+async def test_h10_extension_reads_from_named_relays() -> None:
+    events = [signed(f"{number}", created_at=NOW + number) for number in range(3)]
+
+    def serve_one(link: ServerConnection) -> None:
+        name = json.loads(link.recv())[1]
+        for event in (*events, events[0], signed(kind=7)):
+            link.send(f'["EVENT","{name}",{event.text}]')
+        link.send(json.dumps(["EOSE", name]))
+
+    client = NostrClient()
+    client.relay_manager.named.public_only = lambda: False
+    with serve(serve_one, HOST, 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"ws://{HOST}:{server.socket.getsockname()[1]}"
+        found = await client.query([{"kinds": [1]}], [url, f"{url}/"])
+        server.shutdown()
+        thread.join()
+    assert found == [event.text for event in reversed(events)]
+    for wrong in ([], ["x"], [f"wss://{number}.example" for number in range(6)]):
+        with pytest.raises(ValueError, match=r".+"):
+            await client.query([{"kinds": [1]}], wrong)
+    with pytest.raises(ValueError, match=r".+"):
+        await client.query([{"kinds": "1"}], [url])

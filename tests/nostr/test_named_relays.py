@@ -18,6 +18,7 @@ from nostrclient.nostr.delivery import PublishResult
 from nostrclient.nostr.errors import InvalidMessage
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.message import encode_event
+from nostrclient.nostr.named_relays import ANSWER_BYTES
 from nostrclient.nostr.publisher import Publisher
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.settings import DEFAULTS, Settings
@@ -38,6 +39,7 @@ class Relay:
     events: list[str] = field(default_factory=list)
     stored: list[SignedEvent] = field(default_factory=list)
     requests: int = 0
+    flood: str = ""
     connections: int = 0
     port: int = 0
     _server: Server | None = None
@@ -67,6 +69,9 @@ class Relay:
                         if event.pubkey in message[2]["authors"]:
                             link.send(f'["EVENT","{message[1]}",{event.text}]')
                     link.send(json.dumps(["EOSE", message[1]]))
+                if self.flood:
+                    link.send(self.flood)
+                    continue
                 if message[0] == "EVENT":
                     event_id = message[1]["id"]
                     self.events.append(event_id)
@@ -352,3 +357,13 @@ def test_h10_gift_wrap_reaches_the_recipient_s_relays_and_no_others() -> None:
         stranger = signed("x", 1059, [["p", "ab" * 32]])
         running.publish(stranger, Inbox())
         wait_until(lambda: configured.events == [stranger.id])
+
+
+def test_f3_named_relay_cannot_fill_the_memory() -> None:
+    """Somebody may name a relay of their own that sends large messages."""
+    with relays(1) as [relay], manager() as running:
+        relay.flood = "x" * (ANSWER_BYTES + 1)
+        event, _ = publish(running, relay.url)
+        wait_until(lambda: relay.connections > 1)
+        relay.flood = ""
+        wait_until(lambda: event.id in relay.events)
