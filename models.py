@@ -140,6 +140,10 @@ class RelayStatus(ApiModel):
     information: RelayInformation | None = Field(
         default=None, description="Its NIP-11 document, null until it was read"
     )
+    extension: str | None = Field(
+        default=None,
+        description="The extension that added it and alone uses it; null: everybody",
+    )
     asks_who_we_are: bool = Field(default=False, description="It sent AUTH (NIP-42)")
     down_since: int | None = Field(
         default=None,

@@ -108,6 +108,7 @@ def _relay(
             since=int(relay.since),
             round_trips_ms=[round(1000 * seconds, 2) for seconds in relay.round_trips],
             information=_information(relay.information),
+            extension=relay.extension,
             asks_who_we_are=relay.asks_who_we_are,
             down_since=_down_since(relay),
             limits={

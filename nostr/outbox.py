@@ -25,6 +25,8 @@ from .publication import (
     Publication,
     PublicationState,
     Publishers,
+    extension_of,
+    publisher_of,
     read_ok,
 )
 from .settings import Settings
@@ -221,6 +223,8 @@ class Outbox:
         that publishes in this process. `publisher` is a name for it that lasts; `named`
         are the relays that the event is for, None for the configured ones.
         """
+        if extension is not None and not publisher:
+            publisher = publisher_of(extension)
         effects = self._publish(
             event,
             consumer,
@@ -336,7 +340,7 @@ class Outbox:
             self._restored,
             now,
             is_public=is_public,
-            extension=extension,
+            extension=extension or extension_of(publishers or {}),
             publishers=publishers or {"": None},
         )
         publication.published_at -= age_seconds

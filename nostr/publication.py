@@ -53,7 +53,23 @@ ALL_RELAYS = "ALL_RELAYS"  # NIP-62
 Publishers = dict[str, frozenset[str] | None]
 """Who published an event, by name, and the relays named with it; None: none."""
 
+_EXTENSION = "extension "
+"""Begins the name of a publisher that is another extension."""
+
 NO_RELAYS: frozenset[str] = frozenset()
+
+
+def publisher_of(extension: str) -> str:
+    """Return the name that lasts of an extension that publishes in this process."""
+    return f"{_EXTENSION}{extension}"
+
+
+def extension_of(publishers: Publishers) -> str | None:
+    """Return the extension that published an event; None: nobody or another one."""
+    for name in publishers:
+        if name.startswith(_EXTENSION):
+            return name.removeprefix(_EXTENSION)
+    return None
 
 
 def plain_publishers(publishers: Publishers) -> dict[str, list[str] | None]:

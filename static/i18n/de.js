@@ -199,6 +199,8 @@ window.i18n.global.mergeLocaleMessage('de', {
 
     no_information: 'Das Relay gibt nichts über sich bekannt (NIP-11).',
     contact: 'Kontakt: {contact}',
+    only_extension:
+      'Von der Erweiterung {extension} hinzugefügt, nur für sich. Füge es hier hinzu, um es für alles zu nutzen.',
     asks_who_we_are: 'Verlangt eine Anmeldung (NIP-42)',
     because: 'Grund: {reason}',
     state_for: '{state} seit {span}',

@@ -190,6 +190,8 @@ window.i18n.global.mergeLocaleMessage('en', {
 
     no_information: 'This relay publishes no information (NIP-11).',
     contact: 'Contact: {contact}',
+    only_extension:
+      'Added by the extension {extension}, for itself only. Add it here to use it for everything.',
     asks_who_we_are: 'Requires clients to sign in (NIP-42)',
     because: 'Reason: {reason}',
     state_for: '{state} for {span}',

@@ -38,6 +38,7 @@ function describe(relay, now) {
     roundTrips: status.round_trips_ms || [],
     information: status.information || null, // NIP-11
     limits: status.limits || {},
+    extension: status.extension || '', // that added it and alone uses it
     asksWhoWeAre: Boolean(status.asks_who_we_are), // NIP-42
     auth: status.auth || 'not_asked',
     authMessage: status.auth_message || '',

@@ -127,3 +127,13 @@ def test_h8_relay_details_name_the_keys_that_the_relay_wants(admin: AdminPage) -
         ]
     )
     assert not admin.page.evaluate("window.harmed")
+
+
+def test_h9_details_name_the_extension_that_alone_uses_a_relay(
+    admin: AdminPage,
+) -> None:
+    item = relay_entry(extension="nostr_bunker")
+    Scenery(admin.page, relays=[item])
+    admin.page.reload()
+    admin.relay(item["url"]).get_by_role("button", name="Details").click()
+    expect(admin.page.get_by_test_id("extension")).to_contain_text("nostr_bunker")

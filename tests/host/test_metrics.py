@@ -2,9 +2,12 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from nostrclient import services
 from nostrclient.metrics import Measured, exposition
 from nostrclient.models import Relay, RelayStatus, Status, WantedKey
+from nostrclient.nostr import relay as nostr_relay
 from nostrclient.nostr.figures import Figures, Recovery
+from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.router import Traffic
 from nostrclient.services import Endpoint
 
@@ -182,3 +185,11 @@ def test_a_relay_s_url_cannot_end_its_label() -> None:
     assert len(lines) == 25
     assert all(line.startswith("nostrclient_relay_") for line in lines)
     assert "\nnostrclient_relays 99" not in text()
+
+
+def test_h9_rest_names_the_extension_that_added_a_relay() -> None:
+    relay = nostr_relay.Relay("wss://a.example", RelayManager().reports)
+    relay.extension = "nostr_bunker"
+    shown = services._relay(relay, None, True, 0, 0).status
+    assert shown is not None
+    assert shown.extension == "nostr_bunker"

@@ -29,7 +29,11 @@ from nostrclient.nostr.outbox import (
     Save,
 )
 from nostrclient.nostr.outbox_relay import PublishTarget
-from nostrclient.nostr.publication import MAX_PUBLISHERS
+from nostrclient.nostr.publication import (
+    MAX_PUBLISHERS,
+    parse_publishers,
+    plain_publishers,
+)
 from nostrclient.nostr.settings import DAY_SECONDS, DEFAULTS, Settings
 
 from .builders import ALICE, BOB, NOW, Inbox, made
@@ -1851,3 +1855,28 @@ def test_c3_event_that_was_held_back_is_answered_in_its_time() -> None:
     desk.wait(1)
     assert said(inbox) == (True, "queued")
     assert later.items == []
+
+
+def test_h9_restored_event_of_an_extension_still_goes_to_that_extensions_relay() -> (
+    None
+):
+    earlier = Desk()
+    event = made()
+    earlier.outbox.publish(event, None, earlier.now, extension="bunker")
+    publishers = earlier.outbox.publications[event.id].publishers
+    desk = Desk()
+    desk.outbox.set_publish_target(A, PublishTarget.ASKED, "bunker")
+    desk.outbox.set_publish_target(B, PublishTarget.ASKED, "other")
+    desk.outbox.restore(
+        event,
+        desk.now,
+        is_public=False,
+        age_seconds=5,
+        accepted=False,
+        owed=[],
+        publishers=parse_publishers(plain_publishers(publishers)),
+    )
+    desk.connect(A)
+    desk.connect(B)
+    assert desk.take(A) == [event]
+    assert desk.take(B) == []
