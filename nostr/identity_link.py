@@ -34,8 +34,8 @@ class LinksOwner(Protocol):
 
     message_pool: MessagePool
 
-    def link_connected(self, url: str) -> None:
-        """Handle that a relay can be reached."""
+    def retry_keys(self, url: str) -> None:
+        """Ask a relay's main link again for the keys that it needs."""
 
     def links_due_changed(self) -> None:
         """Handle that links have something to do earlier than they said."""
@@ -248,7 +248,6 @@ class IdentityLink:
         """Send what the last connection did not answer again."""
         with self._lock:
             self._sent.clear()
-        self._owner.link_connected(self.relay.url)
 
     def relay_disconnected(self, relay: RelayRecord) -> None:
         """Do nothing: the link reconnects, and clients wait no longer than always."""

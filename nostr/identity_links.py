@@ -105,6 +105,7 @@ class IdentityLinks:
         self._links: dict[tuple[str, str], IdentityLink] = {}
         self._wanted: dict[str, dict[str, None]] = {}
         self._lacking: dict[str, dict[str, None]] = {}
+        self._crowded: set[str] = set()  # relays that need more links than allowed
         self._takes_several: dict[str, bool] = {}
         self._trials: dict[str, Trial] = {}
         self._lock = threading.RLock()
@@ -276,6 +277,7 @@ class IdentityLinks:
                 link.add_keys(keys)
             return link
         if not self._has_room(relay.url):
+            self._crowded.add(relay.url)
             text = "too many links for reader keys"
             relay.add_error(text, warn=not self.links_of(relay.url))
             return None
@@ -431,13 +433,19 @@ class IdentityLinks:
             self._close(links, "error: the relay was switched off")
 
     def _close(self, links: Iterable[IdentityLink], text: str) -> None:
+        any_closed = False
         for link in links:
+            any_closed = True
             self._links.pop((link.relay.url, link.place), None)
             trial = self._trials.get(link.relay.url)
             if trial is not None and trial.link is link:
                 self._forget_trial(trial)
             link.stop()
             link.close_all(text)
+        if any_closed:
+            crowded, self._crowded = self._crowded, set()
+            for url in crowded:
+                self._owner.retry_keys(url)
 
     def stop(self) -> list[threading.Thread]:
         """Close all links; return their threads, so that they can be joined."""

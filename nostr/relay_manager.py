@@ -836,13 +836,11 @@ class RelayReports:
         identity = self._manager.identity
         return () if identity is None else (identity,)
 
-    def link_connected(self, url: str) -> None:
-        """Retry the other connections to a relay: it can be reached."""
-        with self._manager._lock:
-            relay = self._manager.relays.get(url)
-            if relay is not None:
-                relay.retry_now()
-            self._manager.links.retry_now(url)
+    def retry_keys(self, url: str) -> None:
+        """Ask a relay's main link again for the keys that it needs."""
+        relay = self._manager.relays.get(url)
+        if relay is not None:
+            relay.want_keys()
 
     def links_due_changed(self) -> None:
         """Handle that links have something to do earlier than they said."""

@@ -9,6 +9,7 @@ import pytest
 
 from nostrclient.nostr.identity_link import SEVERAL
 from nostrclient.nostr.key import PrivateKey
+from nostrclient.nostr.relay_record import RelayStatus
 from tests.e2e.clients import Author, Message, wait_until
 
 from .bench import FAST, Bench, BenchClient, NostrEvent, order
@@ -554,9 +555,8 @@ def test_h6_relay_that_challenges_on_demand_is_waited_for_once(
         assert relay.challenges_at_once is at_once
 
 
-@pytest.mark.parametrize("first", ["main connection", "link"])
-def test_timeline_7_all_connections_return_with_the_first_one_after_an_outage(
-    new_bench: NewBench, guarding: OddRelay, merchant: Author, first: str
+def test_timeline_7_links_return_with_the_main_connection_after_an_outage(
+    new_bench: NewBench, guarding: OddRelay, merchant: Author
 ) -> None:
     settings = replace(FAST, reconnect_seconds=60.0, reconnect_max_seconds=60.0)
     bench = new_bench(settings)
@@ -570,11 +570,29 @@ def test_timeline_7_all_connections_return_with_the_first_one_after_an_outage(
     relay = bench.manager.relays[guarding.url]
     (link,) = bench.manager.links.links_of(guarding.url)
     guarding.disconnect()
-    wait_until(lambda: not relay.connected and not link.record.connected, "lost")
+    waiting = RelayStatus.WAITING
+    wait_until(
+        lambda: relay.status is waiting and link.record.status is waiting, "both wait"
+    )
     guarding.put(missed)
-    (relay if first == "main connection" else link).retry_now()
+    relay.retry_now()
     client.wait_events([missed])
-    wait_until(lambda: relay.connected, "both are connected")
+
+
+def test_h3_key_without_room_for_its_link_gets_one_when_another_is_closed(
+    new_bench: NewBench, guarding: OddRelay
+) -> None:
+    settings = replace(FAST, max_links_per_relay=1, link_idle_seconds=0.3)
+    bench = new_bench(settings)
+    merchants, placed = merchants_with_orders(bench, guarding)
+    bench.start_connected(guarding.url)
+    first, second = bench.client("first"), bench.client("second")
+    first.subscribe("shop", *shop_filters(merchants[0]))
+    first.wait_events(placed[:1])
+    second.subscribe("shop", *shop_filters(merchants[1]))
+    assert second.arrivals == {}
+    first.send("CLOSE", "shop")
+    second.wait_events(placed[1:])
 
 
 # strfry's own tests of restricted kinds, with nostrclient between relay and client
