@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from bisect import insort
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
@@ -40,6 +41,7 @@ MAX_CALLERS = 1000  # remembered at a time
 POLL_SECONDS = 0.05  # between two looks at the relays' answers
 MAX_SAME_SECOND = 10_000  # events of one second over which a query can be paged
 ID_BYTES = 68  # of an event's id in the list of omitted ones
+EVENT_ID = re.compile(r"[0-9a-f]{64}")
 RELAY_TOKENS = 5  # of a caller's rate, for each relay that a request names
 SPARE_BYTES = 1024  # of an answer, for all but the events
 _NAME = "http"  # of a query's subscription
@@ -294,6 +296,8 @@ async def published(
     receipt = caller.receipts.get(event_id)
     if receipt is not None:
         return _answer(event_id, receipt)
+    if not EVENT_ID.fullmatch(event_id):
+        return None
     name = _publisher(user_id)
     publication = nostr_client.relay_manager.publisher.publication(event_id)
     if publication is not None and name in publication.publishers:
