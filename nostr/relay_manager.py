@@ -702,7 +702,6 @@ class RelayManager:
             SignedEvent.parse(parsed.text),
             client=self.message_pool.in_process,
             extension=extension,
-            publisher=f"extension {extension or ''}".strip(),
             named=self.check_named(relays),
         )
 

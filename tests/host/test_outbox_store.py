@@ -248,12 +248,40 @@ async def test_c5_damaged_row_does_not_keep_others_from_being_restored(
     bench.table.rows = {
         "a": good.copy(update={"id": "a", "event": "{}"}),
         "b": good.copy(update={"id": "b", "owed": "["}),
+        "c": good.copy(update={"id": "c", "publishers": "[1]"}),
         event.id: good,
     }
     later = NostrClient(QUICK)
     monkeypatch.setattr(outbox_store, "nostr_client", later)
     await OutboxStore().restore()
     assert list(later.relay_manager.publisher.outbox.publications) == [event.id]
+
+
+async def test_h10_publishers_and_their_named_relays_are_restored(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, plain, old = signed("named"), signed("plain"), signed("old")
+    relays = frozenset(("wss://a.example", "wss://b.example"))
+    publisher = bench.manager.publisher
+    publisher.publish(named, Inbox(), publisher="user 1", named=relays)
+    publisher.publish(plain, Inbox(), extension="bunker")
+    publisher.publish(old, Inbox())
+    for url in relays:
+        publisher.relay_disconnected(url)
+    await bench.store.write()
+    bench.table.rows[old.id].publishers = None  # stored by an earlier version
+    later = NostrClient(QUICK)
+    monkeypatch.setattr(outbox_store, "nostr_client", later)
+    await OutboxStore().restore()
+    found = later.relay_manager.publisher.outbox.publications
+    assert found[named.id].publishers == {"user 1": relays}
+    assert found[named.id].everywhere is False
+    assert set(found[named.id].copies) == relays
+    assert found[plain.id].extension == "bunker"
+    assert found[plain.id].everywhere is True
+    assert found[plain.id].named == frozenset()
+    assert found[old.id].publishers == {"": None}
+    assert found[old.id].extension is None
 
 
 def accepted(inbox: Inbox) -> list[bool]:
