@@ -4,6 +4,10 @@ A relay that guards private messages gives them to a connection that authenticat
 their author or recipient. Through one endpoint many clients use that connection, so it
 is decided here who of them receives such an event. Private clients and other extensions
 do; a public client only if it authenticated to us as the key in question (NIP-42).
+
+A relay that knows us as the service key may give it private messages of others as well:
+some let every known key read everything. Of those, a public client receives what
+concerns a key that it authenticated as.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ def may_receive(
         return link_key in keys
     if service_key is None or event.kind not in restricted_kinds:
         return True
-    return service_key in keys or not concerns(event, service_key)
+    return service_key in keys or any(concerns(event, pubkey) for pubkey in keys)
 
 
 def concerns(event: SignedEvent, pubkey: str) -> bool:

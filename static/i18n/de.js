@@ -128,7 +128,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     restart: 'Jetzt neu starten',
     restart_title: 'nostrclient neu starten?',
     restart_text:
-      'Alle Clients und Relays werden kurz getrennt. Der Postausgang bleibt erhalten.',
+      'Alle Clients und Relays werden kurz getrennt. Der Postausgang bleibt erhalten. nostrmarket braucht danach einen eigenen Neustart.',
 
     relays: 'Relays',
     search: 'Suche',

@@ -122,7 +122,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     restart: 'Restart now',
     restart_title: 'Restart nostrclient?',
     restart_text:
-      'All clients and relays are disconnected for a moment. The outbox is kept.',
+      'All clients and relays are disconnected for a moment. The outbox is kept. nostrmarket needs a restart of its own afterwards.',
 
     relays: 'Relays',
     search: 'Search',
