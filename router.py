@@ -27,9 +27,11 @@ from .nostr.client.client import NostrClient
 from .nostr.delivery import Delivery, Reply
 from .nostr.guests import OPEN_TO_ALL, GuestRules
 from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
+from .nostr.information import PRESENCE_HEADER, is_nostrclient_agent
 from .nostr.log import logger
 from .nostr.mailbox import Mailbox
 from .nostr.message import printable
+from .nostr.publication import RELAYED
 from .nostr.relay import new_id
 from .nostr.session import (
     Authenticated,
@@ -127,7 +129,9 @@ class NostrRouter:
         self.is_public = is_public
         self.address = address
         self.agent = printable(agent)[:MAX_AGENT_CHARACTERS]
-        self.publisher = ""
+        self.is_nostrclient = is_nostrclient_agent(agent)
+        """Whether the client is another nostrclient, which has us as its relay."""
+        self.publisher = RELAYED if self.is_nostrclient else ""
         """A name for the client that lasts, empty if it has none."""
         self.named_relays: frozenset[str] | None = None
         """The relays that its events are for; None: the configured ones."""
@@ -188,7 +192,9 @@ class NostrRouter:
     def start(self) -> None:
         """Begin to serve the client once its socket is accepted."""
         self.connected = True
-        nostr_client.relay_manager.register(self._mailbox)
+        nostr_client.relay_manager.register(
+            self._mailbox, is_nostrclient=self.is_nostrclient
+        )
         self.tasks = [
             asyncio.create_task(self._client_to_nostr(), name="nostrclient receive"),
             asyncio.create_task(self._nostr_to_client(), name="nostrclient send"),
@@ -203,7 +209,7 @@ class NostrRouter:
         ended = asyncio.create_task(self._ended.wait(), name="nostrclient end")
         try:
             refuse_compression(self.websocket)
-            await self.websocket.accept()
+            await self.websocket.accept(headers=[(PRESENCE_HEADER.encode(), b"yes")])
             self.start()
             self._challenge()
             await asyncio.wait(

@@ -34,13 +34,12 @@ from .dial import (
 )
 from .frames import FrameCutter
 from .handshake import HandshakeError
+from .information import PRESENCE_HEADER, USER_AGENT
 from .settings import Settings
 from .socks import RelayRoute, SocksError
 from .waker import Waker
 
 __all__ = ["Connection", "ConnectionLostError", "StopRequestedError", "Waker"]
-
-USER_AGENT = "nostrclient"
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
@@ -51,6 +50,7 @@ class _Opened(NamedTuple):
     socket: socket.socket
     protocol: ClientProtocol
     early: bytes
+    is_nostrclient: bool
 
 
 class Connection:
@@ -102,7 +102,10 @@ class Connection:
             waker,
             check,
         )
-        self._socket, self._protocol, self._early = opened
+        self._socket, self._protocol = opened.socket, opened.protocol
+        self._early = opened.early
+        self.is_nostrclient = opened.is_nostrclient
+        """Whether the relay presents itself as another nostrclient."""
         self._cutter = FrameCutter(self._protocol, settings.relay_frame_bytes)
         self.received_at = clock.now()
 
@@ -293,4 +296,5 @@ def _shake_hands(link: Link, uri: WebSocketURI, settings: Settings) -> Steps[_Op
     if failure is not None:
         cause = failure.__cause__ or failure
         raise ConnectionLostError(f"WebSocket handshake failed: {cause}") from failure
-    return _Opened(link.socket, protocol, answer[head.end :])
+    is_nostrclient = PRESENCE_HEADER in head.headers
+    return _Opened(link.socket, protocol, answer[head.end :], is_nostrclient)

@@ -81,6 +81,9 @@ class RelayOwner(Protocol):
         """The keys to authenticate with (NIP-42)."""
         ...
 
+    def relay_recognised(self, relay: RelayRecord) -> None:
+        """The relay is another nostrclient (E12)."""
+
     def relay_connected(self, relay: RelayRecord) -> None:
         """The connection is open."""
 
@@ -196,6 +199,9 @@ class Conversation:
         settings, session, connection = self._settings, self._session, self._connection
         counters = self._relay.counters
         counters.opened(clock.now())
+        if connection.is_nostrclient and not self._relay.is_nostrclient:
+            self._owner.relay_recognised(self._relay)
+            take_orders()  # what is not meant for it is never sent
         if self._identities:
             session.try_out(clock.now())
             if self._relay.challenges_at_once:
@@ -213,14 +219,15 @@ class Conversation:
             events, again = self._take_events()
             take_orders()
             now = clock.now()
-            for event, client in events:
-                self.publish(event, client, now)
+            for event in events:
+                self.publish(event, now)
             counters.tick(now)
             self._authenticate(now)
             session.tick(now, clock.wall())
             self._report()
             if session.suspect is not None:
                 raise ConnectionLostError(session.suspect)
+            self._check_pong(now)
             for text in session.output:
                 connection.send(text)
                 counters.sent(text, now)
@@ -228,19 +235,41 @@ class Conversation:
             if connection.ping_sent_at is None and now >= ping_at:
                 connection.send_ping()
                 ping_at = now + settings.ping_seconds
-            due = [ping_at]
-            if connection.ping_sent_at is not None:
-                due = [connection.ping_sent_at + settings.pong_seconds + 0.001]
-                if now >= due[0]:
-                    raise ConnectionLostError("no answer to a ping")
             connection.flush()
             self._relay.measured(connection.round_trip_seconds)
-            due += [
+            due = [
                 at
-                for at in (session.deadline(now), again, self._auth_deadline(now))
+                for at in (
+                    self._pong_due(now) or ping_at,
+                    session.deadline(now),
+                    again,
+                    self._auth_deadline(now),
+                )
                 if at is not None
             ]
             readable = connection.wait(min(due) - clock.now())
+
+    def _check_pong(self, now: float) -> None:
+        """Send a REQ, too, after half of the time for an answer to the ping.
+
+        Some relays answer no pings. Raises `ConnectionLostError` after all of it.
+        """
+        sent_at, patience = self._connection.ping_sent_at, self._settings.pong_seconds
+        if sent_at is None:
+            return
+        if now >= sent_at + patience:
+            raise ConnectionLostError("no answer to a ping")
+        if now >= sent_at + patience / 2:
+            self._session.probe(now)
+
+    def _pong_due(self, now: float) -> float | None:
+        """Return when to check the answer to the ping; None while none is awaited."""
+        sent_at, patience = self._connection.ping_sent_at, self._settings.pong_seconds
+        if sent_at is None:
+            return None
+        if now < sent_at + patience / 2:
+            patience /= 2
+        return sent_at + patience + 0.001
 
     def _report(self) -> None:
         """Pass on what the session found out by itself, or by the time."""
@@ -279,20 +308,18 @@ class Conversation:
             again = clock.now()
         return events, again
 
-    def publish(
-        self,
-        event: SignedEvent,
-        client: object,
-        now: float,
-    ) -> None:
+    def publish(self, outgoing: OutgoingEvent, now: float) -> None:
         """Send an event after the REQs that its client sent before it."""
+        event = outgoing.event
         relay, longest = self._relay, self._session.limits.max_message_length
         text = message.encode_event(event.text)
         if longest is not None and len(text.encode()) > longest:
             reason = f"invalid: the relay takes up to {longest} bytes"
             self._owner.relay_answered(relay, event.id, False, reason)
             return
-        self._session.publish(event.id, text, client, now)
+        self._session.publish(
+            event.id, text, outgoing.client, now, is_public=outgoing.is_public
+        )
         if not self._authenticated and len(self._sent_unauthenticated) < MAX_REFUSED:
             self._sent_unauthenticated.add(event.id)
         relay.num_sent_events += 1

@@ -26,7 +26,8 @@ SCANS = 15  # for silent subscriptions, in the time that makes one silent
 class Heartbeat:
     """Refreshes, due times and the probe of one connection.
 
-    `is_alive`: the relay said anything since the probe was sent.
+    `is_alive`: the relay said anything since the probe was sent. `probe_decides`: the
+    connection is replaced without it; of others, the answer to a ping decides.
     Instants are those of `clock.now`.
     """
 
@@ -39,6 +40,7 @@ class Heartbeat:
         self._scan_at = 0.0
         self.probe_id: str | None = None
         self.probe_due = 0.0
+        self.probe_decides = False
         self.is_alive = False
         self.doubted: list[RelaySubscription] = []
 
@@ -105,9 +107,10 @@ class Heartbeat:
         # Some at a time: waking the relay's thread costs more than they do.
         return min(len(self.refreshes), self._settings.burst_refreshes)
 
-    def probe(self, wire_id: str, now: float) -> None:
+    def probe(self, wire_id: str, now: float, *, decides: bool) -> None:
         """Wait for the answer to a probe."""
         self.probe_id = wire_id
+        self.probe_decides = decides
         self.is_alive = False
         self.probe_due = now + self._settings.probe_seconds
 

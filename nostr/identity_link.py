@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from . import clock, message
-from .delivery import Closed, Consumer, Progress
+from . import backoff, clock, message
+from .delivery import Closed, Progress
 from .event import SignedEvent
 from .filter import Filter
 from .key import PrivateKey
@@ -67,6 +67,13 @@ class LinkObserver(Protocol):
         """The relay refused the AUTH of one of several keys."""
 
 
+class _Sent(NamedTuple):
+    """How often an event was sent on this connection, and when it is sent again."""
+
+    times: int
+    again_at: float
+
+
 class IdentityLink:
     """One link that authenticates as reader keys; what its conversation reports to.
 
@@ -99,7 +106,8 @@ class IdentityLink:
         self._requests: dict[str, Request] = {}
         self._named: dict[str, dict[str, tuple[Filter, ...]]] = {}
         self._events: dict[str, OutgoingEvent] = {}
-        self._sent: set[str] = set()
+        self._sent: dict[str, _Sent] = {}
+        self._settings = settings
         self._lock = threading.Lock()
         self.idle_since: float | None = None
 
@@ -214,10 +222,10 @@ class IdentityLink:
             self._note_idleness()
         self._link.put(Unsubscribe(upstream_id))
 
-    def publish(self, event: SignedEvent, client: Consumer | None) -> None:
+    def publish(self, outgoing: OutgoingEvent) -> None:
         """Send an event that the relay takes from its author only."""
         with self._lock:
-            self._events[event.id] = OutgoingEvent(event, client)
+            self._events[outgoing.event.id] = outgoing
             self.idle_since = None
         self._link.put(WakePublisher())
 
@@ -228,6 +236,7 @@ class IdentityLink:
     def reroute(self, settings: Settings) -> None:
         """Reconnect the way that the relay is reached now."""
         self.record.route = self.relay.route
+        self._settings = settings
         self._link.configure(settings)
         self._link.put(Reconnect(forget_authentication=False))
         self._link.retry_now()
@@ -244,6 +253,9 @@ class IdentityLink:
 
     # What the conversation reports (RelayOwner)
 
+    def relay_recognised(self, relay: RelayRecord) -> None:
+        """Do nothing: what comes from other nostrclients is not carried here."""
+
     def relay_connected(self, relay: RelayRecord) -> None:
         """Send what the last connection did not answer again."""
         with self._lock:
@@ -258,7 +270,7 @@ class IdentityLink:
         """Pass an OK on as the relay's."""
         with self._lock:
             self._events.pop(event_id, None)
-            self._sent.discard(event_id)
+            self._sent.pop(event_id, None)
             self._note_idleness()
         self._owner.relay_answered(self.relay, event_id, accepted, message)
         self._owner.links_due_changed()
@@ -341,10 +353,24 @@ class IdentityLink:
     def take_events(
         self, relay: RelayRecord, limit: int
     ) -> tuple[list[OutgoingEvent], float | None]:
-        """Return the events to send on this connection."""
+        """Return up to `limit` events to send now, and when to ask again.
+
+        An unanswered event is sent again after a while (C2).
+        """
+        now, settings = clock.now(), self._settings
         with self._lock:
-            found = [
-                item for name, item in self._events.items() if name not in self._sent
-            ][:limit]
-            self._sent.update(item.event.id for item in found)
-            return found, None
+            found: list[OutgoingEvent] = []
+            for event_id, item in self._events.items():
+                sent = self._sent.get(event_id, _Sent(0, now))
+                if sent.again_at <= now and len(found) < limit:
+                    found.append(item)
+                    seconds = backoff.ceiling(
+                        sent.times + 1,
+                        settings.resend_seconds,
+                        settings.resend_max_seconds,
+                    )
+                    self._sent[event_id] = _Sent(sent.times + 1, now + seconds)
+            due = (
+                self._sent[name].again_at for name in self._events if name in self._sent
+            )
+            return found, min(due, default=None)

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Iterable
 
 from . import clock
-from .delivery import Closed, Consumer, Delivered, Delivery, Eose, SubscriptionOpened
+from .delivery import Closed, Delivered, Delivery, Eose, SubscriptionOpened
 from .entitlement import concerns
 from .event import SignedEvent
 from .filter import Filter, parse_filter
@@ -28,6 +28,7 @@ from .identity_link import SEVERAL, IdentityLink, LinksOwner
 from .key import PrivateKey
 from .log import logger
 from .message_pool import Feed
+from .outbox import OutgoingEvent
 from .relay_counters import AuthState
 from .relay_link import new_id
 from .relay_record import RelayRecord
@@ -243,21 +244,20 @@ class IdentityLinks:
         while len(lacking) > self._settings.max_wanted_keys:
             del lacking[next(iter(lacking))]
 
-    def publish(
-        self, relay: RelayRecord, event: SignedEvent, client: Consumer | None
-    ) -> bool:
+    def publish(self, relay: RelayRecord, outgoing: OutgoingEvent) -> bool:
         """Send an event over its author's link; return whether we hold that key."""
+        author = outgoing.event.pubkey
         with self._lock:
-            if event.pubkey not in self._keys:
+            if author not in self._keys:
                 return False
             several = self._links.get((relay.url, SEVERAL))
-            if several is not None and event.pubkey in several.pubkeys:
+            if several is not None and author in several.pubkeys:
                 link: IdentityLink | None = several
             else:
-                link = self._link(relay, [event.pubkey])
+                link = self._link(relay, [author])
             if link is None:
                 return False
-            link.publish(event, client)
+            link.publish(outgoing)
             return True
 
     def _link(

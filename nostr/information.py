@@ -15,6 +15,9 @@ HINTS_NIP = 67
 AUTH_NIP = 42
 SEARCH_NIP = 50
 INSTANCE_KEY = "nostrclient_instance"
+USER_AGENT = "nostrclient"
+PRESENCE_HEADER = "x-nostrclient"
+"""The header of a handshake's answer by which an endpoint of nostrclient is known."""
 SOFTWARE = "https://github.com/lnbits/nostrclient"
 MAX_TEXT_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 1000
@@ -90,6 +93,11 @@ def own_document(
         },
         INSTANCE_KEY: instance_id,
     }
+
+
+def is_nostrclient_agent(agent: str) -> bool:
+    """Return whether a client with this User-Agent is another nostrclient."""
+    return agent.partition("/")[0].strip().lower() == USER_AGENT
 
 
 def parse_information(data: bytes) -> RelayInformation | None:

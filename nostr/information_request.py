@@ -17,9 +17,9 @@ from websockets.headers import build_host
 from websockets.uri import WebSocketURI, parse_uri
 
 from . import clock
-from .connection import USER_AGENT, ConnectionLostError
+from .connection import ConnectionLostError
 from .dial import Link, Steps, Target, Timing, dial
-from .information import RelayInformation, parse_information
+from .information import USER_AGENT, RelayInformation, parse_information
 from .settings import Settings
 from .socks import RelayRoute, SocksError
 

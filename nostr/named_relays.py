@@ -89,6 +89,12 @@ class NamedRelay:
 
     # What the conversation reports (RelayOwner)
 
+    def relay_recognised(self, relay: RelayRecord) -> None:
+        """Publish nothing of other nostrclients to this one."""
+        relay.is_nostrclient = True
+        if (publisher := self._publisher) is not None:
+            publisher.relay_recognised(self.url)
+
     def relay_connected(self, relay: RelayRecord) -> None:
         """Send the relay all that is pending for it (again)."""
         if (publisher := self._publisher) is not None:
@@ -114,6 +120,8 @@ class NamedRelay:
     def relay_informed(self, relay: RelayRecord) -> None:
         """Refuse what is pending where the relay turns out to be this endpoint."""
         publisher, information = self._publisher, relay.information
+        if information is not None and information.instance_id:
+            self.relay_recognised(relay)
         if publisher is not None and self._pool.is_ourselves(information):
             publisher.refuse_all(self.url, OURSELVES)
 

@@ -78,11 +78,13 @@ Effect = Notify | Save | Delete | Log
 class OutgoingEvent(NamedTuple):
     """An event to send to a relay now.
 
-    `client` is the latest consumer that published it, None once that one is gone.
+    `client` is the latest consumer that published it, None once that one is gone;
+    `is_public` whether it came by the public endpoint.
     """
 
     event: SignedEvent
     client: Consumer | None
+    is_public: bool = False
 
 
 class Undeliverable(NamedTuple):
@@ -171,6 +173,24 @@ class Outbox:
             ):
                 relay.add(publication)
         relay.requeue()
+
+    def relay_recognised(self, relay_url: str, now: float) -> list[Effect]:
+        """A relay is another nostrclient: it gets no events of other ones (E12)."""
+        relay = self.relay(relay_url)
+        relay.is_nostrclient = True
+        self._room = None
+        effects: list[Effect] = []
+        for copy in list(relay.copies.values()):
+            publication = copy.publication
+            if not publication.is_relayed:
+                continue
+            relay.discard(publication)
+            effects += self._finish_if_done(publication)
+            if publication.state is PublicationState.ANSWERING and not self._can_ask(
+                publication
+            ):
+                effects += self._queue(publication, now)
+        return effects
 
     def relay_connected(self, relay_url: str) -> None:
         """Send a relay all its pending copies (again): it has just connected."""
@@ -471,7 +491,9 @@ class Outbox:
         if relay is None:
             return []
         return [
-            OutgoingEvent(publication.event, publication.latest_client)
+            OutgoingEvent(
+                publication.event, publication.latest_client, publication.is_public
+            )
             for publication in relay.take(moment, limit)
         ]
 

@@ -54,6 +54,7 @@ class OutboxRelay:
         self.extension: str | None = None
         self.connected = False
         self.failed = False
+        self.is_nostrclient = False
         self.dropped = 0
         self.next_at: float | None = None
         self.woken = False
@@ -92,9 +93,12 @@ class OutboxRelay:
         """Return whether an event is meant for the relay, now or later.
 
         A relay that an extension added receives that extension's events only (H9), and
-        those that name it (H10).
+        those that name it (H10). Another nostrclient receives none of a third one, or
+        of itself (E12).
         """
         if self.target not in (PublishTarget.ASKED, PublishTarget.NAMED):
+            return False
+        if self.is_nostrclient and publication.is_relayed:
             return False
         if self.url in publication.named:
             return True

@@ -53,6 +53,9 @@ ALL_RELAYS = "ALL_RELAYS"  # NIP-62
 Publishers = dict[str, frozenset[str] | None]
 """Who published an event, by name, and the relays named with it; None: none."""
 
+RELAYED = "nostrclient"
+"""The name of publishers that are other nostrclients."""
+
 _EXTENSION = "extension "
 """Begins the name of a publisher that is another extension."""
 
@@ -224,6 +227,11 @@ class Publication:
                 )
             self.everywhere = self.everywhere or named is None
             self.named |= named or NO_RELAYS
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether only other nostrclients published it: it goes to no further one."""
+        return self.publishers.keys() == {RELAYED}
 
     def covers(self, other: Publication) -> bool:
         """Return whether the event is for all relays that another one is for."""

@@ -167,6 +167,13 @@ class Publisher:
             calls = self._carry_out(())
         self._finish(calls)
 
+    def relay_recognised(self, relay_url: str) -> None:
+        """Send a relay that is another nostrclient no events of other ones."""
+        with self._lock:
+            effects = self.outbox.relay_recognised(relay_url, clock.now())
+            calls = self._carry_out(effects)
+        self._finish(calls)
+
     def relay_connected(self, relay_url: str) -> None:
         """Send a relay all its pending copies (again)."""
         with self._lock:

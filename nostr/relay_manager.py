@@ -76,6 +76,7 @@ class RelayManager:
         self._in_process: dict[str, InProcess] = {}
         self._extensions: dict[str, str] = {}  # by the id of their subscriptions
         self._consumers: set[Consumer] = set()
+        self._nostrclients: set[Consumer] = set()  # consumers that are other ones
         self.identity: PrivateKey | None = None
         self.reports = RelayReports(self)
         self.links = IdentityLinks(self.reports, self.settings)
@@ -332,22 +333,29 @@ class RelayManager:
 
     # Consumers
 
-    def register(self, consumer: Consumer) -> None:
-        """Send a consumer every change of a relay from now on."""
+    def register(self, consumer: Consumer, *, is_nostrclient: bool = False) -> None:
+        """Send a consumer every change of a relay from now on.
+
+        Nothing of a consumer that is another nostrclient goes to a relay that is one.
+        """
         with self._lock:
             self._consumers.add(consumer)
+            if is_nostrclient:
+                self._nostrclients.add(consumer)
 
     def unregister(self, consumer: Consumer) -> None:
         """Stop sending changes of relays to a consumer."""
         with self._lock:
             self._consumers.discard(consumer)
+            self._nostrclients.discard(consumer)
 
     def _send_to_all(self, relay: RelayRecord, asked: bool, pending_eose: bool) -> None:
         if relay.extension is not None:
             return  # no client is served there
         change = RelayChanged(relay.url, asked, pending_eose)
         for consumer in self._consumers:
-            consumer.put(change)
+            if not self._would_circle(relay, consumer):
+                consumer.put(change)
 
     # Subscriptions
 
@@ -407,10 +415,33 @@ class RelayManager:
         return request._replace(filters=filters) if filters else None
 
     def _may_ask(self, relay: RelayRecord, upstream_id: str) -> bool:
-        """Return whether a relay serves a subscription: its extension's only (H9)."""
+        """Return whether a relay serves a subscription.
+
+        A relay of an extension serves that one's only (H9). Another nostrclient serves
+        none of a third one, or of itself (E12).
+        """
+        request = self._requests.get(upstream_id)
+        if request is not None and self._would_circle(relay, request.client):
+            return False
         if relay.extension is None:
             return True
         return relay.extension == self._extensions.get(upstream_id)
+
+    def _would_circle(self, relay: RelayRecord, client: object) -> bool:
+        """Return whether what a client sends might come back by this relay (E12)."""
+        return relay.is_nostrclient and client in self._nostrclients
+
+    def _recognise(self, relay: RelayRecord) -> None:
+        """Close what other nostrclients have open on a relay that is one itself."""
+        if relay.is_nostrclient:
+            return
+        relay.is_nostrclient = True
+        self.publisher.relay_recognised(relay.url)
+        for consumer in self._nostrclients:
+            consumer.put(RelayChanged(relay.url, False, False))
+        for request in self._requests.values():
+            if request.client in self._nostrclients:
+                self.relays[relay.url].unsubscribe(request.upstream_id)
 
     @staticmethod
     def _can_search(relay: RelayRecord) -> bool:
@@ -475,6 +506,7 @@ class RelayManager:
                 for relay in self._readers()
                 if relay.connected
                 and relay.extension is None
+                and not self._would_circle(relay, consumer)
                 and self._counts_events(relay) is not False
             ]
             if any(filter_.is_search for filter_ in filters):
@@ -851,6 +883,12 @@ class RelayReports:
     def relay_refused_key(self, relay: RelayRecord) -> None:
         """Do nothing: a main link has one key at most."""
 
+    def relay_recognised(self, relay: RelayRecord) -> None:
+        """A relay presented itself as another nostrclient."""
+        with self._manager._lock:
+            if self._manager._is_current(relay):
+                self._manager._recognise(relay)
+
     def relay_connected(self, relay: RelayRecord) -> None:
         """A relay's connection is open."""
         with self._manager._lock:
@@ -930,8 +968,10 @@ class RelayReports:
         publication = self._manager.publisher.publication(event_id)
         if publication is None:
             return False
-        client = publication.latest_client
-        return self._manager.links.publish(relay, publication.event, client)
+        outgoing = OutgoingEvent(
+            publication.event, publication.latest_client, publication.is_public
+        )
+        return self._manager.links.publish(relay, outgoing)
 
     def relay_counted(
         self,
@@ -961,12 +1001,16 @@ class RelayReports:
             if self._manager._is_ourselves(information):
                 relay.add_error("this is nostrclient's own endpoint")
                 self._manager._deactivate(self._manager.relays[relay.url])
-            elif relay.url in self._manager._searchers:
+                return
+            if information is not None and information.instance_id:
+                self._manager._recognise(relay)
+            if relay.url in self._manager._searchers:
                 return
             elif relay.read and self._manager._can_search(relay):
                 self._manager._searchers.add(relay.url)
                 for request in self._manager._searches.values():
-                    self._manager.relays[relay.url].subscribe(request)
+                    if self._manager._may_ask(relay, request.upstream_id):
+                        self._manager.relays[relay.url].subscribe(request)
             elif relay.read:
                 self._manager._refuse_searches(relay)
 

@@ -103,6 +103,7 @@ class RelayRecord:
         self.round_trip_seconds: float | None = None
         self.information: RelayInformation | None = None
         self.is_informed = False  # whether it was asked for its NIP-11 document
+        self.is_nostrclient = False  # known to be another one, from then on
         self.num_odd_events = 0
         self.asks_who_we_are = False
         # Whether AUTH comes before any REQ; None: not known yet.

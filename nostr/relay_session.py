@@ -1039,7 +1039,7 @@ class RelaySession:
             self._refresh(subscription, now, wall)
         self._report_busy(now)
         if self._heartbeat.is_unanswered(now):
-            if self._heartbeat.is_alive:
+            if self._heartbeat.is_alive or not self._heartbeat.probe_decides:
                 self._answers_probe(self._heartbeat.probe_id or "", now)
             else:
                 self.suspect = "it answers neither a subscription nor a probe"
@@ -1143,11 +1143,21 @@ class RelaySession:
             self._judge(subscription, now)
             return
         self._heartbeat.doubted.append(subscription)
+        if self._heartbeat.probe_id is None or not self._heartbeat.probe_decides:
+            self._send_probe(now, decides=True)
+
+    def probe(self, now: float) -> None:
+        """Send a REQ that a living relay answers, unless one is on its way."""
         if self._heartbeat.probe_id is None:
-            wire_id = self._new_id()
-            self._heartbeat.probe(wire_id, now)
-            self.output.append(message.encode("REQ", wire_id, PROBE_FILTER))
-            self._refresh_one()
+            self._send_probe(now, decides=False)
+
+    def _send_probe(self, now: float, *, decides: bool) -> None:
+        if self._heartbeat.probe_id is not None:
+            self.output.append(message.encode("CLOSE", self._heartbeat.probe_id))
+        wire_id = self._new_id()
+        self._heartbeat.probe(wire_id, now, decides=decides)
+        self.output.append(message.encode("REQ", wire_id, PROBE_FILTER))
+        self._refresh_one()
 
     def _refresh_one(self) -> None:
         """Refresh a served subscription: a relay at its limit ignores the probe."""

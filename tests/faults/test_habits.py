@@ -643,6 +643,20 @@ def test_e3_missing_pong_on_a_busy_connection_is_no_death(
     assert odd_relay.connections == 1
 
 
+def test_e3_missing_pong_on_a_silent_connection_is_no_death(
+    bench: Bench, odd_relay: OddRelay
+) -> None:
+    odd_relay.habits.pongs = False
+    bench.start_connected(odd_relay.url)
+    client = bench.client()
+    client.subscribe("notes", {"kinds": [1], "limit": 0})
+    time.sleep(4 * (FAST.ping_seconds + FAST.pong_seconds))
+    event = notes(1)
+    odd_relay.put(event[0])
+    client.wait_events(event, 5.0)
+    assert odd_relay.connections == 1
+
+
 # --- E2: handshakes
 
 

@@ -30,7 +30,7 @@ class BusyClient:
         self.received: list[list[Any]] = []
         self.served: router.NostrRouter | None = None
 
-    async def accept(self) -> None:
+    async def accept(self, **_: object) -> None:
         pass
 
     async def close(self, *_: object) -> None:
@@ -80,7 +80,7 @@ class DeafClient:
         self.asked = False
         self.closed: list[tuple[int, str]] = []
 
-    async def accept(self) -> None:
+    async def accept(self, **_: object) -> None:
         pass
 
     async def close(self, code: int, reason: str) -> None:
@@ -125,7 +125,7 @@ class QuietClient:
     def __init__(self, messages: int) -> None:
         self.messages = messages
 
-    async def accept(self) -> None:
+    async def accept(self, **_: object) -> None:
         pass
 
     async def close(self, *_: object) -> None:

@@ -377,11 +377,17 @@ def ok(event_id: str, accepted: bool, text: str) -> bytes:
 class Scripted:
     """A connection whose waits take no time; it ends after so many seconds.
 
-    `pongs`: how long after a ping its answer comes, None for never.
+    `pongs`: how long after a ping its answer comes, None for never. `answers`: each
+    REQ gets EOSE.
     """
 
-    def __init__(self, seconds: float, pongs: float | None = 0.01) -> None:
+    is_nostrclient = False
+
+    def __init__(
+        self, seconds: float, pongs: float | None = 0.01, *, answers: bool = False
+    ) -> None:
         self.now = 1000.0
+        self.answers = answers
         self.ends = self.now + seconds
         self.pongs = pongs
         self.ping_sent_at: float | None = None
@@ -390,9 +396,11 @@ class Scripted:
         self.sent: list[str] = []
         self.pings: list[float] = []
         self.waits = 0
+        self.arriving: list[bytes] = []
 
     def receive(self) -> list[bytes]:
-        return []
+        arrived, self.arriving = self.arriving, []
+        return arrived
 
     def check_open(self) -> None:
         if self.now >= self.ends:
@@ -400,6 +408,9 @@ class Scripted:
 
     def send(self, text: str) -> None:
         self.sent.append(text)
+        parsed = json.loads(text)
+        if self.answers and parsed[0] == "REQ":
+            self.arriving.append(json.dumps(["EOSE", parsed[1]]).encode())
 
     def send_ping(self) -> None:
         self.ping_sent_at = self.now
@@ -410,6 +421,9 @@ class Scripted:
 
     def wait(self, seconds: float) -> bool:
         self.waits += 1
+        if self.arriving:
+            self.ping_sent_at = None  # anything that arrives proves that it lives
+            return True
         until = min(self.now + max(0.0, seconds), self.ends)
         if self.ping_sent_at is not None and self.pongs is not None:
             answered = self.ping_sent_at + self.pongs
@@ -466,6 +480,28 @@ def test_e3_no_pong_within_ten_seconds_ends_it(
     assert connection.now == pytest.approx(1010, abs=0.1)
     slow = Scripted(65, pongs=9.9)
     assert held(manager, relay, slow, monkeypatch) == "it ended"
+
+
+def test_e3_relay_that_answers_reqs_and_no_pings_is_not_replaced(
+    manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = Scripted(65, pongs=None, answers=True)
+    assert held(manager, relay, connection, monkeypatch) == "it ended"
+    assert connection.pings == pytest.approx([0, 20, 40, 60])
+    probes = [text for text in connection.sent if text.startswith('["REQ"')]
+    assert len(probes) == 3  # one for each ping; the last one is not due yet
+
+
+@pytest.mark.parametrize("is_public", [False, True])
+def test_f2_event_stands_in_the_lanes_of_its_endpoint(
+    manager: RelayManager, relay: Relay, is_public: bool
+) -> None:
+    manager.publish(signed(), Inbox(), is_public=is_public)
+    conversation = begun(manager, relay, [])
+    for outgoing in manager.reports.take_events(relay, 10)[0]:
+        conversation.publish(outgoing, clock.now())
+    egress = conversation._session._egress
+    assert (len(egress._private), len(egress._public)) == (not is_public, is_public)
 
 
 def test_d1b_event_leaves_after_the_req_that_is_still_in_the_inbox(

@@ -55,7 +55,7 @@ def test_e9_subscriptions_without_a_place_are_polled() -> None:
 
 def test_e5_probe_is_unanswered_after_its_time_and_lost_with_the_connection() -> None:
     heartbeat = Heartbeat(DEFAULTS)
-    heartbeat.probe("p", START)
+    heartbeat.probe("p", START, decides=True)
     assert not heartbeat.is_unanswered(START + DEFAULTS.probe_seconds - 0.1)
     assert heartbeat.is_unanswered(START + DEFAULTS.probe_seconds)
     assert heartbeat.deadline(START, any_open=False) == START + DEFAULTS.probe_seconds

@@ -1,14 +1,18 @@
 """One link of a reader key, or of several: what it carries."""
 
+import pytest
+
+from nostrclient.nostr import clock
 from nostrclient.nostr.filter import Filter
 from nostrclient.nostr.identity_link import SEVERAL, IdentityLink
 from nostrclient.nostr.key import PrivateKey
+from nostrclient.nostr.outbox import OutgoingEvent
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.relay_record import RelayRecord
 from nostrclient.nostr.relay_subscription import Request
 from nostrclient.nostr.settings import DEFAULTS
 
-from .builders import NOW, filters
+from .builders import NOW, filters, signed
 
 ONE, TWO = PrivateKey(), PrivateKey()
 
@@ -64,3 +68,22 @@ def test_h3_removed_key_takes_its_filters_with_it() -> None:
 def test_h4_link_of_several_keys_has_the_name_of_none() -> None:
     assert link_of(ONE).link_key == ONE.public_key.hex()
     assert link_of(ONE, several=True).link_key == SEVERAL
+
+
+def test_c2_unanswered_event_is_sent_again_on_the_same_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(clock, "now", lambda: now[0])
+    link, event = link_of(ONE), signed()
+    link.publish(OutgoingEvent(event, None))
+    sent_at: list[float] = []
+    while now[0] < 1300:
+        events, again = link.take_events(link.record, 10)
+        sent_at += [now[0] - 1000] * len(events)
+        assert again is not None
+        assert again > now[0]
+        now[0] = again
+    assert sent_at == [0, 30, 90, 210]
+    link.relay_answered(link.record, event.id, True, "")
+    assert link.take_events(link.record, 10) == ([], None)

@@ -208,12 +208,12 @@ def test_d1b_an_event_is_sent_with_its_latest_publisher() -> None:
     event = made()
     desk.publish(event)
     latest = desk.publish(event)
-    assert desk.outgoing(A) == [(event, latest)]
+    assert desk.outgoing(A) == [(event, latest, False)]
     in_process = Inbox()
     desk.carry_out(desk.outbox.publish(event, None, desk.now, client=in_process))
-    assert desk.outgoing(B) == [(event, in_process)]
+    assert desk.outgoing(B) == [(event, in_process, False)]
     del in_process
-    assert desk.outgoing(C) == [(event, None)], "it is kept alive"
+    assert desk.outgoing(C) == [(event, None, False)], "it is kept alive"
 
 
 def test_c2_a_sent_but_unanswered_copy_is_sent_again_after_a_reconnect() -> None:

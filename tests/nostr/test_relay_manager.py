@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 
 from nostrclient.nostr import clock
-from nostrclient.nostr.delivery import PublishResult, RelayChanged, SubscriptionOpened
+from nostrclient.nostr.delivery import (
+    Counted,
+    PublishResult,
+    RelayChanged,
+    SubscriptionOpened,
+)
+from nostrclient.nostr.information import parse_information
 from nostrclient.nostr.message import encode_event
+from nostrclient.nostr.publication import RELAYED
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.relay_record import RelayStatus
 from nostrclient.nostr.settings import DEFAULTS
@@ -206,3 +213,111 @@ def test_h9_the_next_generation_keeps_whose_relay_it_is() -> None:
     assert second._servable(relay, second._requests[opened.upstream_id]) is not None
     (waiting,) = second.publisher.waiting_events()
     assert list(waiting.copies) == [URLS[0]]
+
+
+# --- E12: nostrclients in a circle
+
+
+def test_e12_relay_that_is_a_nostrclient_gets_nothing_of_another_one() -> None:
+    manager = RelayManager()
+    for url in URLS[:2]:
+        manager.add_relay(url)
+    other, client = Inbox(), Inbox()
+    manager.register(other, is_nostrclient=True)
+    manager.register(client)
+    before = (signed("of the other one"), signed("of both"), signed("of the client"))
+    manager.publish(before[0], other, publisher=RELAYED)
+    manager.publish(before[1], other, publisher=RELAYED)
+    manager.publish(before[1], client)
+    manager.publish(before[2], client)
+    manager.subscribe("other", filters({}), other)
+    manager.subscribe("client", filters({}), client)
+    other.items.clear()
+    client.items.clear()
+    relay = manager.relays[URLS[0]]
+
+    manager.reports.relay_recognised(relay)
+    manager.reports.relay_recognised(relay)
+
+    assert other.items == [RelayChanged(URLS[0], False, False)]
+    assert client.items == []
+    served = {
+        name: [
+            url
+            for url, relay in manager.relays.items()
+            if manager._servable(relay, manager._requests[name])
+        ]
+        for name in ("other", "client")
+    }
+    assert served == {"other": URLS[1:2], "client": URLS[:2]}
+    after = (signed("of the other one, later"), signed("named by the other one"))
+    manager.publish(after[0], other, publisher=RELAYED)
+    manager.publish(after[1], other, publisher=RELAYED, named=frozenset(URLS[:2]))
+    copies = {
+        item.event.id: sorted(item.copies)
+        for item in manager.publisher.waiting_events()
+    }
+    assert copies == {
+        before[0].id: URLS[1:2],
+        before[1].id: URLS[:2],
+        before[2].id: URLS[:2],
+        after[0].id: URLS[1:2],
+        after[1].id: URLS[1:2],
+    }
+    # It connects again, and another relay comes: both are as before.
+    other.items.clear()
+    manager.reports.relay_connected(relay)
+    assert other.items == []
+    manager.publish(before[0], client)
+    (both,) = (
+        item
+        for item in manager.publisher.waiting_events()
+        if item.event.id == before[0].id
+    )
+    assert sorted(both.copies) == URLS[:2]
+
+
+def test_e12_event_that_nobody_else_can_get_is_queued_at_once() -> None:
+    manager = RelayManager()
+    relay = manager.add_relay(URLS[0])
+    relay.status = RelayStatus.CONNECTED
+    manager.reports.relay_connected(relay)
+    other = Inbox()
+    manager.register(other, is_nostrclient=True)
+    manager.publish(signed(), other, publisher=RELAYED)
+    assert not any(isinstance(item, PublishResult) for item in other.items)
+    manager.reports.relay_recognised(relay)
+    (result,) = (item for item in other.items if isinstance(item, PublishResult))
+    assert result.accepted
+    assert result.message.startswith("queued:")
+
+
+def test_e12_count_of_another_nostrclient_asks_no_further_one() -> None:
+    manager = RelayManager()
+    relay = manager.add_relay(URLS[0])
+    relay.status = RelayStatus.CONNECTED
+    relay.information = parse_information(
+        b'{"supported_nips": [45], "nostrclient_instance": "another"}'
+    )
+    other, client = Inbox(), Inbox()
+    manager.register(other, is_nostrclient=True)
+    manager.reports.relay_informed(relay)
+    manager.count("other", filters({}), other)
+    manager.count("client", filters({}), client)
+    assert Counted("other", None) in other.items  # nobody was asked
+    assert client.items == []  # the relay is asked
+
+
+def test_h9_search_of_a_client_is_not_sent_to_a_relay_of_an_extension() -> None:
+    manager = RelayManager()
+    as_extension(manager, "bunker", URLS[0])
+    relay = manager.relays[URLS[0]]
+    asked: list[str] = []
+    relay.subscribe = lambda request: asked.append(  # type: ignore[method-assign]
+        request.upstream_id
+    )
+    manager.subscribe("up", filters({"search": "a"}), Inbox())
+    relay.information = parse_information(b'{"supported_nips": [50]}')
+    relay.is_informed = True
+    manager.reports.relay_informed(relay)
+    assert asked == []
