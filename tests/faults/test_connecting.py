@@ -97,7 +97,7 @@ def test_e9_a_relay_is_asked_for_its_limits_anew_after_an_hour(
     asked: list[str] = []
     now = 1000.0
 
-    def request_information(url: str, *_: Any) -> None:
+    def request_information(url: str, *_: Any, **__: Any) -> None:
         asked.append(url)
 
     monkeypatch.setattr(relay_link, "request_information", request_information)
