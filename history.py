@@ -53,7 +53,7 @@ class Counts(NamedTuple):
             relay.connected,
             relay.connections,
             counters.up_seconds,
-            relay.num_received_events,
+            counters.received_events,
             counters.accepted,
             counters.refused.total(),
             counters.closed.total(),

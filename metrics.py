@@ -218,7 +218,7 @@ _RELAY_NUMBERS: tuple[tuple[str, str, _RelayNumber], ...] = (
     ),
     (
         "invalid_messages_total",
-        "Messages received from the relay that are garbage or not verified.",
+        "Messages received from the relay that are invalid or badly signed.",
         lambda _, status: status.num_invalid_messages,
     ),
     (

@@ -322,7 +322,7 @@ class Conversation:
         )
         if not self._authenticated and len(self._sent_unauthenticated) < MAX_REFUSED:
             self._sent_unauthenticated.add(event.id)
-        relay.num_sent_events += 1
+        relay.counters.sent_events += 1
         relay.counters.event_sent(event.id, now)
 
     # AUTH (NIP-42)
@@ -483,11 +483,13 @@ class Conversation:
 
     def _bad(self, error: Exception, burst: Burst) -> None:
         relay = self._relay
-        relay.num_invalid_messages += 1
-        if relay.num_invalid_messages == 1:
-            logger.warning(f"relay {relay.url}: garbage: {printable(str(error))}")
+        relay.counters.invalid_messages += 1
+        if relay.counters.invalid_messages == 1:
+            logger.warning(
+                f"relay {relay.url}: an invalid message: {printable(str(error))}"
+            )
         if self._garbage.bad(burst.now):
-            raise TooMuchGarbageError("too much garbage")
+            raise TooMuchGarbageError("too many invalid messages")
 
     def _too_large(self, data: bytes, now: float) -> None:
         self._relay.add_error(f"a message of {len(data)} bytes was dropped", warn=False)
@@ -498,10 +500,10 @@ class Conversation:
 
     def _event(self, wire_id: str, text: str, burst: Burst) -> None:
         relay = self._relay
-        relay.num_received_events += 1
+        relay.counters.received_events += 1
         subscription = self._session.find_subscription(wire_id)
         if subscription is None:
-            relay.num_unasked_events += 1
+            relay.counters.unasked_events += 1
             self._garbage.good()
             return
         if wire_id != self._latest.wire_id:
@@ -514,7 +516,7 @@ class Conversation:
                 # Its shape is the author's doing, and a client may ask for it on
                 # purpose: the relay is not to blame.
                 self._garbage.good()
-                relay.num_odd_events += 1
+                relay.counters.odd_events += 1
             else:
                 self._bad(error, burst)
             return
@@ -545,7 +547,7 @@ class Conversation:
             if not subscription.is_shared:
                 return
         else:
-            relay.num_duplicate_events += 1
+            relay.counters.duplicate_events += 1
         if (
             burst.now - subscription.progress_at >= self._progress_seconds
             and subscription.is_awaiting

@@ -142,7 +142,7 @@ class NamedQuery:
                 if self._left_events < 0:
                     return False
         except (InvalidMessage, InvalidEvent, UnicodeDecodeError):
-            pass  # a relay's garbage is not in the answer
+            pass  # invalid events are not in the answer
         return None
 
 

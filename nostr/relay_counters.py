@@ -62,6 +62,9 @@ class Refusal(NamedTuple):
 class RelayCounters:
     """Counts since the relay was added, and what is pending on its connection.
 
+    `unasked_events` came for no open subscription. `odd_events` are properly signed and
+    break other rules, which their author did; `invalid_messages` are the relay's fault.
+
     `accepted` includes what the relay had already (`duplicate:`). A request is
     *unanswered* when neither EOSE nor CLOSED came within `patience` seconds.
 
@@ -71,6 +74,12 @@ class RelayCounters:
 
     figures: Figures = field(default_factory=Figures)
     patience: float = 15
+    received_events: int = 0
+    sent_events: int = 0
+    duplicate_events: int = 0
+    invalid_messages: int = 0
+    unasked_events: int = 0
+    odd_events: int = 0
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     closed: Counter[str] = field(default_factory=Counter)

@@ -95,16 +95,10 @@ class RelayRecord:
         self.attempts = 0
         self.connections = 0
         self.error_counter = 0
-        self.num_received_events = 0
-        self.num_sent_events = 0
-        self.num_duplicate_events = 0
-        self.num_invalid_messages = 0
-        self.num_unasked_events = 0
         self.round_trip_seconds: float | None = None
         self.information: RelayInformation | None = None
         self.is_informed = False  # whether it was asked for its NIP-11 document
         self.is_nostrclient = False  # known to be another one, from then on
-        self.num_odd_events = 0
         self.asks_who_we_are = False
         # Whether AUTH comes before any REQ; None: not known yet.
         self.challenges_at_once: bool | None = None

@@ -538,7 +538,7 @@ _GROUPS = {
     "information_seconds": "Relays' own limits",
     "load_seconds": "Database",
     "log_lines_per_minute": "Log",
-    "garbage_messages": "Garbage",
+    "garbage_messages": "Misbehaving relays",
     "history_seconds": "History",
     "notify_down_seconds": "Notifications",
 }

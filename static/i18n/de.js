@@ -415,7 +415,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     group_relays_own_limits: 'Grenzen der Relays',
     group_database: 'Datenbank',
     group_log: 'Protokoll',
-    group_garbage: 'Fehlverhalten von Relays',
+    group_misbehaving_relays: 'Fehlverhalten von Relays',
     group_history: 'Verlauf',
     group_notifications: 'Benachrichtigungen',
     unit_seconds: 'Sekunden',

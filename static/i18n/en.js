@@ -398,7 +398,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     group_relays_own_limits: 'Relays’ own limits',
     group_database: 'Database',
     group_log: 'Log',
-    group_garbage: 'Misbehaving relays',
+    group_misbehaving_relays: 'Misbehaving relays',
     group_history: 'History',
     group_notifications: 'Notifications',
     unit_seconds: 'seconds',

@@ -159,7 +159,7 @@ RELAYS = (
         "penalised",
         retry_in_seconds=512.0,
         num_invalid_messages=11,
-        errors=[said("left alone: it sends garbage", 2)],
+        errors=[said("paused: too many invalid messages", 2)],
     ),
     relay_entry("wss://nostr.mom", "stopped", active=False),
 )

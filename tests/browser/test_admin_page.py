@@ -211,7 +211,7 @@ def test_an_event_says_who_sent_it(
     expect(admin.outcome).to_contain_text("It works")
 
 
-def test_it_is_told_which_relay_took_the_message_and_which_refused_it(
+def test_page_shows_which_relay_took_the_message_and_which_refused_it(
     admin: AdminPage,
     relays: list[LocalRelay],
     talkative_relay: TalkativeRelay,
@@ -266,7 +266,7 @@ def test_the_page_opens_from_within_lnbits(
 
 
 @pytest.mark.parametrize("dark", [True, False])
-def test_it_fits_a_phone(
+def test_page_fits_a_phone(
     admin: AdminPage,
     server: LnbitsServer,
     recipient: nostr_sdk.PublicKey,

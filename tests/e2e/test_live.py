@@ -131,7 +131,9 @@ def test_a_ticket_is_good_once_and_nobody_comes_without(lnbits: LnbitsServer) ->
     assert lnbits.http.get("/nostrclient/api/v1/live/guessed").status_code == 404
 
 
-def test_it_ends_when_nostrclient_stops(lnbits: LnbitsServer, live: Connection) -> None:
+def test_push_ends_when_nostrclient_stops(
+    lnbits: LnbitsServer, live: Connection
+) -> None:
     receive(live)
     unused = ticket_url(lnbits)
     lnbits.deactivate()

@@ -150,7 +150,7 @@ def told_by_rest(lnbits: LnbitsServer) -> Numbers:
     return told
 
 
-def test_it_is_what_rest_says(
+def test_i8_metrics_agree_with_rest(
     lnbits: LnbitsServer, relays: list[LocalRelay], connect: Connect, author: Author
 ) -> None:
     client = connect()

@@ -117,7 +117,7 @@ def auth_bench(new_bench: NewBench, merchant: Author) -> Bench:
 
 
 @pytest.mark.parametrize("auth_delay_seconds", [0.0, 0.3])
-def test_h6_what_was_withheld_before_auth_is_asked_anew(
+def test_h6_req_withheld_before_auth_is_sent_anew(
     auth_bench: Bench,
     odd_relay: OddRelay,
     merchant: Author,
@@ -143,7 +143,7 @@ def test_h6_what_was_withheld_before_auth_is_asked_anew(
     shop.assert_exactly("orders", old)
 
 
-def test_h6_what_was_ignored_before_auth_is_asked_anew(
+def test_h6_req_ignored_before_auth_is_sent_anew(
     auth_bench: Bench, odd_relay: OddRelay, merchant: Author
 ) -> None:
     odd_relay.habits = Habits(

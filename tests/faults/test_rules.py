@@ -46,7 +46,7 @@ def test_b4_nothing_comes_after_close_from_a_relay_that_ignores_it(
     wait_until(lambda: odd_relay.count("CLOSE") == 1, "CLOSE reaches the relay")
     odd_relay.put(second)
     relay = bench.manager.relays[odd_relay.url]
-    wait_until(lambda: relay.num_unasked_events >= 1, "it is dropped and counted")
+    wait_until(lambda: relay.counters.unasked_events >= 1, "it is dropped and counted")
     client.subscribe("other", {"kinds": [1]})
     client.assert_exactly("orders", [first])
     assert relay.connections == 1
@@ -103,7 +103,7 @@ def test_d3_a_forged_copy_on_one_relay_the_true_one_later_on_another(
     true = order(Author(), merchant)
     odd_relay.put(forged(true))
     rejected = bench.manager.relays[odd_relay.url]
-    wait_until(lambda: rejected.num_invalid_messages == 1, "the forgery has come")
+    wait_until(lambda: rejected.counters.invalid_messages == 1, "the forgery has come")
     relay.put(true)
     client.assert_exactly("orders", [true])
     assert client.received[-1][2] == true

@@ -42,7 +42,7 @@ def events(number: int, author: Author | None = None) -> list[NostrEvent]:
 # --- 1: five relays, E dead for a year
 
 
-def test_timeline_1_what_a_dead_relay_is_owed_waits_apart(
+def test_timeline_1_copies_owed_to_a_dead_relay_wait_apart(
     bench: Bench, new_odd_relay: NewOddRelay, relay: RealRelay
 ) -> None:
     living = [new_odd_relay() for _ in range(4)]
@@ -300,7 +300,7 @@ def test_timeline_6_close_in_full_flight_is_not_held_against_the_relay(
     client.send("CLOSE", "everything")
     came = client.count("EVENT")
     relay = bench.manager.relays[odd_relay.url]
-    wait_until(lambda: relay.num_unasked_events > 1000, "the rest is dropped", 30)
+    wait_until(lambda: relay.counters.unasked_events > 1000, "the rest is dropped", 30)
     placed = order(Author(), merchant)
     odd_relay.put(placed)
     stored = client.subscribe("orders", orders_filter(merchant))
@@ -308,7 +308,7 @@ def test_timeline_6_close_in_full_flight_is_not_held_against_the_relay(
     assert client.count("EVENT", "everything") == came
     assert relay.connected
     assert relay.connections == 1
-    assert relay.num_invalid_messages == 0
+    assert relay.counters.invalid_messages == 0
 
 
 # --- 8: a relay with a small rate

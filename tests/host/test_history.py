@@ -42,9 +42,9 @@ def relay() -> RelayRecord:
 
 def test_i4_row_holds_what_changed_in_its_slot(relay: RelayRecord) -> None:
     recorder = history.Recorder()
-    relay.num_received_events = 5
+    relay.counters.received_events = 5
     assert recorder.sample([relay], SLOT + 3, LENGTH) == []
-    relay.num_received_events = 12
+    relay.counters.received_events = 12
     relay.counters.accepted += 3
     relay.counters.refused["blocked"] += 2
     relay.measured(0.04)
@@ -72,9 +72,9 @@ def test_i4_relay_that_was_added_again_does_not_count_backwards(
     relay: RelayRecord,
 ) -> None:
     recorder = history.Recorder()
-    relay.connections, relay.num_received_events = 9, 1000
+    relay.connections, relay.counters.received_events = 9, 1000
     recorder.sample([relay], SLOT, LENGTH)
-    relay.connections, relay.num_received_events = 1, 4
+    relay.connections, relay.counters.received_events = 1, 4
     (found,) = recorder.sample([relay], SLOT + LENGTH, LENGTH)
     assert found.received == 4
 

@@ -199,7 +199,7 @@ async def test_a_newcomer_is_told_at_once_what_is_known(looks: Looks) -> None:
     assert looks.count == 1
 
 
-async def test_nothing_is_taken_and_nothing_kept_while_nobody_asks(
+async def test_no_snapshot_is_made_or_kept_while_nobody_asks(
     looks: Looks,
 ) -> None:
     snapshots = live.Snapshots(looks)
@@ -215,7 +215,7 @@ async def test_nothing_is_taken_and_nothing_kept_while_nobody_asks(
     assert looks.count == 2
 
 
-async def test_a_look_that_fails_fails_for_all_and_the_next_is_another(
+async def test_failing_snapshot_fails_for_all_who_wait_and_the_next_is_a_new_one(
     looks: Looks,
 ) -> None:
     snapshots = live.Snapshots(looks)

@@ -73,7 +73,7 @@ def burst() -> Burst:
     return Burst(clock.now(), NOW, set())
 
 
-def test_readers_are_woken_soon_and_then_more_and_more_seldom(
+def test_reader_is_woken_soon_at_first_and_less_often_in_a_long_burst(
     manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
@@ -107,7 +107,7 @@ def test_readers_are_woken_soon_and_then_more_and_more_seldom(
     assert DEFAULTS.wake_seconds_most == 8 * DEFAULTS.wake_seconds
 
 
-def test_who_waits_for_a_count_hears_that_the_relay_is_gone(
+def test_d6_waiting_count_learns_that_the_relay_is_gone(
     manager: RelayManager,
 ) -> None:
     for leave in ("lost", "removed"):
@@ -160,10 +160,10 @@ def test_d3_events_are_delivered_once_and_counted(
     conversation.handle_message(event_message(signed(kind=7)), burst())
     conversation.handle_message(event_message(signed(), "another"), burst())
     assert len(inbox.items) == 3
-    assert relay.num_received_events == 6
-    assert relay.num_duplicate_events == 2
-    assert relay.num_unasked_events == 1
-    assert relay.num_invalid_messages == 0
+    assert relay.counters.received_events == 6
+    assert relay.counters.duplicate_events == 2
+    assert relay.counters.unasked_events == 1
+    assert relay.counters.invalid_messages == 0
 
 
 def test_i3_event_found_only_by_asking_again_counts_as_recovered(
@@ -212,7 +212,7 @@ def test_i2_answers_of_the_relay_are_counted(
     assert counters.auth is AuthState.NO_KEY
 
 
-def test_d3_what_is_wrong_or_expired_is_not_delivered(
+def test_d3_invalid_or_expired_events_are_not_delivered(
     manager: RelayManager, relay: Relay
 ) -> None:
     inbox = Inbox()
@@ -220,7 +220,7 @@ def test_d3_what_is_wrong_or_expired_is_not_delivered(
     conversation.handle_message(
         event_message(signed()).replace(b"hello", b"HELLO"), burst()
     )
-    assert relay.num_invalid_messages == 1
+    assert relay.counters.invalid_messages == 1
     for expiration in (NOW - 1, NOW + 1000):
         expiring = signed(tags=[["expiration", f"{expiration}"]])
         conversation.handle_message(event_message(expiring), burst())
@@ -237,7 +237,7 @@ def test_f3_a_few_bad_messages_among_many_good_ones_are_borne(
             conversation.handle_message(data, burst())
             conversation.handle_message(data, burst())
             conversation.handle_message(b"garbage", burst())
-    assert relay.num_invalid_messages == 3 * DEFAULTS.garbage_messages
+    assert relay.counters.invalid_messages == 3 * DEFAULTS.garbage_messages
 
 
 def test_d4_known_stored_events_show_that_a_relay_is_busy(
@@ -283,7 +283,7 @@ def test_f3_a_message_too_large_is_not_looked_into(
     conversation.handle_message(
         event_message(signed(), space=spaces)[:-1] + b"]", burst()
     )
-    assert relay.num_received_events == relay.num_invalid_messages == 0
+    assert relay.counters.received_events == relay.counters.invalid_messages == 0
     assert len(relay.error_list) == 1
     assert conversation._session.output == []  # nobody knows whose it was
     conversation.handle_message(event_message(signed(spaces)), burst())
@@ -294,11 +294,11 @@ def test_f3_garbage_ends_the_conversation(manager: RelayManager, relay: Relay) -
     conversation = begun(manager, relay, [b"garbage"] * 100)
     with pytest.raises(TooMuchGarbageError):
         conversation._read()
-    assert relay.num_invalid_messages == DEFAULTS.garbage_messages + 1
+    assert relay.counters.invalid_messages == DEFAULTS.garbage_messages + 1
     assert not manager.message_pool.parse_lock.locked()
 
 
-def test_f5_what_was_refused_for_want_of_a_key_is_answered_after_auth(
+def test_f5_req_refused_for_want_of_a_key_is_answered_after_auth(
     manager: RelayManager, relay: Relay
 ) -> None:
     manager.identity = KEY
@@ -516,7 +516,7 @@ def test_d1b_event_leaves_after_the_req_that_is_still_in_the_inbox(
     assert [json.loads(text)[0] for text in connection.sent] == ["REQ", "EVENT"]
 
 
-def test_c2_what_is_published_is_sent_and_said_to_be_sent(
+def test_c2_published_event_is_sent_and_reported_as_sent(
     manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager.subscribe("up", filters({"kinds": [1]}), Inbox())
@@ -531,7 +531,7 @@ def test_c2_what_is_published_is_sent_and_said_to_be_sent(
         ["REQ", "up"],
         ["EVENT", json.loads(event.text)],
     ]
-    assert relay.num_sent_events == 1
+    assert relay.counters.sent_events == 1
     (verdict,) = inbox.items
     assert isinstance(verdict, PublishResult)
     assert (verdict.event_id, verdict.accepted) == (long.id, False)
@@ -561,4 +561,4 @@ def test_c6_many_are_sent_without_a_pause(
         manager.publisher.publish(made(pubkey=f"{number:064x}"), None)
     connection = Scripted(0.001)
     held(manager, relay, connection, monkeypatch)
-    assert relay.num_sent_events == DEFAULTS.flush_unanswered_events
+    assert relay.counters.sent_events == DEFAULTS.flush_unanswered_events

@@ -117,7 +117,7 @@ def test_d6_the_registers_of_one_relay_leave_its_count_exact() -> None:
     assert inbox.items == [Counted("up", 300, False, same)]
 
 
-def test_d6_it_is_remembered_whether_a_relay_counts() -> None:
+def test_d6_relay_that_cannot_count_is_remembered() -> None:
     counts, inbox = counting(A, B, C)
     assert counts.can_count(A) is None
     counts.answered(A, "up", answer(1))

@@ -193,7 +193,7 @@ def histories(draw: st.DrawFn, most: int) -> list[SignedEvent]:
     st.lists(a_filter, max_size=1),
 )
 @settings(max_examples=60, deadline=None)
-def test_e4_whatever_a_relay_cuts_everything_is_retrieved(
+def test_e4_everything_is_retrieved_however_a_relay_cuts_its_answers(
     data: st.DataObject,
     most: int,
     wanted: list[dict[str, Any]],

@@ -41,7 +41,7 @@ def test_timeline_6_events_that_are_good_but_unasked_for_penalise_nobody() -> No
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 20)), max_size=300))
-def test_f3_it_is_more_than_ten_in_a_minute_and_more_than_half_of_the_last_100(
+def test_f3_relay_is_left_above_ten_invalid_in_a_minute_and_half_of_the_last_100(
     messages: list[tuple[bool, float]],
 ) -> None:
     meter = GarbageMeter(DEFAULTS)

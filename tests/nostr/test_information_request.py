@@ -101,7 +101,7 @@ def test_e9_limits_are_read(serve: Callable[[Callable[..., None]], str]) -> None
     ],
     ids=["too large", "no JSON", "no object", "not found", "a byte at a time"],
 )
-def test_e9_what_is_no_document_changes_nothing(
+def test_e9_answer_that_is_no_nip11_document_changes_nothing(
     serve: Callable[[Callable[..., None]], str], answer: Callable[..., None]
 ) -> None:
     assert _fetched(serve(answer)) == []

@@ -187,7 +187,7 @@ def test_bip340_vectors_are_judged_as_published(
 
 
 @pytest.mark.parametrize("size", [0, 1, 31, 33, 100])
-def test_only_what_has_the_size_of_an_event_id_is_signed_or_verified(
+def test_only_32_byte_ids_are_signed_or_verified(
     size: int,
 ) -> None:
     key = PrivateKey.from_nsec(NSEC)
@@ -511,7 +511,7 @@ def test_a_shop_sends_a_direct_message_that_its_customer_reads() -> None:
     assert cleartext == "Your order is paid."
 
 
-def test_the_text_of_a_direct_message_may_be_its_first_argument_and_empty() -> None:
+def test_direct_message_takes_its_text_as_first_argument_also_when_empty() -> None:
     alice, bob = PrivateKey(), PrivateKey()
     dm = EncryptedDirectMessage("", recipient_pubkey=bob.public_key.hex())
     assert dm.cleartext_content == ""

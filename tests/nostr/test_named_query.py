@@ -85,7 +85,7 @@ def test_h10_stored_events_of_a_named_relay_are_found() -> None:
     assert ask(stored(event, end=None), seconds=0.3) == ([event], False)
 
 
-def test_d3_what_a_named_relay_makes_up_is_left_out() -> None:
+def test_d3_invalid_events_of_a_named_relay_are_left_out() -> None:
     good, other = signed(kind=1), signed(kind=2)
     forged = good.text.replace(good.text[10:14], "0000", 1)
 

@@ -161,7 +161,7 @@ def test_c3_a_relay_that_was_removed_is_not_waited_for() -> None:
     assert verdict(inbox) == (False, "blocked: no")
 
 
-def test_c3_what_was_accepted_is_not_queued_when_the_last_relay_is_lost() -> None:
+def test_c3_accepted_event_is_not_queued_when_the_last_relay_is_lost() -> None:
     desk = Desk(A, B, durable=True)
     event = made()
     inbox = desk.publish(event)
@@ -185,7 +185,7 @@ def test_c3_each_publication_has_its_own_two_seconds() -> None:
     assert said(inbox) == (True, "queued")
 
 
-def test_c3_what_is_being_retried_wakes_nobody_before_its_time() -> None:
+def test_c3_retried_event_wakes_no_thread_before_its_time() -> None:
     desk = Desk(A)
     event = made()
     desk.publish(event)
@@ -360,7 +360,7 @@ def test_the_operator_can_have_an_event_tried_again_at_once() -> None:
     desk.outbox.retry(["f" * 64])  # of no event
 
 
-def test_c3_answers_for_what_nobody_published_are_no_matter() -> None:
+def test_c3_ok_for_an_unknown_event_is_ignored() -> None:
     desk = Desk(A)
     desk.answer(A, made())
     desk.answer("wss://unknown", made(), False, "blocked: no")

@@ -196,7 +196,7 @@ def test_c4_a_version_that_is_refused_removes_nothing() -> None:
     assert new not in accepted
 
 
-def test_c4_what_a_relay_has_taken_is_not_refused_for_a_newer_version() -> None:
+def test_c4_accepted_event_is_not_refused_for_a_newer_version() -> None:
     desk = Desk(A, durable=True)
     desk.add(B)
     old, new = made(NOW, 0), made(NOW + 1, 0)
@@ -292,9 +292,7 @@ def test_c4_copies_for_a_dead_relay_are_kept_apart_the_newest_hundred() -> None:
     assert desk.outbox.publications == {}
 
 
-def test_c4_what_was_only_just_published_does_not_count_among_those_kept_apart() -> (
-    None
-):
+def test_c4_fresh_event_does_not_count_among_owed_copies() -> None:
     desk = Desk(A, B)
     first = made()
     desk.publish(first)
@@ -312,7 +310,7 @@ def test_c4_what_was_only_just_published_does_not_count_among_those_kept_apart()
 
 
 @pytest.mark.parametrize("days", [1, 30])
-def test_c4_what_waits_already_goes_by_a_new_expiry(days: int) -> None:
+def test_c4_changed_expiry_applies_to_waiting_events(days: int) -> None:
     desk = Desk()
     event = made()
     desk.publish(event)
@@ -324,7 +322,7 @@ def test_c4_what_waits_already_goes_by_a_new_expiry(days: int) -> None:
     assert desk.waiting == []
 
 
-def test_c4_what_was_kept_apart_for_seven_days_is_dropped_and_counted() -> None:
+def test_c4_owed_copy_is_dropped_and_counted_after_seven_days() -> None:
     desk = Desk(A)
     desk.add(E)
     event = made()
@@ -354,7 +352,7 @@ def test_d8_the_list_of_undeliverable_events_is_bounded() -> None:
     assert len(desk.outbox.undeliverable) == DEFAULTS.undeliverable_kept
 
 
-def test_what_nobody_is_told_of_does_not_vanish_in_silence_either() -> None:
+def test_event_refused_for_want_of_room_is_logged_where_nobody_is_told() -> None:
     desk = Desk()
     for _ in range(100):
         desk.publish(made())

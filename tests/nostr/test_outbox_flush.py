@@ -52,7 +52,7 @@ def test_c6_as_many_follow_as_the_relay_answers() -> None:
     assert desk.take(A) == events[20:27]
 
 
-def test_c6_what_is_published_meanwhile_does_not_slow_down_what_waited() -> None:
+def test_c6_new_events_do_not_slow_down_waiting_ones() -> None:
     desk, waited = with_backlog(50)
     assert desk.take(A) == waited[:20]
     meanwhile = [made(pubkey=BOB) for _ in range(30)]
@@ -92,9 +92,7 @@ def test_c6_one_refusing_event_never_holds_up_the_others() -> None:
     assert desk.take(A) == events[:1]
 
 
-def test_c6_what_is_published_during_a_flush_goes_at_once_but_not_past_its_author() -> (
-    None
-):
+def test_c6_new_event_goes_at_once_but_not_past_its_author_s_older_ones() -> None:
     desk = Desk()
     desk.add(A)
     backlog = [made(pubkey=ALICE) for _ in range(30)]

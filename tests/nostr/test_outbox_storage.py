@@ -144,7 +144,7 @@ def test_c5_an_ephemeral_copy_that_a_relay_is_still_owed_is_not_stored() -> None
     assert list(desk.ledger) == []
 
 
-def test_c5_what_an_earlier_run_vouched_for_is_sent_before_what_came_since() -> None:
+def test_c5_restored_events_are_sent_before_newer_ones() -> None:
     desk = Desk()
     new = made()
     desk.publish(new)
@@ -185,7 +185,7 @@ def test_c5_a_restored_copy_goes_to_the_relay_it_is_owed_to_and_to_no_other() ->
     assert desk.outbox.publications == {}
 
 
-def test_c5_what_is_published_again_before_it_was_restored_is_one_event() -> None:
+def test_c5_event_published_again_before_it_was_restored_is_one_event() -> None:
     desk = Desk(A, durable=True)
     event = made()
     desk.publish(event)

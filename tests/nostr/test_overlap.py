@@ -54,7 +54,7 @@ def test_e4_the_window_starts_300_s_before_the_last_confirmation() -> None:
     assert gap({"kinds": [1], "since": 7}) == [{"kinds": [1], "since": START}]
 
 
-def test_e4_it_never_starts_before_the_client_s_own_since() -> None:
+def test_e4_window_never_starts_before_the_client_s_own_since() -> None:
     for since in (START + 1, NOW + 1000):
         assert gap({"kinds": [1], "since": since}) == [{"kinds": [1], "since": since}]
         assert gap({"kinds": [1059], "since": since}) == [

@@ -53,7 +53,7 @@ def test_a_relay_is_woken_once_until_it_comes(woken: Woken) -> None:
     assert sorted(woken.relays) == [A, A, B]
 
 
-def test_a_relay_without_anything_new_does_not_wait_for_the_lock(woken: Woken) -> None:
+def test_relay_with_nothing_to_publish_does_not_wait_for_the_lock(woken: Woken) -> None:
     with woken.publisher._lock:
         assert woken.publisher.take_events(A, 10) == ([], None)
         assert woken.publisher.take_events("wss://unknown", 10) == ([], None)

@@ -33,7 +33,7 @@ def test_only_certain_moves_make_sense(record: RelayRecord) -> None:
         record.move(RelayStatus.CONNECTED)
 
 
-def test_the_first_attempt_is_over_once_it_failed_or_not(record: RelayRecord) -> None:
+def test_first_attempt_ends_with_its_failure_or_success(record: RelayRecord) -> None:
     first = [record.first_attempt]
     record.move(RelayStatus.CONNECTING)
     for record.attempts in (0, 1, 0):
@@ -72,7 +72,7 @@ def test_round_trips_are_kept_once_each(record: RelayRecord) -> None:
     assert record.ping == 1000 * (ROUND_TRIPS_KEPT + 4)
 
 
-def test_a_relay_is_used_for_what_it_is_meant_for_while_it_is_active() -> None:
+def test_relay_is_read_and_written_as_configured_while_it_is_active() -> None:
     use = RelayUse(active=True, read=False, write=True)
     assert (use.readable, use.writable) == (False, True)
     use = use._replace(active=False, read=True)

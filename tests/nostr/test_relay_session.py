@@ -78,7 +78,7 @@ def test_b4_a_closed_subscription_is_closed_on_the_relay_and_forgotten() -> None
     assert link.session.deadline(link.now) is None
 
 
-def test_b4_what_was_never_sent_needs_no_close() -> None:
+def test_b4_req_that_was_never_sent_needs_no_close() -> None:
     link = Link()
     link.connect()
     link.subscribe("a", {})
@@ -257,7 +257,7 @@ def test_d5_backoff_grows_where_closed_follows_each_eose() -> None:
     assert sent_at == [5, 10, 20, 40, 80, 160]
 
 
-def test_d5_what_is_not_ours_or_no_longer_open_is_no_matter() -> None:
+def test_d5_answers_for_unknown_and_closed_subscriptions_are_ignored() -> None:
     link = opened()
     assert link.session.closed("x", "blocked: no", link.now) is None
     link.unsubscribe("a")
@@ -326,9 +326,7 @@ def test_f5_auth_required_is_asked_again_once_authenticated_and_once_only() -> N
     assert closed == ClosedForGood(("a",), "auth-required: not you")
 
 
-def test_f5_what_was_asked_before_auth_and_refused_after_it_is_asked_once_more() -> (
-    None
-):
+def test_f5_req_sent_before_auth_and_refused_after_it_is_sent_once_more() -> None:
     link = Link()
     link.session.can_authenticate = True
     for name in ("a", "b"):

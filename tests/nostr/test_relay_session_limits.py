@@ -135,7 +135,7 @@ def test_e9_a_filter_that_is_refused_closes_none_of_those_that_share(most: int) 
     assert link.session.subscription_count == 0
 
 
-def test_e9_who_leaves_while_a_refusal_is_looked_into_holds_up_nobody() -> None:
+def test_e9_close_during_the_search_for_a_refused_filter_holds_up_nobody() -> None:
     link = Link()
     link.session.set_limits(RelayLimits(max_subscriptions=3))
     for name in ("a", "b"):
@@ -150,7 +150,7 @@ def test_e9_who_leaves_while_a_refusal_is_looked_into_holds_up_nobody() -> None:
     assert link.finished == {"b": 1}
 
 
-def test_e9_who_joins_a_shared_subscription_gets_its_whole_history() -> None:
+def test_e9_filter_that_joins_a_shared_req_gets_its_whole_history() -> None:
     history = [made(NOW - 5000 + number, number % 3) for number in range(30)]
     link = Link(StoringRelay(history))
     link.session.set_limits(RelayLimits(max_subscriptions=3))
@@ -162,7 +162,7 @@ def test_e9_who_joins_a_shared_subscription_gets_its_whole_history() -> None:
     assert all(len(given) == 10 for given in link.delivered.values())
 
 
-def test_d4_the_eose_of_a_req_that_was_replaced_is_not_that_of_its_successor() -> None:
+def test_d4_eose_of_a_replaced_req_is_not_that_of_its_successor() -> None:
     # Both are on their way: the relay answers the first REQ, then the second one.
     link = Link(StoringRelay([made(NOW, kind) for kind in (1, 2)]))
     link.session.set_limits(RelayLimits(max_subscriptions=1))
@@ -178,7 +178,7 @@ def test_d4_the_eose_of_a_req_that_was_replaced_is_not_that_of_its_successor() -
     assert len(link.delivered["b"]) == 1
 
 
-def test_d4_nor_is_it_that_of_the_one_after_its_successor() -> None:
+def test_d4_eose_of_a_replaced_req_is_not_that_of_the_second_successor() -> None:
     link = Link(StoringRelay([made(NOW, kind) for kind in (1, 2, 3)]))
     link.session.set_limits(RelayLimits(max_subscriptions=1))
     link.connect()
@@ -192,7 +192,7 @@ def test_d4_nor_is_it_that_of_the_one_after_its_successor() -> None:
     assert len(link.delivered["c"]) == 1
 
 
-def test_e9_what_is_on_its_way_while_somebody_joins_arrives() -> None:
+def test_e9_events_on_their_way_arrive_while_a_filter_joins_a_shared_req() -> None:
     link = Link()
     link.session.set_limits(RelayLimits(max_subscriptions=1))
     link.connect()
@@ -209,7 +209,7 @@ def test_e9_what_is_on_its_way_while_somebody_joins_arrives() -> None:
     )  # nothing can be on its way any more
 
 
-def test_e9_what_is_on_its_way_while_parts_are_refreshed_arrives() -> None:
+def test_e9_events_on_their_way_arrive_while_parts_are_refreshed() -> None:
     relay = StoringRelay()
     link = Link(relay)
     link.session.set_limits(RelayLimits(max_filters=1))
@@ -241,7 +241,7 @@ def test_d8_a_relay_that_never_answers_is_not_listened_to_without_bound() -> Non
     assert not any(map(link.session.find_subscription, names))
 
 
-def test_b4_who_leaves_a_shared_subscription_leaves_nothing_on_the_relay() -> None:
+def test_b4_last_close_of_a_shared_req_closes_it_on_the_relay() -> None:
     link = Link()
     link.session.set_limits(RelayLimits(max_subscriptions=1))
     link.subscribe("a", {"kinds": [1]})

@@ -68,7 +68,7 @@ def test_e4_a_stepping_clock_opens_no_gap(step: float) -> None:
     assert window["since"] == int(min(before, before + step)) - 300
 
 
-def test_e4_what_can_match_nothing_new_is_not_replayed() -> None:
+def test_e4_filters_that_match_nothing_new_are_not_replayed() -> None:
     known = made(NOW - 5)
     relay = StoringRelay([known])
     link = Link(relay)
@@ -120,7 +120,7 @@ def test_e4_gift_wraps_dated_back_arrive_while_pages_are_fetched() -> None:
 # --- E5: refresh
 
 
-def test_e5_what_nothing_confirmed_for_five_minutes_is_asked_again() -> None:
+def test_e5_subscription_without_confirmation_for_five_minutes_is_asked_again() -> None:
     link = opened({"kinds": [1]})
     confirmed = int(link.wall)
     link.wait(290)
@@ -191,7 +191,7 @@ def test_e5_a_relay_that_answers_nothing_is_condemned_in_time() -> None:
     assert suspected(link)
 
 
-def test_e5_it_is_told_from_a_busy_one_when_the_probe_is_due() -> None:
+def test_e5_relay_without_any_answer_is_suspected_when_the_probe_is_due() -> None:
     link = opened()
     link.wait(310)
     link.flush()
@@ -214,7 +214,7 @@ def test_e5_an_answer_that_comes_while_a_probe_is_out_is_believed() -> None:
     assert link.sleep(250) == [], "it does not back off"
 
 
-def test_e5_who_is_refused_for_good_when_asked_again_is_not_doubted() -> None:
+def test_e5_final_refusal_of_a_refresh_casts_no_doubt_on_the_link() -> None:
     link = opened()
     link.wait(310)
     assert reqs(link.flush()) != []
@@ -388,7 +388,7 @@ def test_e8_live_events_dated_back_do_not_pass_for_the_end_of_a_cut_answer() -> 
     most=st.integers(4, 8),
 )
 @settings(max_examples=100, deadline=None)
-def test_e8_whatever_arrives_during_an_outage_is_delivered_after_it(
+def test_e8_events_of_an_outage_are_delivered_after_it(
     data: st.DataObject,
     clients: list[list[dict[str, Any]]],
     limits: RelayLimits,

@@ -349,7 +349,7 @@ def test_d1_a_notice_says_once_that_no_relay_is_connected() -> None:
     assert client.session.subscription_count == 2
 
 
-def test_d1_it_waits_for_a_relay_that_is_added_later() -> None:
+def test_d1_subscription_waits_for_a_relay_that_is_added_later() -> None:
     client = Client()
     upstream_id = client.req("a")
     client.deliver(asked(upstream_id))

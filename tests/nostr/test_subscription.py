@@ -137,7 +137,7 @@ def test_d4_once_settled_nothing_is_due_ever_again() -> None:
     assert not subscription.due(START + 1000)
 
 
-def test_timeline_4_who_connects_within_four_seconds_gets_to_send() -> None:
+def test_timeline_4_relay_that_connects_within_four_seconds_is_waited_for() -> None:
     subscription = opened(A)
     subscription.relay_changed(A, True, True)
     subscription.received(A, START + 3.9)  # it connected

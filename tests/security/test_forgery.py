@@ -104,7 +104,9 @@ def test_d3_a_forgery_that_comes_first_does_not_hide_the_true_event(
         stage.turns["forger"].set()
         bad = manager.relays[forger.url]
         forged = len(forgery(true))
-        wait_until(lambda: bad.num_invalid_messages == forged, "the forgery was seen")
+        wait_until(
+            lambda: bad.counters.invalid_messages == forged, "the forgery was seen"
+        )
         assert reader.events == []
 
         stage.turns["honest"].set()
@@ -186,7 +188,7 @@ def test_d3_unrequested_event_is_not_delivered() -> None:
         reader = Reader(manager, {"kinds": [1]})
         reader.wait_for_events(1)
         assert [json.loads(text) for text in reader.settle()] == [wanted]
-        assert manager.relays[relay.url].num_unasked_events == 1
+        assert manager.relays[relay.url].counters.unasked_events == 1
 
 
 def test_d3_of_many_copies_only_one_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +214,7 @@ def test_d3_of_many_copies_only_one_is_checked(monkeypatch: pytest.MonkeyPatch) 
             parse_lock.set()
         wait_until(
             lambda: all(
-                manager.relays[relay.url].num_received_events == len(true)
+                manager.relays[relay.url].counters.received_events == len(true)
                 for relay in relays
             ),
             "all copies were met",

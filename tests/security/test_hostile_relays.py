@@ -66,7 +66,7 @@ def test_d8_a_message_in_countless_fragments_is_one_message() -> None:
 
     with HostileRelay(polite, opened=opened) as relay, managed(relay) as manager:
         known = manager.relays[relay.url]
-        wait_until(lambda: known.num_invalid_messages == 1, "it has arrived")
+        wait_until(lambda: known.counters.invalid_messages == 1, "it has arrived")
         assert known.connected
 
 
@@ -117,7 +117,7 @@ def test_f3_unasked_events_are_counted_and_keep_the_connection() -> None:
 
     with HostileRelay(polite, opened=opened) as relay, managed(relay) as manager:
         known = manager.relays[relay.url]
-        wait_until(lambda: known.num_unasked_events == flood, "all came")
+        wait_until(lambda: known.counters.unasked_events == flood, "all came")
         assert known.connected
         assert known.error_counter == 0
 
