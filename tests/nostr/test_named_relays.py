@@ -308,8 +308,11 @@ def test_f7_stop_ends_all_links() -> None:
         verdict(publish(running, relay.url)[1])
         running.stop()
         assert not running.named.links
-        names = [thread.name for thread in threading.enumerate()]
-        assert not any(relay.url in name for name in names)
+        wait_until(
+            lambda: (
+                not any(relay.url in thread.name for thread in threading.enumerate())
+            )
+        )
 
 
 def test_h10_relays_of_former_links_are_not_tried_more_often_than_others() -> None:
