@@ -37,6 +37,7 @@ EVENT: dict[str, Any] = {
     "is_public": False,
     "owed": '["wss://relay0/?q=<a>&lt;"]',
     "instance": None,
+    "publishers": None,
 }
 
 
@@ -78,6 +79,7 @@ def test_crud_and_outbox(database: Database, tmp_path: Path) -> None:
         "published_at": EVENT["published_at"] - 2,
         "is_public": True,
         "owed": '["wss://relay2/?q=<a>&lt;"]',
+        "publishers": '{"user <b>": ["wss://relay2/?q=<a>&lt;"]}',
     }
     assert seen == {
         "empty": [[], []],

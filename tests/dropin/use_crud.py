@@ -59,6 +59,8 @@ async def use() -> dict[str, Any]:
         )
         for number in range(3)
     ]
+    named = {"user <b>": json.loads(events[2].owed)}
+    events[2].publishers = json.dumps(named)
     await crud.write_outbox(events, ["not there"])
     seen["outbox"] = await crud.get_outbox()
     changed = events[0].copy(update={"accepted": True, "owed": "[]"})
