@@ -26,6 +26,7 @@ from lnbits.db import (
 )
 from lnbits.settings import settings as lnbits_settings
 from pydantic import ValidationError
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import text
 
@@ -41,6 +42,7 @@ from .models import (
 )
 from .nostr.log import logger
 from .nostr.relay_url import known_relay_url
+from .nostr.settings import DEFAULTS
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -49,6 +51,42 @@ Operation = Callable[Parameters, Coroutine[Any, Any, Result]]
 OWNER = "admin"
 
 db = Database("ext_nostrclient")
+
+_waits = {"seconds": DEFAULTS.database_seconds}
+
+
+def limit_waits(seconds: float) -> None:
+    """Set how long new connections wait for PostgreSQL's answer to a statement."""
+    _waits["seconds"] = seconds
+
+
+def _limit_waits_of_connections() -> None:
+    """Set how long connections wait for an answer, and keep locks without a word.
+
+    Where the network drops packets without a word, nobody tells either side that a
+    connection is dead. Ours would wait for an answer, and LNbits' `Database` serves one
+    operation at a time; the server would keep the locks of a transaction that was open.
+    """
+
+    def set_timeouts(
+        _dialect: object, _record: object, _args: object, options: dict[str, Any]
+    ) -> None:
+        options["timeout"] = options["command_timeout"] = _waits["seconds"]
+
+    def set_idle_timeout(connection: Any, _record: object) -> None:
+        milliseconds = int(1000 * _waits["seconds"])
+        statement = f"SET idle_in_transaction_session_timeout = {milliseconds}"
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        cursor.close()
+        connection.commit()  # else it would end with this transaction
+
+    event.listen(db.engine.sync_engine, "do_connect", set_timeouts)
+    event.listen(db.engine.sync_engine, "connect", set_idle_timeout)
+
+
+if db.type == POSTGRES:
+    _limit_waits_of_connections()
 
 
 class OutdatedError(Exception):

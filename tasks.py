@@ -15,6 +15,7 @@ from .crud import (
     get_config,
     get_identity,
     get_relays,
+    limit_waits,
 )
 from .generations import process
 from .helpers import decrypt_identity
@@ -225,6 +226,7 @@ async def load_settings() -> None:
     manager = nostr_client.relay_manager
     settings = DEFAULTS.with_changes(usable)
     manager.configure(replace(settings, proxy=manager.settings.proxy))
+    limit_waits(settings.database_seconds)
     await configuration.apply_config(config)
 
 

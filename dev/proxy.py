@@ -57,8 +57,8 @@ class LoopThread:
 class Proxy:
     """Forwards a port to another one, with faults.
 
-    Every fault lasts until `resume`, except `reset` and `cut`: they end open
-    connections and let new ones pass.
+    Every fault lasts until `resume`, except `reset`, `cut` and `forget`: they concern
+    open connections and let new ones pass.
     """
 
     def __init__(self, target_port: int, loop: LoopThread) -> None:
@@ -96,6 +96,13 @@ class Proxy:
     def freeze(self) -> None:
         """Keep connections open, accept new ones, and forward nothing."""
         self._loop.call(self._flowing.clear)
+
+    def forget(self) -> None:
+        """Forward nothing on open connections ever again; new ones pass.
+
+        Neither side is told, as when a firewall on the way has lost its memory.
+        """
+        self._loop.call(self._forget_all)
 
     def delay(self, seconds: float) -> None:
         """Delay all data in both directions."""
@@ -139,6 +146,10 @@ class Proxy:
         for connection in list(self._connections):
             connection.abort()
 
+    def _forget_all(self) -> None:
+        for connection in self._connections:
+            connection.forget()
+
     async def _accept(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
@@ -164,9 +175,12 @@ class Proxy:
             ]
             tasks = [asyncio.ensure_future(pump) for pump in pumps]
             connection.tasks += tasks
+            connection.pumps = tasks
             await asyncio.wait(
                 [tasks[1], tasks[3]], return_when=asyncio.FIRST_COMPLETED
             )
+            if connection.forgotten:
+                await asyncio.Event().wait()  # until somebody ends it
         except (OSError, asyncio.CancelledError):
             connection.abort()
         finally:
@@ -241,7 +255,15 @@ class _ProxiedConnection:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writers = [writer]
         self.tasks: list[asyncio.Future[None]] = []
+        self.pumps: list[asyncio.Task[None]] = []
         self.aborted = False
+        self.forgotten = False
+
+    def forget(self) -> None:
+        """Forward nothing any more, in neither direction."""
+        self.forgotten = True
+        for pump in self.pumps:
+            pump.cancel()
 
     def abort(self) -> None:
         """Reset both sides."""

@@ -400,6 +400,9 @@ class Settings:
     each attempt."""
     database_retry_max_seconds: float = 60
     """Longest delay between two attempts to load what is stored."""
+    database_seconds: float = 10
+    """Longest wait for PostgreSQL's answer to a statement; a larger value notices later
+    that the network has lost a connection."""
 
     lease_seconds: float = 30
     """Time without a sign of life after which other LNbits on the same database deliver

@@ -456,6 +456,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_store_seconds:
       'Wartezeit auf die Datenbank, bevor ein Event abgelehnt wird',
     number_load_seconds: 'Wartezeit auf die Datenbank beim Start',
+    number_database_seconds: 'Wartezeit auf eine Antwort von PostgreSQL',
     number_database_retry_seconds: 'Pause nach einem Fehler der Datenbank',
     number_database_retry_max_seconds:
       'Längste Pause beim Laden aus der Datenbank',

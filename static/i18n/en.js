@@ -437,6 +437,7 @@ window.i18n.global.mergeLocaleMessage('en', {
       'Time for relays to answer before an event is queued',
     number_store_seconds: 'Wait for the database before an event is refused',
     number_load_seconds: 'Wait for the database at start',
+    number_database_seconds: 'Wait for an answer of PostgreSQL',
     number_database_retry_seconds: 'Pause after a failed database operation',
     number_database_retry_max_seconds:
       'Longest pause while loading from the database',

@@ -1,156 +1,297 @@
-"""Rules J1 and J2: two LNbits on one PostgreSQL."""
+"""Rules J1 and J2: three LNbits on one PostgreSQL, behind nginx."""
 
-import shutil
+import secrets
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import closing
+from functools import partial
 
 import pytest
 
+from dev.cluster import QUICK, Cluster
 from dev.lnbits_server import LnbitsServer
-from dev.local_relay import LocalRelay
+from dev.ports import HOST
+from dev.postgres import find_programs
+from dev.proxy import LoopThread
+from dev.reverse_proxy import find_nginx
 from tests.e2e.clients import Author, Client, handshake_status, wait_until
+from tests.faults.odd_relay import OddRelay
 
-from .databases import POSTGRES, Postgres, new_postgres, postgres_answers
+from .databases import Postgres, Row
 
-QUICK = {
-    "lease_seconds": 6,
-    "lease_renew_seconds": 1,
-    "shared_poll_seconds": 0.5,
-    "reconnect_max_seconds": 2,
-}
-SECRET = "the same for all instances"
+needs_postgres = pytest.mark.skipif(
+    find_programs() is None, reason="PostgreSQL's initdb is not installed"
+)
+needs_nginx = pytest.mark.skipif(find_nginx() is None, reason="there is no nginx")
+pytestmark = needs_postgres
+
+UNREACHED = "ws://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster"), 3) as cluster:
+        yield cluster
 
 
 @pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    if not postgres_answers():
-        pytest.skip(f"no PostgreSQL answers at {POSTGRES}; set NOSTRCLIENT_POSTGRES")
-    with new_postgres() as postgres:
-        yield postgres
+def instances(cluster: Cluster) -> list[LnbitsServer]:
+    """All three, running, with open endpoints, without relays and events."""
+    for instance in cluster.instances:
+        instance.start()
+        wait_until_served(instance)
+    first = cluster.instances[0]
+    first.api("PUT", "/config", {"public_ws": True})
+    for item in first.api("GET", "/outbox"):
+        first.api("DELETE", f"/outbox/{item['event_id']}")
+    for relay in first.api("GET", "/relays"):
+        first.api("DELETE", "/relay", {"url": relay["url"]})
+    for instance in cluster.instances:
+        wait_until(partial(knows, instance, []), "no relay is left")
+        wait_until(partial(is_open, instance), "its endpoint is open")
+    return cluster.instances
 
 
 @pytest.fixture
-def pair(
-    postgres: Postgres, tmp_path: Path
-) -> Iterator[tuple[LnbitsServer, LnbitsServer]]:
-    """Two LNbits that run, with short leases."""
-    environment = {
-        **postgres.environment,
-        "LNBITS_RATE_LIMIT_NO": "1000000",
-        "AUTH_SECRET_KEY": SECRET,
-        "LNBITS_CALLBACK_URL_RULES": "[]",
-        "LNBITS_CALLBACK_ALLOW_PRIVATE_IPS": "true",
-    }
-    first, second = (
-        LnbitsServer(tmp_path / name, environment=environment) for name in ("a", "b")
-    )
-    with ExitStack() as stack:
-        stack.callback(first.stop)
-        stack.callback(second.stop)
-        first.start()
-        first.api("PUT", "/config", {"public_ws": True, "settings": QUICK})
-        first.stop()
-        first.start()
-        second.folder.mkdir(exist_ok=True)
-        shutil.copy(first.folder / "login.json", second.folder)
-        second.start()
-        wait_until(
-            lambda: len(postgres.rows("SELECT * FROM nostrclient.instances")) == 2,
-            "both have a lease",
-        )
-        yield first, second
+def relay(cluster: Cluster, instances: list[LnbitsServer]) -> Iterator[OddRelay]:
+    """A relay that all instances know, and that lets nobody connect at first."""
+    loop = LoopThread()
+    relay = OddRelay(loop)
+    relay.refuse()
+    instances[0].api("POST", "/relay", {"url": relay.url})
+    for instance in instances:
+        wait_until(partial(knows, instance, [relay.url]), "the relay is known")
+    yield relay
+    relay.close()
+    loop.close()
 
 
-def outbox(postgres: Postgres) -> set[str]:
-    return {row["id"] for row in postgres.rows("SELECT * FROM nostrclient.outbox")}
+def wait_until_served(instance: LnbitsServer) -> None:
+    """Wait until LNbits itself has noticed that its connections were lost."""
+    wait_until(lambda: instance.http.get("/api/v1/auth").is_success, "it is back", 30)
 
 
-def test_j1_change_on_one_instance_is_in_force_on_the_other(
-    pair: tuple[LnbitsServer, LnbitsServer],
+def knows(instance: LnbitsServer, urls: list[str]) -> bool:
+    return [relay["url"] for relay in instance.api("GET", "/relays")] == urls
+
+
+def is_open(instance: LnbitsServer) -> bool:
+    return handshake_status(instance.public_url) == 101
+
+
+def lists(instance: LnbitsServer, ids: set[str]) -> bool:
+    return {item["event_id"] for item in instance.api("GET", "/outbox")} == ids
+
+
+def has_key(instance: LnbitsServer, npub: str) -> bool:
+    return bool(instance.api("GET", "/identity")["npub"] == npub)
+
+
+def rows(cluster: Cluster) -> list[Row]:
+    database = Postgres(f"{cluster.database.url}/postgres")
+    return database.rows("SELECT * FROM nostrclient.outbox")
+
+
+def owners(cluster: Cluster) -> dict[str, str]:
+    return {row["id"]: row["instance"] for row in rows(cluster)}
+
+
+def waiting(instance: LnbitsServer) -> int:
+    """Return how many events an instance is to deliver itself."""
+    found: int = instance.api("GET", "/status")["outbox_waiting"]
+    return found
+
+
+def queue_events(instance: LnbitsServer, number: int) -> set[str]:
+    """Publish events that no relay takes, and return their ids."""
+    client = Client(instance.public_url)
+    author = Author()
+    events = [author.event(f"{place}") for place in range(number)]
+    for event in events:
+        accepted, reason = client.publish(event)
+        assert (accepted, reason[:7]) == (True, "queued:")
+    client.close()
+    return {event["id"] for event in events}
+
+
+def assert_sent_once(relay: OddRelay, ids: set[str]) -> None:
+    assert dict(relay.event_ids()) == dict.fromkeys(ids, 1)
+
+
+def test_j1_change_on_one_instance_is_in_force_on_the_others(
+    instances: list[LnbitsServer],
 ) -> None:
-    first, second = pair
-    client = Client(second.public_url)
-    first.api("POST", "/relay", {"url": "ws://127.0.0.1:9"})
+    first, second, third = instances
+    clients = [Client(instance.public_url) for instance in instances]
+    first.api("POST", "/relay", {"url": UNREACHED})
     npub = first.api("PUT", "/identity", {"generate": True})["npub"]
-    wait_until(
-        lambda: [relay["url"] for relay in second.api("GET", "/relays")]
-        == ["ws://127.0.0.1:9"],
-        "the relay is added",
-    )
-    wait_until(lambda: second.api("GET", "/identity")["npub"] == npub, "the key is set")
-    second.api("DELETE", "/relay", {"url": "ws://127.0.0.1:9"})
+    for other in (second, third):
+        wait_until(partial(knows, other, [UNREACHED]), "the relay is added")
+        wait_until(partial(has_key, other, npub), "the key is set")
+    second.api("DELETE", "/relay", {"url": UNREACHED})
     wait_until(lambda: first.api("GET", "/relays") == [], "the relay is removed")
     first.api("PUT", "/config", {"public_ws": False})
-    wait_until(client.is_closed, "the client is closed")
-    assert handshake_status(second.public_url) == 403
-    client.close()
+    for instance, client in zip(instances, clients, strict=True):
+        wait_until(client.is_closed, "the client is closed")
+        assert handshake_status(instance.public_url) == 403
+        client.close()
 
 
-def test_j2_other_instance_delivers_what_a_killed_one_had_queued(
-    pair: tuple[LnbitsServer, LnbitsServer], postgres: Postgres, tmp_path: Path
+@needs_nginx
+def test_j2_killed_instance_s_events_are_delivered_once_by_one_other(
+    cluster: Cluster, instances: list[LnbitsServer], relay: OddRelay
 ) -> None:
-    first, second = pair
-    relay = LocalRelay(log=tmp_path / "relay.log")
-    first.api("POST", "/relay", {"url": relay.url})
+    url = f"ws://{HOST}:{cluster.nginx.port}/nostrclient/api/v1/relay"
+    client = Client(url)
+    (serving,) = (item for item in instances if waiting_clients(item))
+    others = [item for item in instances if item is not serving]
     author = Author()
-    client = Client(first.public_url)
-    events = [author.event(f"{number}") for number in range(5)]
+    events = [author.event(f"{place}") for place in range(5)]
     for event in events:
         assert client.publish(event)[0]
-    client.close()
+    elsewhere, named = author.event("elsewhere"), OddRelay(relay._loop)
+    named.refuse()
+    with closing(serving.new_user()) as user:
+        body = {"event": elsewhere, "relays": [named.url]}
+        answer = user.post("/nostrclient/api/v1/publish", json=body).raise_for_status()
+        assert answer.json()["state"] == "queued"
     ids = {event["id"] for event in events}
-    named, elsewhere = author.event("elsewhere"), LocalRelay(log=tmp_path / "named.log")
-    user = first.new_user()
-    body = {"event": named, "relays": [elsewhere.url]}
-    answer = user.post("/nostrclient/api/v1/publish", json=body)
-    assert answer.raise_for_status().json()["state"] == "queued"
 
-    # Discarded on the one page, it is gone on the other.
-    listed = [item["event_id"] for item in second.api("GET", "/outbox")]
-    assert set(listed) == ids | {named["id"]}
+    # Every page lists them. Discarded on one, an event is gone on all.
+    for instance in instances:
+        wait_until(partial(lists, instance, {*ids, elsewhere["id"]}), "it lists all")
     discarded = events[0]["id"]
-    second.http.delete(f"/nostrclient/api/v1/outbox/{discarded}").raise_for_status()
-    wait_until(
-        lambda: first.api("GET", "/status")["outbox_waiting"] == 5, "it is discarded"
-    )
+    others[0].api("DELETE", f"/outbox/{discarded}")
+    wait_until(lambda: waiting(serving) == 5, "it is discarded")
+    ids.remove(discarded)
 
-    first.kill()
+    serving.kill()
+    wait_until(client.is_closed, "the client's connection is lost")
+    client.close()
     wait_until(
-        lambda: second.api("GET", "/status")["outbox_waiting"] == 5,
-        "the other one has them",
+        lambda: sum(map(waiting, others)) == 5, "the others have taken them over", 30
+    )
+    again = Client(url)  # nginx finds a living one
+    after = author.event("after")
+    assert again.publish(after)[0]
+    again.close()
+    relay.resume()
+    named.resume()
+    wait_until(lambda: rows(cluster) == [], "they are delivered", 30)
+    assert_sent_once(relay, ids | {after["id"]})
+    assert_sent_once(named, {elsewhere["id"]})
+    named.close()
+
+
+def waiting_clients(instance: LnbitsServer) -> int:
+    found: int = instance.api("GET", "/status")["clients"]
+    return found
+
+
+def test_j2_restarted_instance_takes_its_own_events_back_at_once(
+    cluster: Cluster, instances: list[LnbitsServer], relay: OddRelay
+) -> None:
+    ids = queue_events(instances[1], 3)
+    instances[1].kill()
+    relay.resume()
+    instances[1].start()
+    wait_until(lambda: set(relay.event_ids()) == ids, "they are delivered")
+    wait_until(lambda: rows(cluster) == [], "nothing waits any more")
+    assert_sent_once(relay, ids)
+
+
+def test_c5_j2_database_that_was_stopped_and_started_costs_nothing(
+    cluster: Cluster, instances: list[LnbitsServer], relay: OddRelay
+) -> None:
+    ids = queue_events(instances[0], 3) | queue_events(instances[1], 3)
+    client = Client(instances[2].public_url)
+    cluster.database.stop()
+    event = Author().event("while it is down")
+    accepted, reason = client.publish(event)
+    assert (accepted, reason[:6]) == (False, "error:")
+    time.sleep(QUICK["lease_seconds"])  # longer than a lease
+    cluster.database.start()
+    wait_until(lambda: client.publish(Author().event())[0], "it is queued again", 30)
+    for instance in instances:
+        wait_until_served(instance)
+    wait_until(
+        lambda: sum(map(waiting, instances)) == 7 == len(rows(cluster)),
+        "each event has one owner",
         30,
     )
-    with relay, elsewhere:
-        wait_until(lambda: outbox(postgres) == set(), "they are delivered", 30)
-        reader = Client(relay.url)
-        stored = reader.subscribe("all", {"authors": [author.pubkey]})
-        assert {event["id"] for event in stored} == ids - {discarded}
-        reader.close()
-        reader = Client(elsewhere.url)
-        stored = reader.subscribe("all", {"authors": [author.pubkey]})
-        assert [event["id"] for event in stored] == [named["id"]]
-        reader.close()
-        # Back again, it has nothing left to deliver.
-        first.start()
-        assert first.api("GET", "/outbox") == []
-
-
-def test_j2_instance_that_is_cut_off_leaves_its_events_to_the_other(
-    pair: tuple[LnbitsServer, LnbitsServer], postgres: Postgres
-) -> None:
-    first, second = pair
-    client = Client(first.public_url)
-    event = Author().event("of the one that is cut off")
-    assert client.publish(event)[0]
-    first.process().suspend()
-    wait_until(
-        lambda: second.api("GET", "/status")["outbox_waiting"] == 1, "taken over", 30
-    )
-    first.process().resume()
-    wait_until(
-        lambda: first.api("GET", "/status")["outbox_waiting"] == 0, "left to it", 30
-    )
-    assert second.api("GET", "/status")["outbox_waiting"] == 1
-    assert outbox(postgres) == {event["id"]}
+    ids = set(owners(cluster))
+    assert event["id"] not in ids
+    relay.resume()
+    wait_until(lambda: rows(cluster) == [], "they are delivered", 30)
+    assert_sent_once(relay, ids)
     client.close()
+
+
+def test_j2_instance_that_is_split_from_the_database_leaves_its_events_to_others(
+    cluster: Cluster, instances: list[LnbitsServer], relay: OddRelay
+) -> None:
+    split, *others = instances
+    ids = queue_events(split, 3)
+    cluster.links[0].freeze()
+    wait_until(lambda: sum(map(waiting, others)) == 3, "they are taken over", 30)
+    relay.resume()
+    wait_until(lambda: rows(cluster) == [], "they are delivered", 30)
+    time.sleep(1.0)  # and not by the one that had them
+    assert_sent_once(relay, ids)
+    client = Client(split.public_url)
+    event = Author().event("a relay takes it without any database")
+    assert client.publish(event) == (True, "")
+    client.close()
+    cluster.links[0].resume()
+    wait_until_served(split)
+    relay.refuse()
+    queued = queue_later(split)
+    relay.resume()
+    wait_until(lambda: rows(cluster) == [], "nothing waits any more", 30)
+    assert_sent_once(relay, ids | {event["id"], queued})
+
+
+def test_j2_instance_that_was_suspended_leaves_its_events_to_others(
+    cluster: Cluster, instances: list[LnbitsServer], relay: OddRelay
+) -> None:
+    asleep, *others = instances
+    ids = queue_events(asleep, 1)
+    asleep.process().suspend()
+    wait_until(lambda: sum(map(waiting, others)) == 1, "it is taken over", 30)
+    asleep.process().resume()
+    wait_until(lambda: waiting(asleep) == 0, "it is left to the other", 30)
+    relay.resume()
+    wait_until(lambda: rows(cluster) == [], "it is delivered", 30)
+    assert_sent_once(relay, ids)
+
+
+def test_c5_connection_to_the_database_that_the_network_forgot_is_replaced(
+    cluster: Cluster, instances: list[LnbitsServer], relay: OddRelay
+) -> None:
+    split = instances[0]
+    ids = queue_events(split, 3)
+    cluster.links[0].forget()
+    # LNbits itself waits for an answer for ever; nothing is asked of it from here on.
+    try:
+        ids.add(queue_later(split))
+        relay.resume()
+        wait_until(lambda: rows(cluster) == [], "nothing waits any more", 30)
+        assert_sent_once(relay, ids)
+    finally:
+        split.kill()
+
+
+def queue_later(instance: LnbitsServer) -> str:
+    """Publish until the database takes it, and return the event's id."""
+    client = Client(instance.public_url)
+    author = Author()
+    events = []
+
+    def publish() -> bool:
+        events.append(author.event(secrets.token_hex(4)))
+        return client.publish(events[-1])[0]
+
+    wait_until(publish, "the database is used again", 30)
+    client.close()
+    found: str = events[-1]["id"]
+    return found
