@@ -34,7 +34,7 @@ MINUTES ?= 2
 help:
 	@echo "make run          start LNbits with nostrclient and two local relays; PORT=5000 RELAYS='wss://…'"
 	@echo "make demo         send notes through the running instance and print their delays"
-	@echo "make test         run all tests; ARGS='-k d4' runs those of rule D4"
+	@echo "make test         run all tests; ARGS='-k _d4_' runs those of rule D4"
 	@echo "make check        check types, lint and format"
 	@echo "make format       repair lint and format"
 	@echo "make bench        measure speed; OUT=new.json BASE=old.json ARGS='--rounds 3'"

@@ -24,7 +24,7 @@ _NAME = "query"
 MAX_EVENTS = 10_000  # of all relays of one query
 
 
-class TooManyQueriesError(Exception):
+class TooManyQueriesError(RuntimeError):
     """So many relays are being asked by name that no more are."""
 
 

@@ -163,6 +163,15 @@ def test_pure_modules_need_little_but_python(name: str) -> None:
     assert foreign <= known | {"typing_extensions"}
 
 
+def test_few_modules_of_nostr_know_the_event_loop() -> None:
+    known = {name for name in MODULES if floor(name) < 3 and "asyncio" in THEIRS[name]}
+    assert known == {
+        "nostr.client.client",
+        "nostr.information_request",
+        "nostr.named_query",
+    }
+
+
 def test_every_pure_module_is_there() -> None:
     assert not PURE - MODULES.keys()
 
