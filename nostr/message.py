@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from . import hyperloglog
 from .errors import InvalidMessage
-from .event import decode_json
+from .event import SignedEvent, decode_json
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
@@ -67,10 +67,19 @@ _ANSWERS = {
 
 
 class ClientEvent(NamedTuple):
-    """EVENT from a client; `event_id` is the unchecked id that it wrote."""
+    """EVENT from a client, not verified yet.
+
+    `event_id` is the id that the client wrote, `text` the event's JSON text, and
+    `decoded` what it was decoded to, so that it is decoded once.
+    """
 
     event_id: str
     text: str
+    decoded: object
+
+    def verify(self) -> SignedEvent:
+        """Return the checked event. Raises `InvalidEvent`."""
+        return SignedEvent.from_json(self.decoded, self.text)
 
 
 class ClientReq(NamedTuple):
@@ -88,10 +97,9 @@ class ClientClose(NamedTuple):
 
 
 class ClientAuth(NamedTuple):
-    """AUTH from a client (NIP-42); the event is not checked yet."""
+    """AUTH from a client (NIP-42)."""
 
-    event_id: str
-    text: str
+    event: ClientEvent
 
 
 class ClientNegotiation(NamedTuple):
@@ -231,9 +239,10 @@ def parse_client_message(text: str) -> ClientMessage:
         event_id = event.get("id") if isinstance(event, dict) else None
         if not isinstance(event_id, str):
             raise InvalidMessage(f"{verb} must carry an event with an id")
-        if verb == "AUTH":
-            return ClientAuth(event_id, _event_text(text, message))
-        return ClientEvent(event_id, _event_text(text, message))
+        # Of a message with too many parts the rest is checked, to be refused.
+        decoded = event if len(message) == 2 else message[1:]
+        found = ClientEvent(event_id, _event_text(text, message), decoded)
+        return ClientAuth(found) if verb == "AUTH" else found
     if verb not in ("REQ", "COUNT", "CLOSE", "NEG-OPEN", "NEG-MSG", "NEG-CLOSE"):
         raise InvalidMessage("unknown message type")
     subscription_id = message[1] if len(message) > 1 else None
@@ -249,8 +258,6 @@ def parse_client_message(text: str) -> ClientMessage:
 def _event_text(text: str, message: list[Any]) -> str:
     head = _CLIENT_EVENT.match(text)
     tail = text.rstrip()
-    if len(message) != 2:  # not an event, so it will be refused
-        return json.dumps(message[1:])
     if head is None:  # "\u0045VENT"
         return json.dumps(message[1])
     return tail[head.end() : -1].rstrip()

@@ -731,7 +731,7 @@ class RelayManager:
             raise InvalidMessage("only an EVENT can be published")
         extension = calling_extension()
         self.publisher.publish(
-            SignedEvent.parse(parsed.text),
+            parsed.verify(),
             client=self.message_pool.in_process,
             extension=extension,
             named=self.check_named(relays),
@@ -744,7 +744,7 @@ class RelayManager:
         """
         parsed = message.parse_client_message(message_text)
         if isinstance(parsed, message.ClientEvent):
-            event = SignedEvent.parse(parsed.text)
+            event = parsed.verify()
             client, extension = self.message_pool.in_process, calling_extension()
             now = clock.now()
             self._publish(Held(event, None, client, False, extension, "", now), None)

@@ -173,13 +173,13 @@ class Session:
         return messages.encode("AUTH", self._auth.challenge)
 
     def _authenticate(
-        self, message: messages.ClientAuth, wall: float
+        self, message: messages.ClientEvent, wall: float
     ) -> list[str | Command]:
         if self._auth is None:
             refusal = "invalid: no challenge was sent"
             return [self._ok(message.event_id, False, refusal)]
         try:
-            event = SignedEvent.parse(message.text)
+            event = message.verify()
         except InvalidEvent as error:
             return [self._ok(message.event_id, False, f"invalid: {error}")]
         reason = self._auth.refusal(event, wall)
@@ -225,11 +225,12 @@ class Session:
         if isinstance(message, messages.ClientNegotiation):
             reason = NEG_REFUSAL if allowed else _TOO_FAST
             return self._refuse_negotiation(message, reason)
+        handle = self._publish
+        if isinstance(message, messages.ClientAuth):
+            message, handle = message.event, self._authenticate
         if not allowed:
             return [self._ok(message.event_id, False, _TOO_FAST)]
-        if isinstance(message, messages.ClientAuth):
-            return self._authenticate(message, wall)
-        return self._publish(message, wall)
+        return handle(message, wall)
 
     def receive_binary(self) -> list[str | Command]:
         """Answer a binary frame, which Nostr does not use."""
@@ -275,7 +276,7 @@ class Session:
         self, message: messages.ClientEvent, wall: float
     ) -> list[str | Command]:
         try:
-            event = SignedEvent.parse(message.text)
+            event = message.verify()
         except InvalidEvent as error:
             return [self._ok(message.event_id, False, f"invalid: {error}")]
         if event.is_expired(wall):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nostrclient.nostr import event as events
 from nostrclient.nostr import message
 from nostrclient.nostr.errors import InvalidEvent, InvalidMessage
 from nostrclient.nostr.event import SignedEvent
@@ -85,6 +86,31 @@ def test_c1_the_event_s_text_is_taken_out_as_it_is(text: str) -> None:
     assert json.loads(parsed.text) == json.loads(EVENT.text)
     if "\\u0045" not in text:
         assert parsed.text == EVENT.text
+    assert parsed.verify() == EVENT
+
+
+def test_c1_event_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def decode(text: str) -> object:
+        decoded.append(text)
+        return json.loads(text)
+
+    monkeypatch.setattr(message, "decode_json", decode)
+    monkeypatch.setattr(events, "decode_json", decode)
+    text = f'["EVENT",{EVENT.text}]'
+    parsed = message.parse_client_message(text)
+    assert isinstance(parsed, message.ClientEvent)
+    assert parsed.verify() == EVENT
+    assert decoded == [text]
+
+
+@pytest.mark.parametrize("more", ["1", "{}", EVENT.text])
+def test_c1_event_message_with_more_than_an_event_is_refused(more: str) -> None:
+    parsed = message.parse_client_message(f'["EVENT",{EVENT.text},{more}]')
+    assert isinstance(parsed, message.ClientEvent)
+    with pytest.raises(InvalidEvent):
+        parsed.verify()
 
 
 def test_b2_a_subscription_id_is_any_string() -> None:
