@@ -468,7 +468,8 @@ async def write_outbox(
 ) -> None:
     """Store and delete events of the outbox in one transaction.
 
-    Rows of other instances are left alone. `is_current` is asked just before the
+    Rows of other instances are left alone. The lease of `instance` is renewed with what
+    is stored, else another might take it at once. `is_current` is asked just before the
     commit: if it says no, nothing is stored and `OutdatedError` is raised. SQLite
     waits for other writers `wait_seconds` at most, where they are given.
     """
@@ -492,6 +493,8 @@ async def write_outbox(
                 text(f"{insert} ON CONFLICT (id) DO NOTHING"),
                 [model_to_dict(event) for event in saved],
             )
+            if instance is not None:
+                await _renew_lease(conn, instance)
         if not is_current():
             raise OutdatedError
         await conn.conn.commit()
@@ -511,12 +514,7 @@ def is_shareable() -> bool:
 async def renew_lease(instance: str, lease_seconds: float) -> list[str]:
     """Renew an instance's lease, and return the ids of the others with a lease."""
     async with db.connect() as conn:
-        await _execute(
-            conn,
-            f"INSERT INTO nostrclient.instances (id, seen_at) VALUES (:id, {_NOW})"  # noqa: S608
-            " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
-            {"id": instance},
-        )
+        await _renew_lease(conn, instance)
         rows: list[Any] = await conn.fetchall(
             "SELECT id FROM nostrclient.instances"  # noqa: S608
             f" WHERE id <> :id AND seen_at > {_NOW} - :lease",
@@ -526,22 +524,44 @@ async def renew_lease(instance: str, lease_seconds: float) -> list[str]:
     return [row["id"] for row in rows]
 
 
+async def _renew_lease(conn: Connection, instance: str) -> None:
+    await _execute(
+        conn,
+        f"INSERT INTO nostrclient.instances (id, seen_at) VALUES (:id, {_NOW})"  # noqa: S608
+        " ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at",
+        {"id": instance},
+    )
+
+
 @_operation
 async def claim_events(instance: str, lease_seconds: float) -> int:
     """Claim the events of instances whose lease is over, and return how many.
 
-    Of two instances that try this at once each event goes to one.
+    Of two instances that try this at once each event goes to one. An instance whose
+    lease is over cannot renew it meanwhile: afterwards it finds that its events are
+    not its own any more.
     """
     async with db.connect() as conn:
-        found: list[Any] = await conn.fetchall(
-            "SELECT id FROM nostrclient.outbox AS o"  # noqa: S608
-            " WHERE (o.instance IS NULL OR o.instance <> :id) AND NOT EXISTS ("
-            "  SELECT 1 FROM nostrclient.instances AS i"
-            f" WHERE i.id = o.instance AND i.seen_at > {_NOW} - :lease)"
-            " FOR UPDATE OF o SKIP LOCKED",
+        gone: list[Any] = await conn.fetchall(
+            "SELECT id FROM nostrclient.instances"  # noqa: S608
+            f" WHERE id <> :id AND seen_at <= {_NOW} - :lease"
+            " FOR UPDATE SKIP LOCKED",
             {"id": instance, "lease": int(lease_seconds)},
         )
+        if gone:
+            await conn.conn.execute(
+                text("DELETE FROM nostrclient.instances WHERE id = :id"),
+                [{"id": row["id"]} for row in gone],
+            )
+        found: list[Any] = await conn.fetchall(
+            "SELECT id FROM nostrclient.outbox AS o"
+            " WHERE o.instance IS NULL OR (o.instance <> :id AND NOT EXISTS ("
+            "  SELECT 1 FROM nostrclient.instances AS i WHERE i.id = o.instance))"
+            " FOR UPDATE OF o SKIP LOCKED",
+            {"id": instance},
+        )
         if found:
+            await _renew_lease(conn, instance)
             await conn.conn.execute(
                 text("UPDATE nostrclient.outbox SET instance = :i WHERE id = :id"),
                 [{"i": instance, "id": row["id"]} for row in found],

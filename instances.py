@@ -13,20 +13,25 @@ may take them, and takes its own rows back when the database answers again:
     ALONE, SHARED -> CUT_OFF     `lease_seconds` less one renewal passed without one
     any           -> ALONE, SHARED   the lease was renewed, alone or beside others
 
-On SQLite nothing of this runs. One process serves there: a second process of the same
-LNbits, i.e. a second worker of uvicorn, refuses to (`is_second`).
+On SQLite nothing of this runs. One process serves there: a second process with the same
+data folder, e.g. a second worker of uvicorn, refuses to (`is_second`) until the first
+one has ended. A lock on a file in that folder tells. The file also holds this
+instance's id, so that after a restart, under whatever host name or port, its own events
+are taken back at once: who has the lock knows that their process is dead.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from socket import gethostname
+from typing import TextIO
 
 from lnbits.settings import settings as lnbits_settings
 
@@ -43,6 +48,11 @@ from .nostr import clock
 from .nostr.log import logger
 from .outbox_store import outbox_store
 from .router import nostr_client
+
+LOCK = "nostrclient.lock"
+"""The file in LNbits' data folder that one process locks at a time."""
+
+ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Sharing(Enum):
@@ -71,12 +81,14 @@ class Instances:
 
     def check_process(self) -> None:
         """Check whether another process of the same LNbits serves already."""
-        self.is_second = not _lock_process()
-        if self.is_second:
+        was_second, self.is_second = self.is_second, not _lock_process()
+        if self.is_second and not was_second:
             logger.error(
                 "another process of this LNbits runs nostrclient, too:"
                 " start LNbits with one worker"
             )
+        elif was_second and not self.is_second:
+            logger.info("the other process of this LNbits has ended: this one serves")
 
     @property
     def refuses(self) -> bool:
@@ -179,20 +191,24 @@ class Instances:
 
     def _find_id(self) -> str:
         """Return an id that is the same after a restart of this LNbits."""
+        if self.is_second:
+            return secrets.token_hex(8)
+        kept = process.get("process_lock")
+        if kept is not None:
+            return _kept_id(kept)
+        # Without a file of its own, what is likely to be of this instance alone.
         folder = Path(lnbits_settings.lnbits_data_folder).absolute()
         place = f"{gethostname()}|{folder}|{lnbits_settings.port}"
-        found = sha256(place.encode()).hexdigest()[:16]
-        return f"{found}-{secrets.token_hex(4)}" if self.is_second else found
+        return sha256(place.encode()).hexdigest()[:16]
 
 
 def _lock_process() -> bool:
     """Return whether this is the only process of this LNbits, until it ends."""
     if "process_lock" in process:
         return True
-    name = f"nostrclient-{lnbits_settings.port}.lock"
     try:
         # It stays open as long as the process lives.
-        file = Path(lnbits_settings.lnbits_data_folder, name).open("w")  # noqa: SIM115
+        file = Path(lnbits_settings.lnbits_data_folder, LOCK).open("a+")  # noqa: SIM115
     except OSError:
         return True
     try:
@@ -205,6 +221,19 @@ def _lock_process() -> bool:
         return True
     process["process_lock"] = file
     return True
+
+
+def _kept_id(file: TextIO) -> str:
+    """Return the id in the locked file; store a new one if there is none."""
+    file.seek(0)
+    kept = file.read().strip()
+    if ID.fullmatch(kept):
+        return kept
+    new = secrets.token_hex(8)
+    file.truncate(0)
+    file.write(f"{new}\n")
+    file.flush()
+    return new
 
 
 instances = Instances()

@@ -344,6 +344,10 @@ class Status(ApiModel):
         " `settings`, `identity`, `identities`, `outbox`,"
         " `relays`; they are retried",
     )
+    second_process: bool = Field(
+        default=False,
+        description="Whether another process of the same LNbits runs nostrclient, too",
+    )
     version: str = Field(default="", description="Of nostrclient", example="2.0.0")
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from . import history
 from .configuration import configuration
+from .instances import instances
 from .models import (
     Client,
     Delay,
@@ -339,6 +340,7 @@ def status() -> Status:
         can_receive=can_receive(),
         figures=figures(),
         not_loaded=configuration.not_loaded,
+        second_process=instances.is_second,
         version=VERSION,
     )
 

@@ -159,6 +159,12 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 async def _load(previous: Generation | None, stopping: asyncio.Event) -> None:
     """Load part by part, then start the relays, whatever could not be loaded so far."""
     waiting = asyncio.ensure_future(stopping.wait())
+    while instances.refuses and not stopping.is_set():
+        pause = nostr_client.relay_manager.settings.database_retry_seconds
+        await asyncio.wait([waiting], timeout=pause)
+        instances.check_process()
+    if instances.refuses:
+        return
     deadline = clock.now() + nostr_client.relay_manager.settings.load_seconds
 
     async def load(part: Part, step: Callable[[], Awaitable[None]]) -> None:
@@ -173,8 +179,6 @@ async def _load(previous: Generation | None, stopping: asyncio.Event) -> None:
         trying.cancel()
 
     try:
-        if instances.refuses:
-            return
         await load(Part.TABLES, create_tables)
         # The settings come before the state that is taken over: by the defaults, some
         # of it may be too much or too old.

@@ -61,6 +61,8 @@ window.i18n.global.mergeLocaleMessage('de', {
     summary_none: 'Noch keine Relays. Füge eines hinzu.',
     summary_all: 'Alle {total} Relays verbunden',
     summary_some: '{connected} von {total} Relays verbunden',
+    summary_second:
+      'Ein anderer Prozess dieses LNbits bedient nostrclient. LNbits mit einem Worker starten.',
     summary_connecting: 'Verbindung zu {total} Relays wird hergestellt …',
     summary_down:
       'Kein Relay ist verbunden. Neue Events warten, bis wieder ein Relay verbunden ist.',
@@ -81,6 +83,8 @@ window.i18n.global.mergeLocaleMessage('de', {
     cause_waiting: '{n} Events warten im Postausgang, das älteste seit {span}',
     cause_undeliverable: '{n} Events sind unzustellbar',
     cause_not_loaded: 'Die Datenbank ließ sich noch nicht lesen: {parts}',
+    cause_second:
+      'LNbits läuft mit mehreren Workern; jeder hat eigene Verbindungen zu Relays',
     problem_refuses: 'Lehnt Events ab: {words}',
     problem_ignores_events: 'Beantwortet keine Events',
     problem_closes: 'Lehnt Abonnements ab: {words}',

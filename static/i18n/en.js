@@ -58,6 +58,8 @@ window.i18n.global.mergeLocaleMessage('en', {
     summary_none: 'No relays yet. Add one to get started.',
     summary_all: 'All {total} relays connected',
     summary_some: '{connected} of {total} relays connected',
+    summary_second:
+      'Another process of this LNbits serves nostrclient. Start LNbits with one worker.',
     summary_connecting: 'Connecting to {total} relays…',
     summary_down:
       'No relay is connected. New events are queued until a relay is back.',
@@ -77,6 +79,8 @@ window.i18n.global.mergeLocaleMessage('en', {
       '{n} events are waiting in the outbox, the oldest for {span}',
     cause_undeliverable: '{n} events are undeliverable',
     cause_not_loaded: 'The database could not be read yet: {parts}',
+    cause_second:
+      'LNbits runs with several workers; each has its own connections to relays',
     problem_refuses: 'Refuses events: {words}',
     problem_ignores_events: 'Does not answer events',
     problem_closes: 'Refuses subscriptions: {words}',

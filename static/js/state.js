@@ -126,7 +126,11 @@ export function summary(
     icon: isStale ? 'cloud_off' : icon,
     color: isStale ? 'grey' : color
   })
-  if (!wanted.length) return verdict('none', 'info', 'grey')
+  if (!wanted.length) {
+    return status?.second_process
+      ? verdict('second', 'error', 'red')
+      : verdict('none', 'info', 'grey')
+  }
   if (!connected.length) {
     const isFirst = wanted.every(relay => relay.state.name === 'connecting')
     return isFirst
@@ -194,8 +198,11 @@ function outboxCauses(status, now) {
 }
 
 function databaseCauses(status) {
+  const found = []
   const parts = (status?.not_loaded || []).join(', ')
-  return parts ? [{name: 'not_loaded', values: {parts}, card: 'relays'}] : []
+  if (parts) found.push({name: 'not_loaded', values: {parts}, card: 'relays'})
+  if (status?.second_process) found.push({name: 'second', card: 'relays'})
+  return found
 }
 
 // Relay URLs in what somebody typed or pasted: several are separated by spaces, commas or

@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dev.lnbits_server import LnbitsServer
 from dev.local_relay import LocalRelay
 from dev.paths import CHECKOUT
 from nostrclient.models import Config
 from tests.e2e.clients import Author, Client, wait_until
 
-from .databases import Database
+from .databases import POSTGRES, Database, new_postgres, postgres_answers
 from .use_crud import MARKUP
 
 RELAY: dict[str, Any] = {
@@ -135,6 +137,26 @@ def test_a6_changes_at_the_same_time_are_all_stored(
     }
 
 
+def test_j2_lease_is_renewed_with_what_is_stored_and_not_while_it_is_taken(
+    tmp_path: Path,
+) -> None:
+    if not postgres_answers():
+        pytest.skip(f"no PostgreSQL answers at {POSTGRES}; set NOSTRCLIENT_POSTGRES")
+    with new_postgres() as postgres:
+        seen = run_program("use_leases", postgres, tmp_path)
+    assert seen == {
+        "alone": [],
+        "taken of the living": 0,
+        "taken of one that stores": 0,
+        "taken of the dead": [2, 0],
+        "owners": ["b", "b"],
+        "owners afterwards": ["b", "b"],
+        "others": [],
+        "renewed meanwhile": False,
+        "others in the end": [],
+    }
+
+
 def test_c5_queued_event_survives_a_kill_byte_for_byte(
     database: Database, tmp_path: Path
 ) -> None:
@@ -159,8 +181,6 @@ def test_c5_queued_event_survives_a_kill_byte_for_byte(
         wait_until(
             lambda: client.subscribe("kept", {"authors": [author.pubkey]}) == [event],
             "the relay has it as it was",
-            # With PostgreSQL, the lease of the killed instance has to end first.
-            seconds=60.0,
         )
         client.close()
         wait_until(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from lnbits.settings import settings as lnbits_settings
@@ -102,7 +103,7 @@ def test_j3_second_process_of_one_lnbits_is_noticed(
 ) -> None:
     monkeypatch.setattr(lnbits_settings, "lnbits_data_folder", str(tmp_path))
     monkeypatch.setattr(module, "process", {})
-    name = tmp_path / f"nostrclient-{lnbits_settings.port}.lock"
+    name = tmp_path / module.LOCK
     program = (
         "import fcntl, sys\n"
         "file = open(sys.argv[1], 'w')\n"
@@ -124,17 +125,44 @@ def test_j3_second_process_of_one_lnbits_is_noticed(
         assert second.refuses
         assert second.id is None
         other.kill()
-    first = Instances()
-    first.check_process()
-    assert not first.is_second
-    assert not first.refuses
+    # It serves as soon as the other one has ended.
+    second.check_process()
+    assert [second.is_second, second.refuses] == [False, False]
 
 
 def test_j2_id_is_the_same_after_a_restart_but_not_for_a_second_process(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lnbits_settings, "lnbits_data_folder", str(tmp_path))
     monkeypatch.setattr(module, "is_shareable", lambda: True)
-    second = Instances()
-    second.is_second = True
-    assert Instances().id == Instances().id
-    assert second.id not in (Instances().id, None)
+    found = []
+    for name, port in (("one", 5000), ("two", 5001)):
+        process: dict[str, TextIO] = {}
+        monkeypatch.setattr(module, "process", process)
+        monkeypatch.setattr(module, "gethostname", lambda name=name: name)
+        monkeypatch.setattr(lnbits_settings, "port", port)
+        first = Instances()
+        first.check_process()
+        found.append(first.id)
+        monkeypatch.setattr(module, "process", {})
+        second = Instances()
+        second.check_process()
+        found.append(second.id)
+        process["process_lock"].close()  # as its death does
+    assert found[0] == found[2] is not None
+    assert len({found[0], found[1], found[3]}) == 3
+
+
+def test_j2_id_without_a_data_folder_is_that_of_host_and_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lnbits_settings, "lnbits_data_folder", str(tmp_path / "none"))
+    monkeypatch.setattr(module, "is_shareable", lambda: True)
+    monkeypatch.setattr(module, "process", {})
+    ids = set()
+    for port in (5000, 5001, 5000):
+        monkeypatch.setattr(lnbits_settings, "port", port)
+        instance = Instances()
+        instance.check_process()
+        ids.add(instance.id)
+    assert len(ids) == 2

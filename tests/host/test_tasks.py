@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from nostrclient import outbox_store, tasks
+from nostrclient import instances, outbox_store, tasks
 from nostrclient.configuration import Configuration, Part
 from nostrclient.helpers import encrypt_identity
 from nostrclient.identities import identities
+from nostrclient.instances import Instances
 from nostrclient.models import Config, OutboxEvent, Relay
 from nostrclient.nostr import clock
 from nostrclient.nostr.client.client import NostrClient
@@ -259,3 +260,23 @@ async def test_c5_setting_that_cannot_be_used_does_not_undo_the_others(
     assert manager.settings.eose_seconds == 7
     assert manager.settings.reconnect_seconds == 90
     assert manager.settings.ping_seconds == DEFAULTS.ping_seconds
+
+
+async def test_j3_second_process_serves_once_the_first_one_has_ended(
+    manager: RelayManager, configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.configure(replace(manager.settings, database_retry_seconds=0.01))
+    second = Instances()
+    second.is_second = True
+    ended = asyncio.Event()
+    monkeypatch.setattr(instances, "is_shareable", lambda: False)
+    monkeypatch.setattr(instances, "_lock_process", ended.is_set)
+    monkeypatch.setattr(tasks, "instances", second)
+    loading = asyncio.ensure_future(_load(None))
+    await asyncio.sleep(0.05)
+    assert configuration.not_loaded == [part.value for part in Part]
+    assert not manager.running
+    ended.set()
+    await asyncio.wait_for(loading, 10)
+    assert configuration.not_loaded == []
+    assert manager.running

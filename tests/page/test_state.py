@@ -105,6 +105,12 @@ def test_i1_database_that_cannot_be_read_is_named() -> None:
     assert verdict([relay_entry()], status) == ("all", "warning", ["not_loaded"])
 
 
+def test_j3_second_process_is_named() -> None:
+    status = {"second_process": True}
+    assert verdict([], status) == ("second", "red", [])
+    assert verdict([relay_entry()], status) == ("all", "warning", ["second"])
+
+
 def test_i1_headline_is_grey_while_the_page_is_cut_off() -> None:
     found = summary([relay_entry()], is_stale=True)
     assert (found["color"], found["icon"]) == ("grey", "cloud_off")
