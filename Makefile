@@ -26,8 +26,9 @@ RELAYS ?=
 # More than there are cores, because most tests wait.
 WORKERS ?= 4
 MINUTES ?= 2
+ROUNDS ?= 50
 
-.PHONY: help run demo bench soak test fuzz attacks check format mypy pyright ruff black prettier checkruff \
+.PHONY: help run demo bench soak several upgrade test fuzz attacks check format mypy pyright ruff black prettier checkruff \
 	checkblack checkprettier pre-commit install-pre-commit-hook requirements \
 	release test-matrix
 
@@ -39,6 +40,8 @@ help:
 	@echo "make format       repair lint and format"
 	@echo "make bench        measure speed; OUT=new.json BASE=old.json ARGS='--rounds 3'"
 	@echo "make soak         break connections at random and look for lost events; MINUTES=30 SEED=1"
+	@echo "make several      kill one of two LNbits on one PostgreSQL again and again; ROUNDS=50 ARGS='--faults split'"
+	@echo "make upgrade      upgrade a running LNbits under load; FROM=folder of an earlier version"
 	@echo "make fuzz         run the random tests with more examples; MINUTES=10"
 	@echo "make attacks      run attacks and print their effect on the host as a table; OUT=file"
 	@echo "make release      build the zip that LNbits installs"
@@ -61,6 +64,12 @@ bench: $(VENV) $(LINK)
 
 soak: $(VENV)
 	@$(RUN) python -m dev.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+several: $(VENV)
+	@$(RUN) python -m dev.several --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+upgrade: $(VENV) $(LINK)
+	@$(RUN) python -m dev.upgrade "$(FROM)" $(ARGS)
 
 test: $(VENV) $(LINK) $(NODE_MODULES) $(PYTHON_RELAY)
 	$(RUN) pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -12,7 +12,9 @@ lost, and other extensions keep the objects that they imported. Therefore:
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +23,10 @@ from typing import Any
 process: dict[str, Any] = vars(
     sys.modules.setdefault("nostrclient_process", ModuleType("nostrclient_process"))
 )
+
+
+ROUTER_READS = "NostrRouter._client_to_nostr"
+"""The coroutine in which upstream's router reads from its client, and ours as well."""
 
 
 def _code_hash() -> bytes:
@@ -47,3 +53,22 @@ def remember_modules(package: str) -> None:
         for name, module in sys.modules.items()
         if name.startswith(f"{package}.")
     }
+
+
+async def close_other_clients(own: type) -> None:
+    """Close the WebSockets of routers of another version than `own`.
+
+    Upstream's `nostrclient_stop` misses some, and LNbits lets new ones in meanwhile.
+    They would stay connected to code that serves nobody; a client whose connection is
+    closed connects again.
+    """
+    for task in asyncio.all_tasks():
+        coroutine: Any = task.get_coro()
+        frame = getattr(coroutine, "cr_frame", None)
+        name = getattr(coroutine, "__qualname__", None)
+        if frame is None or name != ROUTER_READS:
+            continue
+        router = frame.f_locals.get("self")
+        if router is not None and not isinstance(router, own):
+            with suppress(Exception):  # whatever upstream's code raises
+                await router.stop()

@@ -17,7 +17,7 @@ from .crud import (
     get_relays,
     limit_waits,
 )
-from .generations import process
+from .generations import close_other_clients, process
 from .helpers import decrypt_identity
 from .identities import identities
 from .instances import instances
@@ -187,6 +187,7 @@ async def _load(previous: Generation | None, stopping: asyncio.Event) -> None:
             await _take_over(previous)
         outbox_store.add_undeleted(process.pop("undeleted", ()))
         process.setdefault("clients", WeakSet()).add(nostr_client)
+        await close_other_clients(NostrRouter)
         await load(Part.IDENTITY, load_identity)
         await load(Part.IDENTITIES, identities.load)
         await load(Part.OUTBOX, load_outbox)

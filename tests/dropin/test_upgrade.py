@@ -181,12 +181,15 @@ def test_upgrade_of_a_running_server(
         with server:
             loaded = "Could not load extension" not in server.printed()
             assert loaded is loads
+            left = Client(server.public_url) if loads else None
             catalogue.install(server, catalogue.offer(release.build(tmp_path / "zip")))
             wait_until(
                 lambda: listed(server).get(relay.url, {}).get("connected") is True,
                 "the relay is connected",
             )
             assert len(listed(server)) == 5
+            if left is not None:  # else it would wait for ever
+                wait_until(left.is_closed, "the client that upstream left is closed")
             client = Client(server.private_url())
             assert client.publish(Author().event("upgraded")) == (True, "")
             client.close()

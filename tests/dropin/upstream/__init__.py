@@ -5,11 +5,13 @@ import os
 from fastapi import APIRouter
 
 from .crud import db
+from .router import router
 
 if os.environ.get("UPSTREAM_LACKS_A_LIBRARY"):
     raise ImportError("as upstream's, where LNbits no longer brings secp256k1")
 
 nostrclient_ext = APIRouter(prefix="/nostrclient")
+nostrclient_ext.include_router(router)
 nostrclient_static_files: list[dict[str, str]] = []
 
 
@@ -18,7 +20,7 @@ def nostrclient_start() -> None:
 
 
 async def nostrclient_stop() -> None:
-    """Nothing to stop."""
+    """Stop nothing: upstream's leaves some connections open, too."""
 
 
 __all__ = [
