@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from . import message
 from .filter import Filter
 from .limits import RelayLimits
 
 WIRE_ID_CHARACTERS = 64
+NO_ID = "0" * 64  # the id of no event
 GROWTH_CHARACTERS = 24  # of a filter that is sent again with a `since` or a `limit`
 
 
 def encode_req(wire_id: str, filters: Sequence[Filter], limits: RelayLimits) -> str:
-    """Return the text of a REQ; no `limit` in it exceeds the relay's."""
-    max_limit = limits.max_limit
-    bodies = [
-        (
-            filter_.json
-            if max_limit is None or filter_.limit is None or filter_.limit <= max_limit
-            else filter_.replaced(limit=max_limit)
-        )
-        for filter_ in filters
-    ]
+    """Return the text of a REQ; no `limit` in it exceeds the relay's.
+
+    Where the first `limit` holds for all filters, the first filter matches nothing and
+    has the largest one. It names the kinds of the next one: where all filters are of
+    restricted kinds, the relay asks for AUTH.
+    """
+    bodies = [_body(filter_, limits) for filter_ in filters]
+    if limits.first_limit is not None and len(filters) > 1:
+        first: dict[str, Any] = {"ids": [NO_ID], "limit": limits.first_limit}
+        if filters[0].kinds is not None:
+            first["kinds"] = sorted(filters[0].kinds)
+        bodies.insert(0, first)
     return message.encode("REQ", wire_id, *bodies)
+
+
+def _body(filter_: Filter, limits: RelayLimits) -> dict[str, Any]:
+    if filter_.limit is None:
+        if limits.first_limit is None:
+            return filter_.json
+        return filter_.replaced(limit=limits.first_limit)  # newest first
+    if limits.max_limit is None or filter_.limit <= limits.max_limit:
+        return filter_.json
+    return filter_.replaced(limit=limits.max_limit)
+
+
+def _max_filters(limits: RelayLimits) -> int | None:
+    if limits.max_filters is None or limits.first_limit is None:
+        return limits.max_filters
+    return max(1, limits.max_filters - 1)
 
 
 def split_to_fit(filters: Sequence[Filter], limits: RelayLimits) -> list[Filter]:
@@ -46,7 +66,7 @@ def split_to_fit(filters: Sequence[Filter], limits: RelayLimits) -> list[Filter]
 
 def chunk(filters: Sequence[Filter], limits: RelayLimits) -> list[list[Filter]]:
     """Return the filters in as few groups as the relay's limits for one REQ allow."""
-    max_filters = limits.max_filters or len(filters)
+    max_filters = _max_filters(limits) or len(filters)
     chunks: list[list[Filter]] = []
     for filter_ in filters:
         if chunks and len(chunks[-1]) < max_filters:
@@ -60,7 +80,8 @@ def chunk(filters: Sequence[Filter], limits: RelayLimits) -> list[list[Filter]]:
 
 def fits(filters: Sequence[Filter], limits: RelayLimits) -> bool:
     """Return whether one REQ of the relay takes all of these filters."""
-    if limits.max_filters is not None and len(filters) > limits.max_filters:
+    max_filters = _max_filters(limits)
+    if max_filters is not None and len(filters) > max_filters:
         return False
     return limits.max_message_length is None or _fits(filters, limits)
 

@@ -2,7 +2,8 @@
 
 Relays limit their answers to a few hundred events per filter and do not say so. So each
 window is requested again, alone, ending where the last answer ended, until an answer is
-short.
+short. A relay that answers oldest first, as some do where there is no `limit`, is asked
+for the newest with one.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from collections.abc import Sequence
 
 from .event import SignedEvent
 from .filter import Filter, TagValues, matches_any
+from .settings import DEFAULTS
 
 
 class Fetch:
     """The stored events of some filters, fetched page by page.
 
     `filters` were sent in one REQ, together with `others`. An answer of `page_events`
-    or more may have been cut. After `pages` pages the fetch ends, even if the relay
-    always has more.
+    or more may have been cut; `most` are asked for where a `limit` is needed. After
+    `pages` pages the fetch ends, even if the relay always has more.
     """
 
     def __init__(
@@ -29,12 +31,14 @@ class Fetch:
         others: Sequence[Filter],
         page_events: int,
         pages: int,
+        most: int = DEFAULTS.assumed_max_limit,
     ) -> None:
         self._filters = list(filters)
         self._others = list(others)
         self._ends = [_End(page_events) for _ in self._filters]
         self._page_events = page_events
         self._pages_left = pages
+        self._most = most
         self._received = 0
         self._todo: deque[tuple[Filter, int | None]] = deque()
         self._page: tuple[Filter, int | None] | None = None
@@ -66,7 +70,10 @@ class Fetch:
                 self._go_on(*self._page)
         elif looks_cut:
             for filter_, end in zip(self._filters, self._ends, strict=True):
-                self._todo.append((filter_, end.next_until(None)))
+                if end.is_oldest_first:
+                    self._todo.append((filter_.changed(limit=self._most), None))
+                else:
+                    self._todo.append((filter_, end.next_until(None)))
         while self._todo and self._pages_left > 0:
             filter_, until = self._page = self._todo.popleft()
             if until is not None and until < (filter_.since or 0):
@@ -110,6 +117,12 @@ class _End:
 
     def note(self, created_at: int) -> None:
         self._instants.append(created_at)
+
+    @property
+    def is_oldest_first(self) -> bool:
+        """Return whether the answer ascends."""
+        ascent = _longest_descent([-instant for instant in self._instants])
+        return len(ascent) > len(_longest_descent(self._instants))
 
     def is_one_second(self, second: int) -> bool:
         """Return whether all events of the answer are of this second."""

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from .limits import RelayLimits
 from .message import printable
-from .settings import ClientLimits, Settings
+from .settings import DEFAULTS, ClientLimits, Settings
 
 ABSURD = 2**31
 COUNT_NIP = 45
 HINTS_NIP = 67
 AUTH_NIP = 42
 SEARCH_NIP = 50
+ONE_LIMIT_SOFTWARE = "nostream"
 INSTANCE_KEY = "nostrclient_instance"
 USER_AGENT = "nostrclient"
 PRESENCE_HEADER = "x-nostrclient"
@@ -123,11 +124,27 @@ def parse_information(data: bytes) -> RelayInformation | None:
         contact=_text(document, "contact"),
         limitation=_announced(limitation),
         instance_id=_text(document, INSTANCE_KEY),
-        supported_nips=frozenset(nip for nip in nips if type(nip) is int),
-        limits=RelayLimits(
-            **{key: _number(limitation.get(key), least) for key, least in LEAST.items()}
-        ),
+        supported_nips=_supported_nips(nips, limitation),
+        limits=_limits(document, limitation),
     )
+
+
+def _supported_nips(nips: list[Any], limitation: dict[str, Any]) -> frozenset[int]:
+    supported = {nip for nip in nips if type(nip) is int}
+    # nostream lists NIP-50 where it is switched off, and answers as without `search`.
+    if limitation.get("search_supported") is False:
+        supported.discard(SEARCH_NIP)
+    return frozenset(supported)
+
+
+def _limits(document: dict[str, Any], limitation: dict[str, Any]) -> RelayLimits:
+    numbers = {key: _number(limitation.get(key), least) for key, least in LEAST.items()}
+    limits = RelayLimits(**numbers)
+    # No document says so, but its source does: one SQL statement for all filters.
+    if ONE_LIMIT_SOFTWARE in _text(document, "software").lower():
+        most = limits.max_limit or DEFAULTS.assumed_max_limit
+        return limits._replace(first_limit=most)
+    return limits
 
 
 def _text(

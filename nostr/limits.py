@@ -15,13 +15,16 @@ MIN_MESSAGE_LENGTH = 4096  # bytes; below it no relay could serve anybody
 class RelayLimits(NamedTuple):
     """Limits of one relay; None where nothing is known.
 
-    `max_message_length` is in bytes, `max_limit` in events for each filter.
+    `max_message_length` is in bytes, `max_limit` in events for each filter. With
+    `first_limit` the `limit` of a REQ's first filter holds for all of them together,
+    and a filter without `limit` is answered oldest first; it is the most to ask for.
     """
 
     max_message_length: int | None = None
     max_subscriptions: int | None = None
     max_filters: int | None = None
     max_limit: int | None = None
+    first_limit: int | None = None
 
 
 class Limits(NamedTuple):

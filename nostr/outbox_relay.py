@@ -3,8 +3,9 @@
 Theory of operation. Copies that are UNSENT stand in one queue, oldest first, ephemeral
 ones before all others. How many may leave it depends on the relay:
 
-- It accepts events as they come. Fresh ones are sent at once; those that waited (the
-  *backlog*) a few at a time, as many as the relay answers.
+- It accepts events as they come. Fresh ones are sent at once, but where many of one
+  author are unanswered, the next ones wait half a second for the relay's answers; those
+  that waited (the *backlog*) go a few at a time, as many as the relay answers.
 - It limits the rate (`PublishRate`). Then publishers take turns: private and public
   ones alternate, and so do the clients of each; each sends its oldest event first.
 
@@ -15,9 +16,11 @@ before: an unanswered or refused copy holds up nobody.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Hashable, Iterator
 from enum import Enum, auto
 from itertools import count
+from math import inf
 
 from . import backoff
 from .moment import Moment
@@ -26,6 +29,9 @@ from .publish_rate import PublishRate, RateState
 from .settings import Settings
 
 MAX_TURNS = 1000  # clients whose latest turn is remembered
+# Most relays have answered by then. If they refused one of the first events, the others
+# are spared that: many relays count what they refuse towards the rate.
+HOLD_SECONDS = 0.5
 MIN_IGNORED = 3  # so many unanswered events at once say that the relay drops some
 
 Lane = tuple[str, bool]
@@ -68,7 +74,8 @@ class OutboxRelay:
         self._numbers = count()
         self._turns: dict[Hashable, int] = {}
         self._refused_authors: set[str] = set()
-        self._answered_at = float("-inf")
+        self._answered_at = -inf
+        self._held_until = inf
 
     def configure(self, settings: Settings) -> None:
         """Use other settings from now on."""
@@ -224,11 +231,21 @@ class OutboxRelay:
     def _all(self, moment: Moment) -> Iterator[Copy]:
         room: int | None = None
         held: set[Lane] = set()
+        under_way: Counter[Lane] | None = None
+        self._held_until = inf
         for copy in list(self._unsent.values()):
             lane = _lane(copy)
             if copy.publication.event.is_expired(moment.wall):
                 continue  # the outbox ends it soon
-            if copy.backlog:
+            hold_until = copy.publication.published_at + HOLD_SECONDS
+            if not copy.backlog and not lane[1] and moment.now < hold_until:
+                if under_way is None:
+                    under_way = self._under_way(moment.now)
+                under_way[lane] += 1
+                if under_way[lane] > self._settings.flush_unanswered_events:
+                    self._held_until = min(self._held_until, hold_until)
+                    held.add(lane)
+            elif copy.backlog:
                 if room is None:
                     most = self._settings.flush_unanswered_events
                     room = most - self._unanswered(moment.now)
@@ -247,6 +264,14 @@ class OutboxRelay:
             1
             for copy in self._sent.values()
             if copy.backlog and now - copy.sent_at < patience
+        )
+
+    def _under_way(self, now: float) -> Counter[Lane]:
+        patience = self._settings.answer_seconds
+        return Counter(
+            _lane(copy)
+            for copy in self._sent.values()
+            if not copy.backlog and now - copy.sent_at < patience
         )
 
     def _paced(self, moment: Moment) -> Iterator[Copy]:
@@ -430,6 +455,8 @@ class OutboxRelay:
                     for copy in self._sent.values()
                     if copy.backlog and now - copy.sent_at < patience
                 ]
+                if self._held_until < inf:
+                    due.append(self._held_until)
         return min(due, default=None)
 
 

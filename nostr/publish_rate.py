@@ -19,7 +19,7 @@ The first measurement divides the events accepted before the refusal by the time
 the relay accepts again: a relay with a limit of 24 a minute accepts 24 at once and then
 nothing for a minute. From then on each accepted event raises the rate a little. A
 refusal lowers it to what the relay accepted in the last minute, but to no less than
-half. Far below the rate that was refused last it rises faster.
+three quarters. Far below the rate that was refused last it rises faster.
 
 Many relays count each author by itself. So during a pause the events of other authors
 are tried, one at a time, until one of them is refused too.
@@ -36,7 +36,7 @@ from .settings import Settings
 RELIABLE_BURST = 10  # from a smaller one no rate can be measured
 LATE_SHARE = 0.1  # of the time since the first refusal: the longest pause
 RAISE, RAISE_FAST = 1.002, 1.02  # by each accepted event
-LOWER = 0.95
+LOWER, LOWER_MOST = 0.95, 0.75  # by a refusal
 NEAR = 0.9  # of the rate that was refused last: from there on it rises slowly
 
 
@@ -141,9 +141,9 @@ class PublishRate:
                     return
                 self._trim(now)
                 measured = self._count / self._settings.publish_rate_window_seconds
-                lowest, highest = self.per_second / 2, self.per_second * LOWER
+                lowest, highest = self.per_second * LOWER_MOST, self.per_second * LOWER
                 self._set_rate(min(highest, max(measured, lowest)))
-                self._ceiling = self.per_second
+                self._ceiling = highest
                 self._pause_from(now, 2 * self._interval)
             case RateState.PAUSED:
                 if self._trial_sent_at is not None and sent_at >= self._trial_sent_at:

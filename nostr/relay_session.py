@@ -326,8 +326,15 @@ class RelaySession:
 
     def set_limits(self, limits: RelayLimits) -> None:
         """Apply what the relay's NIP-11 document says."""
+        cut_answers = limits.first_limit is not None and self.limits.first_limit is None
         self._limits = self._limits.announce(limits)
         self._apply_limits()
+        if cut_answers:
+            for subscription in self._subscriptions.values():
+                if subscription.state in (_S.SENT, _S.LIVE) and _may_be_cut(
+                    subscription
+                ):
+                    self._ask_anew(subscription, subscription.parts)
 
     def forget_learned_limits(self) -> None:
         """Apply the announced limits alone from now on: relays change."""
@@ -504,13 +511,17 @@ class RelaySession:
             elif subscription.state is _S.CLOSED:
                 self._reopen(subscription)
             elif subscription.state in (_S.SENT, _S.LIVE):
-                for part in subscription.parts:
-                    if not part.authenticated:
-                        part.answered, part.confirmation = False, None
-                subscription.needs_new_wire = True
-                self._enqueue(subscription)
+                parts = [part for part in subscription.parts if not part.authenticated]
+                self._ask_anew(subscription, parts)
         self._tell_held()
         self.tick(now, wall)
+
+    def _ask_anew(self, subscription: RelaySubscription, parts: Iterable[Part]) -> None:
+        """Ask again for all that these parts match, whatever was answered before."""
+        for part in parts:
+            part.answered, part.confirmation = False, None
+        subscription.needs_new_wire = True
+        self._enqueue(subscription)
 
     def cannot_authenticate(
         self, now: float = 0.0, *, for_now: bool = False
@@ -768,11 +779,11 @@ class RelaySession:
                 self._complete(subscription, now, now + self._wall_offset)
             return self._take_refused()
         self._dequeue(subscription)
+        subscription.waiting_gaps.clear()  # before a closed wire makes room for one
         for other in list(subscription.wires.values()):
             # A refused gap is fetched later; the live wire beside it serves on.
             if other.is_temporary or wire.purpose is WirePurpose.LIVE:
                 self._close_wire(subscription, other)
-        subscription.waiting_gaps.clear()
         subscription.fetch = None
         self._forget_good_service(subscription, now)
         self._refuse(subscription, text, now)
@@ -949,7 +960,6 @@ class RelaySession:
         if found is not None and found[1].state is not WireState.CLOSING:
             subscription = found[0]
             self._close_wires(subscription)
-            subscription.waiting_gaps.clear()
             if subscription.is_shared:
                 self._narrow(subscription, "error: too large", is_final=False, now=now)
             else:
@@ -1183,10 +1193,10 @@ class RelaySession:
         if self._hint is not None and self._speaks_of(subscription):
             hint = self._hint[0]
             complaint = classify(hint)
+        subscription.waiting_gaps.clear()
         for wire in list(subscription.wires.values()):
             if wire.is_temporary:  # the live one is listened to: it may be late
                 self._close_wire(subscription, wire)
-        subscription.waiting_gaps.clear()
         subscription.fetch = None
         self._forget_good_service(subscription, now)
         if complaint is Complaint.OTHER and self._learn_subscriptions(
@@ -1369,12 +1379,11 @@ class RelaySession:
             self._temporary_count += 1
             self.output.append(text)
 
-    def _close_wires(
-        self, subscription: RelaySubscription, *, keep: str | None = None
-    ) -> None:
-        for wire_id, wire in list(subscription.wires.items()):
-            if wire_id != keep:
-                self._close_wire(subscription, wire)
+    def _close_wires(self, subscription: RelaySubscription) -> None:
+        # First what waits for room: a closed wire would make it, and open another.
+        subscription.waiting_gaps.clear()
+        for wire in list(subscription.wires.values()):
+            self._close_wire(subscription, wire)
 
     def _close_wire(self, subscription: RelaySubscription, wire: Wire) -> None:
         if self._end_wire(subscription, wire) and self.connected:
@@ -1418,6 +1427,12 @@ class RelaySession:
 def _is_passing(refusal: str | None) -> bool:
     """Return whether a refusal holds for one connection only."""
     return refusal is not None and message.prefix(refusal) == "auth-required"
+
+
+def _may_be_cut(subscription: RelaySubscription) -> bool:
+    """Return whether an answer lacks events where one `limit` holds for all filters."""
+    filters = [filter_ for part in subscription.parts for filter_ in part.filters]
+    return len(filters) > 1 or any(filter_.limit is None for filter_ in filters)
 
 
 def _received_at(subscription: RelaySubscription) -> float:

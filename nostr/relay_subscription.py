@@ -327,7 +327,9 @@ class RelaySubscription:
                 others.append(filter_)
         if not wanted:
             return None
-        return Fetch(wanted, others, page_events, self._settings.pages)
+        settings = self._settings
+        most = settings.assumed_max_limit
+        return Fetch(wanted, others, page_events, settings.pages, most)
 
     def extra_wire_id(self) -> str:
         """Return another subscription id for a wire of this subscription."""

@@ -56,6 +56,11 @@ class Habits:
     """A number of filters that is announced and is not the true one (nostream)."""
     supported_nips: tuple[int, ...] = (1, 11)
     """The NIPs in that document."""
+    software: str = ""
+    """The software in that document."""
+    search_supported: bool | None = None
+    """Whether that document says that searching is switched on (nostream lists NIP-50
+    in any case)."""
     instance_id: str | None = None
     """The id by which nostrclients know each other in that document."""
 
@@ -126,6 +131,11 @@ class Habits:
     """So many stored events for each filter at most, the newest (strfry: 500)."""
     ignores_limit: bool = False
     """`limit` is not kept."""
+    one_limit: bool = False
+    """The `limit` of the first filter holds for the whole answer (nostream)."""
+    oldest_stored: int | None = None
+    """Without `limit`, so many of the oldest are served and not the newest (nostream:
+    500)."""
     eose_for_limit_0: bool = True
     """Off: no EOSE where every filter has `limit: 0` (nostr-rs-relay)."""
     serves_limit_0: bool = True
@@ -173,6 +183,9 @@ class Habits:
     """Above these an author's event is refused with `rate-limited:` (nostream)."""
     max_messages_per_minute: int | None = None
     """A message above this, of any kind, is dropped with a NOTICE (nostream: 240)."""
+    rates_decay: bool = False
+    """Rates are counted with a half-life of their minute, so that a steady stream may
+    have seven tenths; silence for a minute ends it (newer nostream)."""
     refused_count: bool = True
     """What was refused for its rate counts towards it as well (nostream)."""
     max_ahead_seconds: float | None = None

@@ -56,6 +56,26 @@ class Window:
         return too_many
 
 
+class Decay(Window):
+    """What happened lately, of which half is forgotten after each window."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._level = 0.0
+        self._at = 0.0
+
+    def exceeds(
+        self, now: float, seconds: float, limit: int, *, refused_count: bool = True
+    ) -> bool:
+        """Return whether one more is too many; count it in any case."""
+        passed = now - self._at
+        self._level = 1 + (
+            self._level * 2 ** (-passed / seconds) if passed < seconds else 0
+        )
+        self._at = now
+        return self._level > limit
+
+
 @dataclass
 class Link:
     """One connection of somebody to the relay."""
@@ -104,6 +124,7 @@ class OddRelay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._connection_windows = (Window(), Window())
         self._message_window = Window()
+        self._message_decay = Decay()
         self._event_windows: dict[tuple[str, EventRate], Window] = {}
         self._server: Server = loop.run(self._start())
 
@@ -229,8 +250,11 @@ class OddRelay:
             "max_limit": habits.max_stored,
             "auth_required": habits.demands_auth,
         }
+        if habits.search_supported is not None:
+            true_limits["search_supported"] = habits.search_supported
         document: dict[str, Any] = {
             "name": "odd relay",
+            "software": habits.software,
             "supported_nips": list(habits.supported_nips),
             "limitation": {name: true_limits[name] for name in habits.announced_limits},
         }
@@ -326,7 +350,8 @@ class OddRelay:
             await link.connection.close(1008, "rate limit")
             return False
         rate = habits.max_messages_per_minute
-        if rate is not None and self._message_window.exceeds(
+        window = self._message_decay if habits.rates_decay else self._message_window
+        if rate is not None and window.exceeds(
             now, habits.minute_seconds, rate, refused_count=habits.refused_count
         ):
             self.dropped += 1
@@ -518,8 +543,9 @@ class OddRelay:
 
     def _is_above_rate(self, event: NostrEvent) -> bool:
         habits = self.habits
+        kept = Decay if habits.rates_decay else Window
         found = [
-            self._event_windows.setdefault((event["pubkey"], rate), Window()).exceeds(
+            self._event_windows.setdefault((event["pubkey"], rate), kept()).exceeds(
                 self._now(),
                 rate.minutes * habits.minute_seconds,
                 rate.events,
@@ -683,6 +709,7 @@ class OddRelay:
         """Return what a REQ is answered: the newest of each filter, each event once."""
         found: dict[str, NostrEvent] = {}
         habits = self.habits
+        oldest = habits.oldest_stored
         readable = [event for event in self.events if self._may_read(link, event)]
         for filter_ in filters:
             most = len(readable)
@@ -691,11 +718,22 @@ class OddRelay:
             if habits.max_stored is not None:
                 most = min(most, habits.max_stored)
             matching = [event for event in readable if matches(filter_, event)]
-            matching.sort(key=lambda event: (-event["created_at"], event["id"]))
+            matching.sort(key=newest_first)
+            if oldest is not None and "limit" not in filter_:
+                most, matching = oldest, matching[::-1]
             found |= {event["id"]: event for event in matching[:most]}
-        return sorted(
-            found.values(), key=lambda event: (-event["created_at"], event["id"])
-        )
+        answer = sorted(found.values(), key=newest_first)
+        first_limit = filters[0].get("limit") if filters else None
+        if oldest is not None and first_limit is None:
+            answer.reverse()
+        if habits.one_limit and len(filters) > 1:
+            return answer[: first_limit if first_limit is not None else oldest]
+        return answer
+
+
+def newest_first(event: NostrEvent) -> tuple[int, str]:
+    """Return the key by which relays sort what they send."""
+    return -event["created_at"], event["id"]
 
 
 def matches(filter_: NostrFilter, event: NostrEvent) -> bool:

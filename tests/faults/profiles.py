@@ -42,8 +42,9 @@ STRFRY_2025 = replace(
 )
 """strfry before 2026: no restricted kinds, NOTICE in place of CLOSED, 20 REQs."""
 
-NOSTREAM = Habits(
+NOSTREAM_2 = Habits(
     information=True,
+    software="git+https://github.com/Cameri/nostream.git",
     announced_limits=(
         "max_message_length",
         "max_subscriptions",
@@ -53,6 +54,8 @@ NOSTREAM = Habits(
     ),
     announced_max_filters=2500,
     supported_nips=(1, 2, 4, 9, 11, 12, 15, 16, 20, 22, 28, 33, 40),
+    one_limit=True,
+    oldest_stored=500,
     notice_for_closed=True,
     ignores_identical_req=True,
     refuses_unknown_keys=True,
@@ -76,7 +79,24 @@ NOSTREAM = Habits(
         EventRate(720, minutes=60),
     ),
 )
-"""nostream with its default rates."""
+"""nostream before 2026, with its default rates."""
+
+NOSTREAM = replace(
+    NOSTREAM_2,
+    announced_limits=(
+        *NOSTREAM_2.announced_limits,
+        "search_supported",
+    ),
+    announced_max_filters=None,
+    supported_nips=(1, 2, 4, 9, 11, 17, 20, 22, 28, 33, 40, 42, 44, 45, 50, 65),
+    search_supported=False,
+    challenges_at_once=True,
+    restricted_kinds=DIRECT_MESSAGES,
+    refuses_upper_case_tags=False,
+    rates_decay=True,
+    counts=True,
+)
+"""nostream of August 2026; many switch its `restrictedReads` on."""
 
 NOSTR_RS_RELAY = Habits(
     information=True,
@@ -126,6 +146,7 @@ PROFILES = {
     "strfry": STRFRY,
     "strfry_2025": STRFRY_2025,
     "nostream": NOSTREAM,
+    "nostream_2": NOSTREAM_2,
     "nostr_rs_relay": NOSTR_RS_RELAY,
     "khatru": KHATRU,
     "nostrclient": NOSTRCLIENT,

@@ -471,7 +471,7 @@ def test_e9_more_filters_than_a_relay_takes_though_it_announces_more(
     """nostream announces 2500 filters, which are values, and takes 10."""
     bench = new_bench(UNHURRIED)
     odd_relay.habits = replace(
-        profile("nostream"), max_messages_per_minute=None, event_rates=()
+        profile("nostream_2"), max_messages_per_minute=None, event_rates=()
     )
     bench.start_connected(odd_relay.url)
     relay = bench.manager.relays[odd_relay.url]

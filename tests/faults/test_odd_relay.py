@@ -248,16 +248,23 @@ def test_information_announces_the_limits_it_is_told_to(odd_relay: OddRelay) -> 
     odd_relay.habits = replace(
         Habits(),
         information=True,
-        announced_limits=("max_subscriptions", "max_filters"),
+        announced_limits=("max_subscriptions", "max_filters", "search_supported"),
         max_subscriptions=32,
         max_filters=10,
         supported_nips=(1, 42),
         instance_id="somebody",
+        software="a relay",
+        search_supported=False,
     )
     assert httpx.get(url).json() == {
         "name": "odd relay",
+        "software": "a relay",
         "supported_nips": [1, 42],
-        "limitation": {"max_subscriptions": 32, "max_filters": 10},
+        "limitation": {
+            "max_subscriptions": 32,
+            "max_filters": 10,
+            "search_supported": False,
+        },
         "nostrclient_instance": "somebody",
     }
     odd_relay.habits.announced_max_filters = 2500
@@ -474,7 +481,7 @@ def test_adds_reqs_keeps_the_filters_of_the_replaced_one(
 
 
 @pytest.mark.parametrize("key", ["search", "#title", "#E"])
-@pytest.mark.parametrize("name", ["strfry", "strfry_2025", "nostream"])
+@pytest.mark.parametrize("name", ["strfry", "strfry_2025", "nostream_2"])
 def test_unknown_filter_keys_refuse_the_whole_req(
     odd_relay: OddRelay, connected: NewClient, name: str, key: str
 ) -> None:
@@ -484,7 +491,7 @@ def test_unknown_filter_keys_refuse_the_whole_req(
     answer = client.query("a", {"kinds": [1]}, {key: value})[-1]
     prefix = profile(name).error_prefix
     reason = f"{prefix}bad req: unrecognised filter item: {key}"
-    if key == "#E" and name != "nostream":
+    if key == "#E" and name != "nostream_2":
         assert answer == ["EOSE", "a"]
     elif name == "strfry":
         assert answer == ["CLOSED", "a", reason]
@@ -719,7 +726,7 @@ def test_queues_events_says_so_and_stores_nothing(
 def test_event_rates_refuse_one_author_until_the_window_is_over(
     odd_relay: OddRelay, connected: NewClient
 ) -> None:
-    odd_relay.habits = profile("nostream", minute_seconds=1.0)
+    odd_relay.habits = profile("nostream_2", minute_seconds=1.0)
     client = connected(odd_relay)
     shop = Author()
     products = [shop.event("{}", kind=30018, tags=[["d", str(n)]]) for n in range(26)]
@@ -740,6 +747,45 @@ def test_event_rates_refuse_one_author_until_the_window_is_over(
         True,
         False,
     ]
+
+
+def test_rates_decay_allow_a_steady_stream_less_than_a_burst(
+    odd_relay: OddRelay, connected: NewClient
+) -> None:
+    odd_relay.habits = Habits(
+        event_rates=(EventRate(3),), minute_seconds=1.0, rates_decay=True
+    )
+    client = connected(odd_relay)
+    author = Author()
+    assert [client.published(item)[0] for item in notes(4, author)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    time.sleep(0.5)  # of four, 2.8 are remembered
+    assert not client.published(author.event("too early"))[0]
+    time.sleep(1.0)
+    assert client.published(author.event("after a minute of silence"))[0]
+
+
+def test_one_limit_is_that_of_the_first_filter_and_without_it_the_oldest_count(
+    odd_relay: OddRelay, connected: NewClient
+) -> None:
+    odd_relay.habits = Habits(one_limit=True, oldest_stored=2)
+    stored = [Author().event(str(n), created_at=1000 + n) for n in range(4)]
+    odd_relay.put(*stored)
+    client = connected(odd_relay)
+
+    def found(*filters: dict[str, Any]) -> list[int]:
+        answer = client.query("a", *filters)[:-1]
+        return [int(message[2]["content"]) for message in answer]
+
+    assert found({"limit": 1}, {}) == [3]
+    assert found({}, {"limit": 1}) == [0, 1]
+    assert found({"limit": 4}, {}) == [3, 2, 1, 0]
+    assert found({"limit": 9, "kinds": [9]}, {"limit": 3}) == [3, 2, 1]
+    assert found({}) == [0, 1]
 
 
 @pytest.mark.parametrize("counted", [True, False])
@@ -875,6 +921,10 @@ def test_profiles_together_have_every_habit_of_a_real_relay() -> None:
         "max_subscriptions",
         "mutes_unheard",
         "notice_for_closed",
+        "oldest_stored",
+        "one_limit",
+        "rates_decay",
+        "search_supported",
         "refuses_late",
         "refuses_unknown_keys",
         "refuses_upper_case_tags",

@@ -126,6 +126,23 @@ def test_e8_notes_arrive_from_any_relay_before_during_and_after_an_outage(
     assert client.count("EOSE") == 1
 
 
+def test_e8_many_events_arrive_from_any_relay_after_an_outage(
+    bench: Bench, relay: OddRelay
+) -> None:
+    bench.start_connected(relay.url)
+    client = bench.client()
+    client.subscribe("a", {"kinds": [1], "limit": 1}, {"kinds": [7], "#t": ["x"]})
+    wait_until(lambda: bench.manager.relays[relay.url].is_informed, "it is known")
+    client.wait_eose("a")
+    relay.refuse()
+    bench.wait_disconnected(relay.url)
+    missed = [Author().event(str(number)) for number in range(30)]
+    missed += [Author().event(str(n), kind=7, tags=[["t", "x"]]) for n in range(30)]
+    relay.put(*missed)
+    relay.resume()
+    client.assert_exactly("a", missed)
+
+
 def test_h1_shop_with_five_filters_in_one_req_gets_its_orders_and_products(
     bench: Bench, relay: OddRelay, merchant: Author
 ) -> None:

@@ -75,23 +75,39 @@ class Answer(NamedTuple):
 class StoringRelay:
     """A relay that keeps events and answers at most `most` newest ones per filter.
 
-    Nobody is told that something is missing.
+    Nobody is told that something is missing. As `nostream`, it answers a filter without
+    `limit` with the oldest, and what the first filter says of both holds for the whole
+    answer.
     """
 
-    def __init__(self, events: Iterable[SignedEvent] = (), most: int = 500) -> None:
+    def __init__(
+        self,
+        events: Iterable[SignedEvent] = (),
+        most: int = 500,
+        *,
+        nostream: bool = False,
+    ) -> None:
         self.events = list(events)
         self.most = most
+        self.nostream = nostream
         self.open: dict[str, tuple[Filter, ...]] = {}
 
     def query(self, wanted: Iterable[Filter]) -> list[SignedEvent]:
+        wanted = list(wanted)
         found: dict[str, SignedEvent] = {}
         for filter_ in wanted:
-            most = self.most if filter_.limit is None else filter_.limit
             matching = [event for event in self.events if filter_.matches(event)]
-            matching.sort(key=lambda event: (-event.created_at, event.id))
-            for event in matching[: min(most, self.most)]:
-                found[event.id] = event
-        return sorted(found.values(), key=lambda event: (-event.created_at, event.id))
+            found |= {event.id: event for event in self._cut(matching, filter_)}
+        if self.nostream:
+            return self._cut(found.values(), wanted[0])
+        return sorted(found.values(), key=_newest_first)
+
+    def _cut(self, events: Iterable[SignedEvent], by: Filter) -> list[SignedEvent]:
+        ordered = sorted(events, key=_newest_first)
+        if self.nostream and by.limit is None:
+            ordered.reverse()
+        most = self.most if by.limit is None else min(by.limit, self.most)
+        return ordered[:most]
 
     def receive(self, texts: Iterable[str]) -> list[Answer]:
         """Take what it is sent; gives the answer to each REQ, in order."""
@@ -113,6 +129,10 @@ class StoringRelay:
             for wire_id, wanted in self.open.items()
             if any(filter_.matches(event) for filter_ in wanted)
         ]
+
+
+def _newest_first(event: SignedEvent) -> tuple[int, str]:
+    return -event.created_at, event.id
 
 
 ITEM_SIZE = ITEM_BYTES + len(made().text)

@@ -25,6 +25,22 @@ def test_e9_limit_of_a_filter_never_exceeds_the_relays() -> None:
     assert json.loads(text) == ["REQ", "a", {"limit": 100}, {"limit": 5}, {}]
 
 
+def test_e9_one_limit_for_all_filters_cuts_none_of_them() -> None:
+    limits = RelayLimits(max_limit=5000, max_filters=3, first_limit=5000)
+    wanted = filters({"kinds": [1], "limit": 1}, {"kinds": [7]}, {"#t": ["a"]})
+    assert [len(group) for group in chunk(wanted, limits)] == [2, 1]
+    assert fits(wanted[:2], limits)
+    assert not fits(wanted, limits)
+    assert json.loads(encode_req("a", wanted[:2], limits))[2:] == [
+        {"ids": ["0" * 64], "kinds": [1], "limit": 5000},
+        {"kinds": [1], "limit": 1},
+        {"kinds": [7], "limit": 5000},
+    ]
+    assert json.loads(encode_req("a", wanted[1:2], limits))[2:] == [
+        {"kinds": [7], "limit": 5000}
+    ]
+
+
 def test_e9_filters_are_chunked_by_number_and_length() -> None:
     wanted = filters(*({"kinds": [kind]} for kind in range(7)))
     chunks = chunk(wanted, RelayLimits(max_filters=3))

@@ -21,6 +21,31 @@ def test_e9_all_limits() -> None:
     ) == RelayLimits(65536, 20, 10, 500)
 
 
+def test_e9_one_limit_holds_for_all_filters_of_a_req_on_nostream() -> None:
+    document = {"software": "git+https://github.com/Cameri/nostream.git"}
+    found = parse_information(json.dumps(document).encode())
+    assert found is not None
+    assert found.limits.first_limit == 500
+    document["limitation"] = {"max_limit": 5000}  # type: ignore[assignment]  # any JSON
+    found = parse_information(json.dumps(document).encode())
+    assert found is not None
+    assert found.limits.first_limit == 5000
+    assert _limits(max_limit=5000).first_limit is None
+
+
+@pytest.mark.parametrize("supported", [True, False, None])
+def test_d10_a_relay_that_says_so_does_not_search_whatever_it_lists(
+    supported: bool | None,
+) -> None:
+    document = {
+        "supported_nips": [1, 50],
+        "limitation": {"search_supported": supported},
+    }
+    found = parse_information(json.dumps(document).encode())
+    assert found is not None
+    assert (50 in found.supported_nips) == (supported is not False)
+
+
 @pytest.mark.parametrize("absurd", [0, -1, 10**12, True, "20", 1.5, None, [], {}])
 def test_e9_absurd_values_are_ignored(absurd: object) -> None:
     limits = _limits(

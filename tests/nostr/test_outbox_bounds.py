@@ -137,10 +137,10 @@ def test_c4_events_that_a_relay_takes_at_its_own_rate_have_room_of_their_own() -
     desk = Desk(A)
     events = [made() for _ in range(250)]
     inboxes = [desk.publish(event) for event in events]
-    assert desk.take(A, 300) == events
     for event in events[:24]:
+        assert event in desk.take(A, 1)
         desk.answer(A, event)
-    for event in events[24:]:
+    for event in desk.take(A, 300):
         desk.answer(A, event, False, "rate-limited: slow down")
     desk.wait(2)
     assert {said(inbox) for inbox in inboxes[24:]} == {(True, "queued")}

@@ -54,6 +54,32 @@ class LimitedRelay:
         return True, ""
 
 
+class DecayingRelay(LimitedRelay):
+    """A relay that counts what it was sent with a half-life, as newer nostreams do.
+
+    Refused events count as well, so a steady stream may have seven tenths of the rate.
+    After a window of silence all is forgotten.
+    """
+
+    def __init__(self, *limits: tuple[float, int], per_author: bool = True) -> None:
+        super().__init__(*limits, per_author=per_author)
+        self._known: dict[tuple[str, float], tuple[float, float]] = {}
+
+    def receive(self, event: SignedEvent, now: float) -> tuple[bool, str] | str | None:
+        self.received += 1
+        author = event.pubkey if self.per_author else ""
+        for seconds, most in self.limits:
+            hits, at = self._known.get((author, seconds), (0.0, now))
+            if now - at >= seconds:
+                hits = 0.0
+            hits = hits * 2 ** -((now - at) / seconds) + 1
+            self._known[author, seconds] = hits, now
+            if hits > most:
+                return RATE_LIMITED
+        self.stored.setdefault(event.id, now)
+        return True, ""
+
+
 class Publishing:
     """Clients that publish to one relay, with time compressed."""
 
@@ -242,13 +268,48 @@ def test_c6_each_author_s_events_keep_their_order_at_a_pace() -> None:
     assert stored == [event.id for event in mine]
 
 
-def test_c2b_a_relay_without_limits_is_sent_everything_at_once() -> None:
+@pytest.mark.parametrize("round_trip", [0.001, 0.1, 1.0])
+def test_c2b_a_relay_without_limits_is_sent_everything_within_half_a_second(
+    monkeypatch: pytest.MonkeyPatch, round_trip: float
+) -> None:
+    monkeypatch.setattr("tests.nostr.test_outbox_relay.ROUND_TRIP", round_trip)
     relay = LimitedRelay()
     publishing = Publishing(relay)
     products = publishing.publish(1000)
+    others = [publishing.publish(1, 0.0, f"{n:064x}", "wallet")[0] for n in range(9)]
     publishing.run(1)
-    assert max(publishing.delays(products)) < 0.1
-    assert relay.received == 1000
+    assert max(publishing.delays(products)) <= min(0.51, 50 * round_trip + 0.1)
+    assert max(publishing.delays(others)) == 0, "only the author of many events waits"
+    assert relay.received == 1000 + 9
+
+
+def test_c2b_events_beyond_a_limit_are_held_back_once_one_is_refused() -> None:
+    relay = LimitedRelay(PER_MINUTE)
+    publishing = Publishing(relay)
+    publishing.publish(1000)
+    publishing.run(1)
+    assert relay.received <= 24 + DEFAULTS.flush_unanswered_events
+
+
+@pytest.mark.parametrize("per_author", [True, False])
+def test_timeline_8_sixty_products_reach_a_relay_whose_memory_decays(
+    per_author: bool,
+) -> None:
+    relay = DecayingRelay(PER_MINUTE, (3600.0, 720), per_author=per_author)
+    publishing = Publishing(relay)
+    products = publishing.publish(60)
+    publishing.run(4 * MINUTES)
+    assert max(publishing.delays(products)) < 4 * MINUTES
+    assert relay.received < 60 + 30
+
+
+def test_c2b_two_hundred_products_reach_a_relay_whose_memory_decays() -> None:
+    relay = DecayingRelay(PER_MINUTE, (3600.0, 720))
+    publishing = Publishing(relay)
+    products = publishing.publish(200)
+    publishing.run(15 * MINUTES)
+    # 24 at once and 16.6 a minute would be 10.6 minutes.
+    assert max(publishing.delays(products)) < 14 * MINUTES
 
 
 def test_c2b_an_expired_event_is_not_sent() -> None:

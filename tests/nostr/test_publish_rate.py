@@ -93,8 +93,20 @@ def test_c2b_a_refusal_lowers_the_rate_to_what_the_relay_accepted() -> None:
         rate.accepted(now, now)
     rate.refused(now, now)
     # By then it had risen to 1.05 a second; 24 were accepted in the last minute.
-    assert rate.per_second == pytest.approx(0.5 * 1.05, rel=0.01), "half at most"
+    assert rate.per_second == pytest.approx(0.75 * 1.05, rel=0.01), "no less"
     assert rate.next_at() == pytest.approx(now + 2 / rate.per_second)
+
+
+def test_c2b_the_rate_rises_fast_far_below_the_one_that_was_refused() -> None:
+    rate = limited(24)
+    now = trials(rate, START + 60)
+    rate.per_second = 1.0
+    rate.refused(now, now)
+    now = trials(rate, now)
+    lowered = rate.per_second
+    for _ in range(5):
+        rate.accepted(now, now)
+    assert rate.per_second > lowered * 1.1
 
 
 def test_c2b_the_rate_rises_slowly_near_the_one_that_was_refused() -> None:

@@ -75,7 +75,7 @@ def test_c3_the_step_is_asked_for_once_until_it_is_done(woken: Woken) -> None:
 def test_c3_events_of_many_threads_are_answered_once_each(woken: Woken) -> None:
     publisher = woken.publisher
     inboxes: list[Inbox] = []
-    events = [made() for _ in range(200)]
+    events = [made(pubkey=f"{number:064x}") for number in range(200)]
 
     def publish() -> None:
         for event in events:

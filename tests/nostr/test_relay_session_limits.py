@@ -44,6 +44,81 @@ def test_e9_max_filters_is_respected_by_live_filters_windows_and_pages() -> None
     assert len(relay.open) == 2
 
 
+NOSTREAM = RelayLimits(
+    max_subscriptions=10, max_filters=10, max_limit=5000, first_limit=5000
+)
+
+
+def test_e4_replay_on_a_relay_with_one_limit_for_all_filters_loses_nothing() -> None:
+    relay = StoringRelay(most=5000, nostream=True)
+    link = Link(relay)
+    link.session.set_limits(NOSTREAM)
+    link.subscribe("a", {"kinds": [1]}, {"kinds": [7]})
+    link.connect()
+    link.settle()
+    link.lose()
+    missed = [made(NOW + number, kind) for number in range(600) for kind in (1, 7)]
+    for event in missed:
+        relay.store(event)
+    link.wait(100)
+    link.connect()
+    link.settle()
+    assert sorted(link.delivered["a"]) == sorted(event.id for event in missed)
+
+
+def test_e9_reqs_that_share_are_each_answered_on_a_relay_with_one_limit() -> None:
+    stored = [made(NOW - number, number % 40 + 1) for number in range(400)]
+    link = Link(StoringRelay(stored, most=5000, nostream=True))
+    link.session.set_limits(NOSTREAM)
+    for kind in range(1, 41):
+        link.subscribe(f"{kind}", {"kinds": [kind], "limit": 3})
+    link.connect()
+    link.settle()
+    assert [len(link.delivered[f"{kind}"]) for kind in range(1, 41)] == [3] * 40
+
+
+def test_e9_what_was_asked_before_the_one_limit_was_known_is_asked_anew() -> None:
+    stored = [made(NOW - number, kind) for number in range(20) for kind in (1, 7)]
+    link = Link(StoringRelay(stored, most=5000, nostream=True))
+    link.subscribe("a", {"kinds": [1], "limit": 1}, {"kinds": [7], "limit": 20})
+    link.subscribe("single", {"kinds": [1], "limit": 5})
+    link.connect()
+    link.settle()
+    assert len(link.delivered["a"]) == 1
+    link.session.set_limits(NOSTREAM)
+    link.sent.clear()
+    link.settle()
+    assert len(link.delivered["a"]) == 21
+    assert len(reqs(link.sent)) == 1, "what was not cut is not asked again"
+
+
+@pytest.mark.parametrize("gone_by", ["client", "CLOSED", "too large"])
+def test_e9_gap_that_waits_for_room_is_not_sent_once_its_subscription_ended(
+    gone_by: str,
+) -> None:
+    link = Link()
+    link.session.set_limits(RelayLimits(max_subscriptions=3, max_filters=2))
+    link.subscribe("a", {"kinds": [1, 1059]}, {"kinds": [7, 1059]})
+    link.connect()
+    link.settle()
+    link.lose()
+    link.wait(100)
+    link.connect()
+    first = reqs(link.flush())
+    assert len(first) == 2, "one live, one gap; the others wait"
+    match gone_by:
+        case "client":
+            link.unsubscribe("a")
+        case "CLOSED":
+            del link.relay.open[first[0][0]]
+            link.session.closed(first[0][0], "rate-limited: wait", link.now)
+        case "too large":
+            link.session.back_off(first[1][0], link.now)
+    assert [wire for wire, *_ in reqs(link.flush())] == []
+    assert link.relay.open == {}
+    link.answer()  # what the relay sent before our CLOSE
+
+
 def test_e9_no_req_is_longer_than_max_message_length() -> None:
     authors = [f"{number:064x}" for number in range(300)]
     relay = StoringRelay([made(NOW, pubkey=author) for author in authors])
