@@ -598,8 +598,12 @@ class Conversation:
                 if session.notice(text, now) is Complaint.RATE:
                     owner.relay_rate_limited(relay)
                 owner.relay_noticed(relay, text)
-            case message.RelayNegotiation() | message.RelayNegotiationError():
-                session.received(now)  # nostrclient has opened none
+            case message.RelayNegotiation():
+                session.negotiated(received.wire_id, received.payload, now, wall)
+                self._report()
+            case message.RelayNegotiationError():
+                session.negotiation_refused(received.wire_id, now, wall)
+                self._report()
             case message.RelayEvent():
                 raise AssertionError("an EVENT is handled apart")
             case _:

@@ -122,6 +122,11 @@ class Filter(NamedTuple):
         """Return the filter restricted to these kinds."""
         return self._replace(json=self.replaced(kinds=sorted(kinds)), kinds=kinds)
 
+    def only_ids(self, ids: Sequence[str]) -> Filter:
+        """Return the filter restricted to these ids, without a `limit`."""
+        json = self.replaced(ids=list(ids), limit=None)
+        return self._replace(json=json, ids=frozenset(ids), limit=None)
+
     def halves(self) -> list[Filter]:
         """Return two filters that together match the same events, or an empty list.
 
@@ -189,6 +194,16 @@ def parse_filters(values: Sequence[object]) -> tuple[Filter, ...]:
         raise InvalidMessage("at least one filter is needed")
     parsed = (parse_filter(value) for value in values)
     return tuple(filter_ for filter_ in parsed if filter_ is not None)
+
+
+def first_match(
+    filters: Sequence[Filter], event: SignedEvent, tags: TagValues
+) -> int | None:
+    """Return the place of the first filter that matches the event; None: none does."""
+    for number, filter_ in enumerate(filters):
+        if filter_.matches(event, tags):
+            return number
+    return None
 
 
 def matches_any(

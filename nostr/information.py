@@ -12,6 +12,7 @@ from .settings import DEFAULTS, ClientLimits, Settings
 ABSURD = 2**31
 COUNT_NIP = 45
 HINTS_NIP = 67
+NEGENTROPY_NIP = 77
 AUTH_NIP = 42
 SEARCH_NIP = 50
 ONE_LIMIT_SOFTWARE = "nostream"

@@ -15,15 +15,17 @@ from .delivery import Consumer, Copied, Delivered, Eose
 from .entitlement import may_receive
 from .event import SignedEvent
 from .figures import Figures
-from .filter import Filter, TagValues, matches_any
+from .filter import Filter, TagValues, first_match
 from .in_process import (
     EndOfStoredEventsMessage,
     EventMessage,
     InProcessQueues,
     NoticeMessage,
 )
+from .known_events import KnownBudget, KnownEvents
 from .mailbox import Budget, Mailbox
 from .merge import Merge
+from .negentropy import Item
 from .settings import Settings
 
 # The names for other extensions: docs/extensions.md. The rest may change.
@@ -99,6 +101,19 @@ class Feed:
         self.merges = Merge.merges(filters) and isinstance(consumer, Mailbox)
         self.answered: set[str] = set()
         self.seen = SeenIds(seen)
+        self.known_events: KnownEvents | None = None
+
+    def known(self, filter_: Filter) -> tuple[int, list[Item]] | None:
+        """Return the events given for one of the filters, see `KnownEvents.items`.
+
+        None where it is not known, so that they cannot be compared with a relay's.
+        """
+        if self.known_events is None:
+            return None
+        for number, own in enumerate(self.filters):
+            if own is filter_:
+                return self.known_events.items(number)
+        return None
 
     def may_read_as(self, pubkey: str) -> bool:
         """Return whether its client may read what relays give to this key only (H4).
@@ -163,6 +178,8 @@ class MessagePool:
         # Two, so that public clients that do not read never close a private one.
         self.budget = Budget(0)
         self.public_budget = Budget(0)
+        self._known_budget = KnownBudget(0)
+        self._known_public_budget = KnownBudget(0)
         self.in_process = InProcessQueues()
         self.figures = Figures()
         self.parse_lock = Lock()
@@ -180,6 +197,10 @@ class MessagePool:
         public_bytes = int(total_bytes * settings.public_share)
         self.public_budget.total_bytes = public_bytes
         self.budget.total_bytes = total_bytes - public_bytes
+        total_events = settings.reconcile_events_total
+        public_events = int(total_events * settings.public_share)
+        self._known_public_budget.most = public_events
+        self._known_budget.most = total_events - public_events
         self.in_process.configure(settings)
 
     # Subscriptions
@@ -189,6 +210,14 @@ class MessagePool:
         with self._lock:
             self._feeds[feed.upstream_id] = feed
             self._count_seen(feed, len(feed.seen))
+            if not len(
+                feed.seen
+            ):  # of ids from an earlier generation dates are unknown
+                public, private = self._known_public_budget, self._known_budget
+                feed.known_events = KnownEvents(
+                    public if feed.is_public else private,
+                    self._settings.reconcile_events_per_subscription,
+                )
 
     def close(self, upstream_id: str) -> Feed | None:
         """Remove and return a subscription's feed."""
@@ -196,6 +225,8 @@ class MessagePool:
             feed = self._feeds.pop(upstream_id, None)
             if feed is not None:
                 self._count_seen(feed, -len(feed.seen))
+                if feed.known_events is not None:
+                    feed.known_events.clear()
             return feed
 
     def feed(self, upstream_id: str) -> Feed | None:
@@ -261,7 +292,8 @@ class MessagePool:
                     self._copied(feed, event, relay_url, shared, touched)
                 continue
             tags = tags or TagValues(event)
-            if not matches_any(feed.filters, event, tags):
+            number = first_match(feed.filters, event, tags)
+            if number is None:
                 continue
             # Putting under the lock keeps what a close promises: nothing comes after.
             with self._lock:
@@ -271,6 +303,8 @@ class MessagePool:
                     continue
                 self._count_seen(feed, 1)
                 self._bound_seen(feed)
+                if feed.known_events is not None:
+                    feed.known_events.add(event.created_at, event.id, number)
                 item = Delivered(upstream_id, event, relay_url, shared)
                 if isinstance(feed.consumer, Mailbox):
                     feed.consumer.put_later(item)

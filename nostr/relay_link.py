@@ -18,7 +18,7 @@ from typing_extensions import assert_never
 from . import backoff, clock
 from .connection import Connection, ConnectionLostError, StopRequestedError, Waker
 from .conversation import Conversation, RelayOwner, TooMuchGarbageError
-from .information import AUTH_NIP, RelayInformation
+from .information import AUTH_NIP, NEGENTROPY_NIP, RelayInformation
 from .information_request import request_information
 from .log import logger
 from .relay_record import RelayRecord, RelayStatus
@@ -347,6 +347,7 @@ class RelayLink:
             session.want_keys()
         if information is not None:
             session.set_limits(information.limits)
+            session.set_reconciles(NEGENTROPY_NIP in information.supported_nips)
 
     def _converse(self, connection: Connection) -> None:
         self._record.connections += 1

@@ -382,7 +382,13 @@ class RelayManager:
             feed.readers = keys
             self.message_pool.open(feed)
             request = Request(
-                upstream_id, filters, clock.wall(), feed.delivered, is_public, consumer
+                upstream_id,
+                filters,
+                clock.wall(),
+                feed.delivered,
+                is_public,
+                consumer,
+                feed.known,
             )
             self._requests[upstream_id] = request
             if any(filter_.is_search for filter_ in filters):

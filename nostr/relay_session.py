@@ -8,6 +8,7 @@ no socket, thread or clock is known here.
 - `Egress` is the one queue to the wire for REQs and EVENTs; `RequestPace` says when the
   next REQ may leave. Gaps and pages wait for a free place among the subscriptions that
   the relay allows.
+- On relays with NIP-77 a `Reconciliation` finds missed events, instead of windows.
 - Every answer is booked to its wire (see `wire`), by `eose`, `closed` and
   `find_subscription`. Silence and NOTICEs are booked by `Heartbeat`: each waiting state
   has a due time, and `_judge` decides what a missing answer means.
@@ -25,12 +26,15 @@ from . import backoff, message
 from .chunking import chunk, encode_req, fits, split_restricted, split_to_fit
 from .complaints import Complaint, classify
 from .egress import Egress, QueuedEvent
+from .errors import InvalidMessage
 from .filter import Filter
 from .heartbeat import PROBE_FILTER, Heartbeat
 from .limits import Limits, RelayLimits
 from .pace import TokenBucket
 from .poison import PoisonWatch
+from .reconcile import Reconciler, Reconciliation, ReconciliationState
 from .relay_subscription import (
+    MOST_RETURNED,
     Part,
     RelaySubscription,
     RelaySubscriptionState,
@@ -128,6 +132,7 @@ class RelaySession:
         self._heartbeat = Heartbeat(settings)
         self._pace = RequestPace(settings)
         self._poison = PoisonWatch(settings)
+        self._reconciler = Reconciler(settings.reconciliations_per_relay)
         self._held_events: dict[str, QueuedEvent] = {}
         self._count_bucket = TokenBucket(
             settings.counts_per_second, settings.burst_counts, 0
@@ -307,6 +312,7 @@ class RelaySession:
             self._serving.pop(part, None)
             subscription.remove(part)
         self._close_wires(subscription)
+        self._end_reconciliation(subscription)
         self._forget_closing(subscription)
         self._subscriptions.pop(subscription.key, None)
         self._dequeue(subscription)
@@ -339,6 +345,11 @@ class RelaySession:
     def forget_learned_limits(self) -> None:
         """Apply the announced limits alone from now on: relays change."""
         self._limits = self._limits.forget_learned()
+        self._reconciler.forget()
+
+    def set_reconciles(self, is_listed: bool) -> None:
+        """Apply whether the relay's NIP-11 document lists NIP-77."""
+        self._reconciler.list(is_listed)
 
     def learn_message_length(self, length: int) -> None:
         """Apply a limit of messages, in bytes, that the relay did not announce."""
@@ -448,6 +459,7 @@ class RelaySession:
         self._gap_queue.clear()
         self._temporary_count = 0
         self._heartbeat.lose()
+        self._reconciler.lose(ended_by_relay=ended_by_relay)
         self._hold_until = 0.0
         self.authentication_pending = False
         if ended_by_relay and self._poison.was_burst(now):
@@ -718,7 +730,10 @@ class RelaySession:
         if page is None:
             if subscription.fetch is not None and subscription.fetch.skipped_second:
                 self.crowded_second = subscription.fetch.skipped_second
-            self._complete(subscription, now, wall)
+            subscription.fetch = None
+            subscription.page = subscription.page_wire = None
+            if not self._reconcile(subscription, now):
+                self._complete(subscription, now, wall)
             return
         self._send_page(subscription, page, now)
 
@@ -738,7 +753,12 @@ class RelaySession:
         self, subscription: RelaySubscription, now: float, wall: float
     ) -> None:
         authenticated = self._authenticated
-        subscription.complete(now, wall, authenticated=authenticated)
+        subscription.complete(
+            now,
+            wall,
+            authenticated=authenticated,
+            most_returned=self.limits.max_limit or MOST_RETURNED,
+        )
         included = subscription.included
         for part in included:
             part.tries = 0
@@ -770,6 +790,9 @@ class RelaySession:
         if wire.purpose is WirePurpose.PAGE:
             self._page_refused(subscription, text, now)
             return self._take_refused()
+        if wire.is_temporary and subscription.reconciliation is not None:
+            self._fetch_windows(subscription, now)
+            return self._take_refused()
         is_own_gap = wire.purpose is WirePurpose.GAP and not (
             subscription.is_polled or subscription.outcast
         )
@@ -785,6 +808,7 @@ class RelaySession:
             if other.is_temporary or wire.purpose is WirePurpose.LIVE:
                 self._close_wire(subscription, other)
         subscription.fetch = None
+        self._end_reconciliation(subscription)
         self._forget_good_service(subscription, now)
         self._refuse(subscription, text, now)
         return self._take_refused()
@@ -960,6 +984,7 @@ class RelaySession:
         if found is not None and found[1].state is not WireState.CLOSING:
             subscription = found[0]
             self._close_wires(subscription)
+            self._end_reconciliation(subscription)
             if subscription.is_shared:
                 self._narrow(subscription, "error: too large", is_final=False, now=now)
             else:
@@ -974,6 +999,11 @@ class RelaySession:
         self._received_at = now
         self._heartbeat.is_alive = True
         complaint = classify(text)
+        if "neg" in text.lower() and self._reconciler.asked:
+            asked = list(self._reconciler.asked.values())
+            self._reconciler.gave_up()  # it knows no NEG-OPEN
+            for key in asked:
+                self._fetch_windows(self._subscriptions[key], now)
         if complaint is Complaint.OTHER:
             return complaint
         if complaint is Complaint.RATE:
@@ -1141,6 +1171,9 @@ class RelaySession:
         elif subscription.retries_page and subscription.page is not None:
             subscription.retries_page = False
             self._send_page(subscription, subscription.page, now)
+        elif self._is_comparing(subscription):
+            self._reconciler.gave_up()
+            self._fetch_windows(subscription, now)
         elif subscription.state is _S.SENT:
             patience = self._settings.refresh_answer_seconds
             if subscription.received_at > max(subscription.sent_at, now - patience):
@@ -1198,6 +1231,7 @@ class RelaySession:
             if wire.is_temporary:  # the live one is listened to: it may be late
                 self._close_wire(subscription, wire)
         subscription.fetch = None
+        self._end_reconciliation(subscription)
         self._forget_good_service(subscription, now)
         if complaint is Complaint.OTHER and self._learn_subscriptions(
             subscription, minimum=MIN_LEARNED_SUBSCRIPTIONS
@@ -1277,12 +1311,141 @@ class RelaySession:
         self._apply_limits()
         return True
 
+    # Reconciling (NIP-77)
+
+    def _plan_reconciliation(
+        self,
+        subscription: RelaySubscription,
+        windows: list[Filter],
+        now: float,
+        wall: float,
+    ) -> list[Filter]:
+        """Plan what to compare after the live EOSE; return the windows that remain."""
+        if (
+            not self._reconciler.is_used
+            or subscription.is_polled
+            or subscription.outcast
+        ):
+            return windows
+        length = self.limits.max_message_length
+        found = subscription.targets(now, wall, length)
+        if found is None or not found[0]:
+            return windows
+        targets, replaced, others = found
+        subscription.reconciliation = Reconciliation(
+            targets, replaced, self._settings.reconcile_missing_events, length
+        )
+        return others
+
+    def _is_comparing(self, subscription: RelaySubscription) -> bool:
+        work = subscription.reconciliation
+        return work is not None and work.state is ReconciliationState.ASKED
+
+    def _reconcile(self, subscription: RelaySubscription, now: float) -> bool:
+        """Begin the next step of a reconciliation; return False if there is none."""
+        work = subscription.reconciliation
+        if work is None or work.state is ReconciliationState.FETCHING:
+            return False
+        if work.has_targets:
+            if not self._reconciler.has_room:
+                subscription.due = None  # those under way have theirs
+                self._reconciler.waiting.append(subscription.key)
+                return True
+            wire_id = subscription.extra_wire_id()
+            self._reconciler.asked[wire_id] = subscription.key
+            self.output.append(work.open(wire_id))
+            self._pace.spend(now)
+            self._set_due(subscription, now + self._settings.reconcile_answer_seconds)
+            return True
+        missing = split_to_fit(work.fetch(self._page_events), self.limits)
+        for filters in chunk(missing, self.limits):
+            self._send_temporary(subscription, filters)
+        self._set_due(subscription, now + self._settings.refresh_answer_seconds)
+        return bool(missing)
+
+    def negotiated(self, wire_id: str, payload: bytes, now: float, wall: float) -> None:
+        """Handle NEG-MSG (NIP-77)."""
+        self.received(now)
+        subscription = self._compared(wire_id)
+        if subscription is None or subscription.reconciliation is None:
+            return
+        self._reconciler.answered()
+        subscription.received_at = now
+        try:
+            text = subscription.reconciliation.answer(payload)
+        except InvalidMessage:
+            self._fetch_windows(subscription, now)
+            return
+        if text is not None:
+            self.output.append(text)
+            self._set_due(subscription, now + self._settings.reconcile_answer_seconds)
+            return
+        self._close_comparison(wire_id)
+        self._continue(subscription, now, wall)
+        self._compare_next(now, wall)
+
+    def negotiation_refused(self, wire_id: str, now: float, wall: float) -> None:
+        """Handle NEG-ERR (NIP-77): the windows are fetched instead."""
+        self.received(now)
+        subscription = self._compared(wire_id)
+        if subscription is None:
+            return
+        self._reconciler.refused()
+        del self._reconciler.asked[wire_id]
+        self._fetch_windows(subscription, now)
+        self._compare_next(now, wall)
+
+    def _compared(self, wire_id: str) -> RelaySubscription | None:
+        subscription = self._subscriptions.get(self._reconciler.asked.get(wire_id, ""))
+        if subscription is not None and subscription.state is not _S.SENT:
+            self._end_reconciliation(subscription)  # it is to be sent anew
+            return None
+        return subscription
+
+    def _compare_next(self, now: float, wall: float) -> None:
+        """Begin comparisons that waited for room."""
+        waiting = self._reconciler.waiting
+        while waiting and self._reconciler.has_room:
+            subscription = self._subscriptions.get(waiting.popleft())
+            if subscription is None or subscription.state is not _S.SENT:
+                continue
+            if self._reconciler.is_used:
+                self._continue(subscription, now, wall)
+            else:
+                self._fetch_windows(subscription, now)
+
+    def _fetch_windows(self, subscription: RelaySubscription, now: float) -> None:
+        """Fetch what a reconciliation was to find: the relay does not do it."""
+        work = subscription.reconciliation
+        self._end_reconciliation(subscription)
+        if work is None or subscription.state is not _S.SENT:
+            return
+        windows = split_to_fit(work.windows, self.limits)
+        subscription.fetch = subscription.to_complete([], windows, self._page_events)
+        for filters in chunk(windows, self.limits):
+            self._send_temporary(subscription, filters)
+        self._set_due(subscription, now + self._settings.refresh_answer_seconds)
+        if not windows:
+            self._complete(subscription, now, now + self._wall_offset)
+
+    def _close_comparison(self, wire_id: str) -> None:
+        if self._reconciler.asked.pop(wire_id, None) is not None and self.connected:
+            self.output.append(message.encode("NEG-CLOSE", wire_id))
+
+    def _end_reconciliation(self, subscription: RelaySubscription) -> None:
+        work, subscription.reconciliation = subscription.reconciliation, None
+        if work is not None:
+            work.end()
+            self._close_comparison(work.wire_id)
+
     # Sending
 
     def _send(self, subscription: RelaySubscription, now: float, wall: float) -> None:
         limits = self.limits
-        filters = subscription.filters(now, wall, self._opened_wall)
-        live, gap = (split_to_fit(group, limits) for group in filters)
+        self._end_reconciliation(subscription)
+        wanted, missed = subscription.filters(now, wall, self._opened_wall)
+        missed = self._plan_reconciliation(subscription, missed, now, wall)
+        live, gap = (split_to_fit(group, limits) for group in (wanted, missed))
         subscription.fetch = subscription.to_complete(live, gap, self._page_events)
         subscription.page_wire = None
         subscription.waiting_gaps.clear()

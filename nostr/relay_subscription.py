@@ -27,6 +27,7 @@ from .event import SignedEvent
 from .fetch import Fetch
 from .figures import Recovery
 from .filter import Filter
+from .negentropy import Item
 from .overlap import (
     Confirmation,
     can_bring_news,
@@ -35,10 +36,12 @@ from .overlap import (
     late_filters,
     live_filters,
 )
+from .reconcile import Reconciliation, Target, frame_bytes
 from .settings import Settings
 from .wire import Wire, WireState
 
 LATE_SECONDS = 1.0  # a REQ sent later than that may have missed events
+MOST_RETURNED = 100  # events that a relay returns at once where it does not say so
 
 
 class Request(NamedTuple):
@@ -46,7 +49,8 @@ class Request(NamedTuple):
 
     `arrived` is when it came, in Unix seconds; `delivered` returns whether an event id
     was delivered to it; `is_public` whether its client came by the public endpoint.
-    `client` is the same for all requests of one client.
+    `client` is the same for all requests of one client. `known` returns the events that
+    one of the filters was given, see `Feed.known`.
     """
 
     upstream_id: str
@@ -55,6 +59,7 @@ class Request(NamedTuple):
     delivered: Callable[[str], bool]
     is_public: bool = False
     client: object = None
+    known: Callable[[Filter], tuple[int, list[Item]] | None] | None = None
 
 
 class Part:
@@ -75,6 +80,7 @@ class Part:
         "request",
         "restricted",
         "tries",
+        "was_cut",
     )
 
     def __init__(
@@ -85,6 +91,7 @@ class Part:
         self.restricted = restricted
         self.live_only = any(filter_.limit == 0 for filter_ in filters)
         self.answered = False
+        self.was_cut = False
         self.authenticated = False
         self.confirmation: Confirmation | None = None
         self.refusal: str | None = None
@@ -154,7 +161,9 @@ class RelaySubscription:
         self.is_polled = False
         self.outcast = False
         self.fetch: Fetch | None = None
+        self.reconciliation: Reconciliation | None = None
         self.confirmation: Confirmation | None = None
+        self._received_count = 0
         self._settings = settings
         self._extra = 0
         self._upstream_ids: tuple[str, ...] | None = None
@@ -301,14 +310,89 @@ class RelaySubscription:
             if not can_bring_news(part.filters, confirmed, request.delivered):
                 continue
             live += live_filters(part.filters)
-            gap += gap_filters(
-                part.filters,
-                confirmed,
-                request.arrived,
-                self._settings,
-                unnamed_gift_wraps=not self.refreshing,
-            )
+            gap += self._gap(part, part.filters, confirmed)
         return live, gap
+
+    def _gap(
+        self, part: Part, filters: Sequence[Filter], confirmed: float
+    ) -> list[Filter]:
+        return gap_filters(
+            filters,
+            confirmed,
+            part.request.arrived,
+            self._settings,
+            unnamed_gift_wraps=not self.refreshing,
+        )
+
+    def targets(
+        self, now: float, wall: float, max_message_length: int | None
+    ) -> tuple[list[Target], list[Filter], list[Filter]] | None:
+        """Return what to compare with the relay instead of fetching windows (NIP-77).
+
+        That is the targets, the windows that they stand for, and those of filters that
+        cannot be compared. None where a part was not answered yet.
+        """
+        targets: list[Target] = []
+        replaced: list[Filter] = []
+        others: list[Filter] = []
+        for part in self.included:
+            request, confirmed_by = part.request, self.confirmed(part)
+            if confirmed_by is None:
+                return None
+            confirmed = confirmed_by.at(wall, now)
+            if not can_bring_news(part.filters, confirmed, request.delivered):
+                continue
+            for filter_ in part.filters:
+                windows = self._gap(part, [filter_], confirmed)
+                found = self._compared(part, filter_, windows, max_message_length)
+                if found:
+                    targets += found
+                    replaced += windows
+                else:
+                    others += windows
+        return targets, replaced, others
+
+    def _compared(
+        self,
+        part: Part,
+        filter_: Filter,
+        windows: Sequence[Filter],
+        max_message_length: int | None,
+    ) -> list[Target]:
+        """Return the targets that find all that the windows would find, and more."""
+        request = part.request
+        known = request.known(filter_) if request.known is not None else None
+        starts = [window.since or 0 for window in windows]
+        if known is None or not starts or filter_.is_search:
+            return []
+        floor, items = known
+        if floor > min(starts):
+            return []
+        # What its first answer left out is not to be found now.
+        is_partial = filter_.limit is not None or part.was_cut
+        whole = [filter_]
+        if is_partial:
+            whole = self._gap(part, [filter_], request.arrived)
+        found: list[Target] = []
+        for wanted in whole:
+            since = max(wanted.since or 0, floor)
+            until = wanted.until
+            found.append(
+                Target(
+                    wanted.changed(since=since or None, limit=None),
+                    [
+                        item
+                        for item in items
+                        if item[0] >= since and (until is None or item[0] <= until)
+                    ],
+                    request.delivered,
+                )
+            )
+        if any(
+            frame_bytes(max_message_length, target.filter) is None for target in found
+        ):
+            return []
+        return found
 
     def to_complete(
         self, live: Sequence[Filter], gap: Sequence[Filter], page_events: int
@@ -348,6 +432,7 @@ class RelaySubscription:
     def event(self, event: SignedEvent, now: float, wall: float) -> None:
         """Handle an event that came on one of the wires."""
         self.received_at = now
+        self._received_count += 1
         if self.state is RelaySubscriptionState.LIVE:
             if self.confirmation is None or self.confirmation.now != now:
                 self.confirmation = Confirmation(wall, now)
@@ -355,12 +440,20 @@ class RelaySubscription:
             self.fetch.event(event)
 
     def complete(
-        self, now: float, wall: float, *, authenticated: bool = False
+        self,
+        now: float,
+        wall: float,
+        *,
+        authenticated: bool = False,
+        most_returned: int = MOST_RETURNED,
     ) -> list[Part]:
         """Handle the end of an answer; return the parts that had none before.
 
         An answer without AUTH does not confirm a part that was answered with it.
+        `most_returned` is how many events the relay returns at once.
         """
+        was_cut = self._received_count >= most_returned
+        self._received_count = 0
         self.move(RelaySubscriptionState.LIVE)
         self.received_at = now
         self.answered_here = True
@@ -368,6 +461,7 @@ class RelaySubscription:
             self.served_since = now
         self.refreshing = False
         self.fetch = None
+        self.reconciliation = None
         self.page = self.page_wire = None
         self.page_tries = 0
         self.retries_page = False
@@ -378,6 +472,9 @@ class RelaySubscription:
                 continue
             if not part.answered:
                 new.append(part)
+                part.was_cut = was_cut and any(
+                    filter_.since is None for filter_ in part.filters
+                )
             part.answered = True
             part.authenticated = authenticated
             part.confirmation = None
@@ -393,6 +490,8 @@ class RelaySubscription:
         self.closing.clear()
         self.waiting_gaps.clear()
         self.fetch = None
+        self.reconciliation = None
+        self._received_count = 0
         self.page = self.page_wire = None
         self.page_tries = 0
         self.retries_page = False

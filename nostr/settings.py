@@ -321,6 +321,19 @@ class Settings:
     gift_wrap_seconds: float = 2 * DAY_SECONDS
     """How much further back a replay reaches for gift wraps (kind 1059), whose dates
     are randomised (NIP-59: two days)."""
+    reconcile_events_per_subscription: int = 5000
+    """Newest events of a subscription that can be compared with those of a relay that
+    reconciles (NIP-77); more of them cost 200 bytes each."""
+    reconcile_events_total: int = 200_000
+    """The same for all subscriptions together."""
+    reconcile_missing_events: int = 10_000
+    """Most events that one reconciliation fetches; where a relay has more, the overlap
+    window is fetched instead."""
+    reconciliations_per_relay: int = 4
+    """Reconciliations under way with one relay at once; more may exceed its limit."""
+    reconcile_answer_seconds: float = 5
+    """Time a relay has for each step of a reconciliation, before the overlap window is
+    fetched instead."""
     page_events: int = 10
     """Smallest answer that a relay may have cut and that is continued page by page."""
     pages: int = 1000

@@ -558,6 +558,12 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_errors_per_relay: 'Aufgelistete Fehler je Relay',
     number_overlap_seconds: 'Überlappung nach einer Unterbrechung',
     number_gift_wrap_seconds: 'Überlappung für Gift Wraps (Kind 1059)',
+    number_reconcile_events_per_subscription:
+      'Verglichene Events je Abonnement (NIP-77)',
+    number_reconcile_events_total: 'Verglichene Events insgesamt',
+    number_reconcile_missing_events: 'Events, die ein Abgleich nachholt',
+    number_reconciliations_per_relay: 'Gleichzeitige Abgleiche mit einem Relay',
+    number_reconcile_answer_seconds: 'Zeit für einen Schritt des Abgleichs',
     number_page_events:
       'Größe einer Antwort, nach der die nächste Seite erfragt wird',
     number_pages: 'Seiten je Antwort',

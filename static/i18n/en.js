@@ -533,6 +533,12 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_errors_per_relay: 'Errors listed per relay',
     number_overlap_seconds: 'Overlap after an interruption',
     number_gift_wrap_seconds: 'Overlap for gift wraps (kind 1059)',
+    number_reconcile_events_per_subscription:
+      'Events compared per subscription (NIP-77)',
+    number_reconcile_events_total: 'Events compared, in all',
+    number_reconcile_missing_events: 'Events fetched by one reconciliation',
+    number_reconciliations_per_relay: 'Reconciliations with a relay at once',
+    number_reconcile_answer_seconds: 'Time for a step of a reconciliation',
     number_page_events: 'Answer size that asks for another page',
     number_pages: 'Pages per answer',
     number_refresh_seconds: 'Pause between refreshes of a subscription',

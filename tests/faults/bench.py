@@ -20,8 +20,10 @@ from dev.ports import HOST, free_port
 from dev.proxy import LoopThread, Proxy
 from nostrclient.nostr import clock
 from nostrclient.nostr.client.client import NostrClient
+from nostrclient.nostr.information import RelayInformation
 from nostrclient.nostr.mailbox import Mailbox
 from nostrclient.nostr.relay import new_id
+from nostrclient.nostr.relay_link import Inform
 from nostrclient.nostr.session import (
     Authenticated,
     Command,
@@ -120,6 +122,11 @@ class Bench:
             SECONDS,
             pause=0.01,
         )
+
+    def inform(self, url: str, *nips: int) -> None:
+        """Have a relay that has no NIP-11 document list some NIPs."""
+        information = RelayInformation(supported_nips=frozenset(nips))
+        self.manager.relays[url]._link.put(Inform(information))
 
     def wait_disconnected(self, url: str) -> None:
         """Wait until a relay is known not to be connected."""

@@ -205,3 +205,5 @@ class Habits:
 
     counts: bool = False
     """Whether COUNT is answered (NIP-45); otherwise it gets a NOTICE."""
+    negentropy: str | None = None
+    """What NEG-OPEN gets (NIP-77): `serves`, `refuses` or `silent`; None: a NOTICE."""

@@ -22,6 +22,7 @@ from websockets.http11 import Request, Response
 
 from dev.ports import HOST, free_port
 from dev.proxy import LoopThread
+from nostrclient.nostr.negentropy import Negentropy
 
 from .habits import EventRate, Habits
 
@@ -90,6 +91,8 @@ class Link:
     failed_auths: int = 0
     late_refusals: list[str] = field(default_factory=list)
     """Events that are refused once AUTH is through."""
+    negotiations: dict[str, Negentropy] = field(default_factory=dict)
+    """The sides of the reconciliations under way."""
     recent: Window = field(default_factory=Window)
 
     @property
@@ -385,6 +388,8 @@ class OddRelay:
             await self._req(link, message[1], message[2:])
         elif verb == "COUNT" and habits.counts:
             await self._count(link, message[1], message[2:])
+        elif verb.startswith("NEG-") and habits.negentropy is not None:
+            await self._negotiate(link, verb, message[1], message[2:])
         else:
             await self._notice(link, f"unknown command {verb}")
 
@@ -439,6 +444,26 @@ class OddRelay:
     def _is_full(self, link: Link) -> bool:
         most = self.habits.max_keys
         return most is not None and len(link.pubkeys) >= most
+
+    async def _negotiate(
+        self, link: Link, verb: str, name: str, rest: list[Any]
+    ) -> None:
+        if verb == "NEG-CLOSE":
+            link.negotiations.pop(name, None)
+            return
+        if self.habits.negentropy == "silent":
+            return
+        if self.habits.negentropy == "refuses":
+            await self._send(link, "NEG-ERR", name, "blocked: too many query results")
+            return
+        if verb == "NEG-OPEN":
+            link.negotiations[name] = Negentropy(
+                (event["created_at"], bytes.fromhex(event["id"]))
+                for event in self.events
+                if self._may_read(link, event) and matches(rest[0], event)
+            )
+        answer = link.negotiations[name].respond(bytes.fromhex(rest[-1]))
+        await self._send(link, "NEG-MSG", name, answer.hex())
 
     async def _count(
         self, link: Link, count_id: str, filters: list[NostrFilter]

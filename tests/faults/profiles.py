@@ -34,6 +34,7 @@ STRFRY = Habits(
 
 STRFRY_2025 = replace(
     STRFRY,
+    negentropy="serves",
     restricted_kinds=frozenset(),
     supported_nips=(1, 2, 4, 9, 11, 28, 40, 45, 70, 77),
     notice_for_closed=True,

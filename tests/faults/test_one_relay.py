@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 from nostrclient.nostr.message import RelayNegotiation, parse_relay_message
 from nostrclient.nostr.negentropy import Negentropy
 from nostrclient.nostr.settings import DEFAULTS
-from tests.e2e.clients import Author
+from tests.e2e.clients import Author, wait_until
 
 from .bench import FAST, Bench, BenchClient, NostrEvent, RealRelay, measured
 from .conftest import NewBench, NewOddRelay, NewRelay
@@ -228,6 +228,63 @@ def test_d10_an_authentication_event_from_a_relay_is_dropped(
     bench.start_connected(odd_relay.url)
     found = bench.client().subscribe("a", {"authors": [author.pubkey]})
     assert [event["kind"] for event in found] == [1]
+
+
+def during_an_outage(bench: Bench, relay: RealRelay, *events: NostrEvent) -> None:
+    """Have a relay get events while it cannot be reached."""
+    relay.proxy.refuse()
+    relay.proxy.reset()
+    bench.wait_disconnected(relay.url)
+    relay.put(*events)
+    relay.proxy.resume()
+    bench.wait_connected(relay.url)
+
+
+def test_e7b_event_dated_back_a_year_arrives_from_a_real_relay_after_an_outage(
+    bench: Bench, relay: RealRelay, merchant: Author
+) -> None:
+    stored = notes(merchant, range(60))
+    relay.put(*stored)
+    bench.start_connected(relay.url)
+    bench.inform(relay.url, 1, 77)
+    client = bench.client()
+    client.subscribe("a", {"authors": [merchant.pubkey]})
+    old = merchant.event("dated back", created_at=DATE - 365 * 86_400, kind=1)
+    during_an_outage(bench, relay, old)
+    client.assert_exactly("a", [*stored, old])
+    late = merchant.event("another", created_at=DATE - 400 * 86_400, kind=1)
+    during_an_outage(bench, relay, late)
+    client.assert_exactly("a", [*stored, old, late])
+
+
+@pytest.mark.parametrize("negentropy", ["serves", "refuses", "silent", None])
+def test_e7b_what_reached_a_relay_in_an_outage_arrives_whatever_it_says_to_neg_open(
+    new_bench: NewBench,
+    odd_relay: OddRelay,
+    merchant: Author,
+    negentropy: str | None,
+) -> None:
+    odd_relay.habits.information = True
+    odd_relay.habits.supported_nips = (1, 11, 77)
+    odd_relay.habits.negentropy = negentropy
+    bench = new_bench(replace(FAST, reconcile_answer_seconds=1.0))
+    bench.start_connected(odd_relay.url)
+    wait_until(lambda: bench.manager.relays[odd_relay.url].is_informed, "it is known")
+    client = bench.client()
+    stored = [merchant.event(f"{number}") for number in range(5)]
+    odd_relay.put(*stored)
+    client.subscribe("a", {"authors": [merchant.pubkey]})
+    odd_relay.refuse()
+    bench.wait_disconnected(odd_relay.url)
+    missed = [merchant.event(f"missed {number}") for number in range(3)]
+    odd_relay.put(*missed)
+    expected = [*stored, *missed]
+    if negentropy == "serves":
+        expected.append(merchant.event("dated back", created_at=DATE))
+        odd_relay.put(expected[-1])
+    odd_relay.resume()
+    client.assert_exactly("a", expected)
+    assert any(message[0] == "NEG-OPEN" for message in odd_relay.received)
 
 
 @pytest.mark.parametrize("missing", [0, 1, 400])
