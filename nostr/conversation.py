@@ -311,10 +311,10 @@ class Conversation:
     def publish(self, outgoing: OutgoingEvent, now: float) -> None:
         """Send an event after the REQs that its client sent before it."""
         event = outgoing.event
-        relay, longest = self._relay, self._session.limits.max_message_length
+        relay = self._relay
         text = message.encode_event(event.text)
-        if longest is not None and len(text.encode()) > longest:
-            reason = f"invalid: the relay takes up to {longest} bytes"
+        reason = self._refusal(event, text)
+        if reason is not None:
             self._owner.relay_answered(relay, event.id, False, reason)
             return
         self._session.publish(
@@ -324,6 +324,16 @@ class Conversation:
             self._sent_unauthenticated.add(event.id)
         relay.counters.sent_events += 1
         relay.counters.event_sent(event.id, now)
+
+    def _refusal(self, event: SignedEvent, text: str) -> str | None:
+        """Return why the relay must refuse an event, by what it announces, or None."""
+        longest = self._session.limits.max_message_length
+        if longest is not None and len(text.encode()) > longest:
+            return f"invalid: the relay takes up to {longest} bytes"
+        information = self._relay.information
+        if information is None:
+            return None
+        return information.event_limits.refusal(event, clock.wall())
 
     # AUTH (NIP-42)
 

@@ -26,6 +26,7 @@ MAX_KIND = 65535
 AUTH_KIND = 22242  # answers a relay's challenge (NIP-42)
 # The largest integer every JSON reader agrees on, JavaScript's included.
 MAX_CREATED_AT = 2**53
+REPOST_KINDS = (6, 16)
 
 _FIELDS = ("id", "pubkey", "created_at", "kind", "tags", "content", "sig")
 _KNOWN_AUTHORS = 4096
@@ -162,6 +163,17 @@ class SignedEvent(NamedTuple):
     def is_protected(self) -> bool:
         """Whether only its author may publish it: a tag named `-` (NIP-70)."""
         return any(tag[0] == "-" for tag in self.tags)
+
+    @property
+    def reposts_protected(self) -> bool:
+        """Whether its content is a protected event (kinds 6 and 16, NIP-18, NIP-70)."""
+        if self.kind not in REPOST_KINDS:
+            return False
+        try:
+            tags = json.loads(json.loads(self.text)["content"])["tags"]
+            return any(tag[0] == "-" for tag in tags)
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+            return False  # it holds no event
 
     def is_expired(self, now: float) -> bool:
         """Return whether it has expired at `now`, in Unix seconds (NIP-40)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from .limits import RelayLimits
+from .limits import EventLimits, RelayLimits
 from .message import printable
 from .settings import DEFAULTS, ClientLimits, Settings
 
@@ -31,7 +31,9 @@ LEAST = {
     "max_subscriptions": 1,
     "max_filters": 1,
     "max_limit": 1,
+    "default_limit": 1,
 }
+LEAST_OF_EVENTS = dict.fromkeys(EventLimits._fields, 1)
 
 
 Limitation = bool | int | float | str
@@ -41,7 +43,8 @@ class RelayInformation(NamedTuple):
     """The fields of a relay's NIP-11 document that are used here.
 
     The relay's texts must be shown as text, never as HTML. `icon` is the URL of an
-    image, or empty. `limitation` is shown as announced; `limits` holds sane values.
+    image, or empty. `limitation` is shown as announced; `limits` and `event_limits`
+    hold sane values.
     """
 
     name: str = ""
@@ -54,6 +57,7 @@ class RelayInformation(NamedTuple):
     instance_id: str = ""
     supported_nips: frozenset[int] = frozenset()
     limits: RelayLimits = RelayLimits()
+    event_limits: EventLimits = EventLimits()
 
 
 def own_document(
@@ -127,6 +131,12 @@ def parse_information(data: bytes) -> RelayInformation | None:
         instance_id=_text(document, INSTANCE_KEY),
         supported_nips=_supported_nips(nips, limitation),
         limits=_limits(document, limitation),
+        event_limits=EventLimits(
+            **{
+                key: _number(limitation.get(key), least)
+                for key, least in LEAST_OF_EVENTS.items()
+            }
+        ),
     )
 
 

@@ -757,7 +757,7 @@ class RelaySession:
             now,
             wall,
             authenticated=authenticated,
-            most_returned=self.limits.max_limit or MOST_RETURNED,
+            most_returned=self._most_returned,
         )
         included = subscription.included
         for part in included:
@@ -1492,9 +1492,20 @@ class RelaySession:
         return wire.wire_id
 
     @property
+    def _most_returned(self) -> int:
+        """How many events the relay returns at once to a filter without `limit`."""
+        limits = self.limits
+        return limits.default_limit or limits.max_limit or MOST_RETURNED
+
+    @property
     def _page_events(self) -> int:
-        most = self.limits.max_limit
-        return min(self._settings.page_events, most or self._settings.page_events)
+        limits = self.limits
+        known = [
+            most
+            for most in (limits.max_limit, limits.default_limit)
+            if most is not None
+        ]
+        return min([self._settings.page_events, *known])
 
     def _send_live(
         self,

@@ -281,7 +281,7 @@ class Session:
             return [self._ok(message.event_id, False, f"invalid: {error}")]
         if event.is_expired(wall):
             return [self._ok(event.id, False, "invalid: event has expired")]
-        if event.is_protected:
+        if event.is_protected or event.reposts_protected:
             refusal = "blocked: protected events are not forwarded"
             return [self._ok(event.id, False, refusal)]
         if event.kind == AUTH_KIND:

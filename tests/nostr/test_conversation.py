@@ -30,7 +30,8 @@ from nostrclient.nostr.delivery import (
 )
 from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.figures import Recovery
-from nostrclient.nostr.information import parse_information
+from nostrclient.nostr.information import RelayInformation, parse_information
+from nostrclient.nostr.limits import EventLimits
 from nostrclient.nostr.mailbox import Budget, Mailbox
 from nostrclient.nostr.relay import Relay
 from nostrclient.nostr.relay_counters import AuthState
@@ -536,6 +537,21 @@ def test_c2_published_event_is_sent_and_reported_as_sent(
     assert isinstance(verdict, PublishResult)
     assert (verdict.event_id, verdict.accepted) == (long.id, False)
     assert verdict.message.startswith("invalid: the relay takes up to")
+
+
+def test_e9_event_that_the_relay_must_refuse_is_not_sent_to_it(
+    manager: RelayManager, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay.information = RelayInformation(event_limits=EventLimits(max_event_tags=1))
+    inbox = Inbox()
+    manager.publisher.publish(signed(tags=[["t", "a"], ["t", "b"]]), inbox)
+    connection = Scripted(1)
+    held(manager, relay, connection, monkeypatch)
+    assert connection.sent == []
+    (verdict,) = inbox.items
+    assert isinstance(verdict, PublishResult)
+    assert not verdict.accepted
+    assert verdict.message == "invalid: the relay takes up to 1 tags"
 
 
 @pytest.mark.parametrize("why", ["read only", "it does not read"])

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from nostrclient.nostr.information import parse_information
+from nostrclient.nostr.limits import EventLimits
 from nostrclient.nostr.relay_session import RelayLimits
 
 
@@ -19,6 +20,25 @@ def test_e9_all_limits() -> None:
     assert _limits(
         max_message_length=65536, max_subscriptions=20, max_filters=10, max_limit=500
     ) == RelayLimits(65536, 20, 10, 500)
+
+
+def test_e9_limits_of_events_and_of_filters_without_limit() -> None:
+    text = json.dumps(
+        {
+            "limitation": {
+                "created_at_lower_limit": 94_608_000,
+                "created_at_upper_limit": 0,
+                "max_event_tags": 2000,
+                "max_content_length": "long",
+                "min_pow_difficulty": 20,
+                "default_limit": 100,
+            }
+        }
+    )
+    found = parse_information(text.encode())
+    assert found is not None
+    assert found.event_limits == EventLimits(94_608_000, None, 2000, None, 20)
+    assert found.limits.default_limit == 100
 
 
 def test_e9_one_limit_holds_for_all_filters_of_a_req_on_nostream() -> None:

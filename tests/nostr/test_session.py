@@ -24,7 +24,7 @@ from nostrclient.nostr.session import (
     Subscribe,
     Unsubscribe,
 )
-from nostrclient.nostr.settings import DEFAULTS
+from nostrclient.nostr.settings import DEFAULTS, KIB, PUBLIC_LIMITS
 
 from .builders import KEY, NOW, OTHER_KEY, signed
 from .session_client import EVENT, START, A, B, Client, asked
@@ -311,6 +311,39 @@ def test_c1_protected_and_auth_events_are_not_forwarded(
     assert not commands
 
 
+@pytest.mark.parametrize(
+    ("kind", "content", "is_forwarded"),
+    [
+        (6, json.dumps({"tags": [["-"]]}), False),
+        (16, json.dumps({"tags": [["t", "a"], ["-"]]}), False),
+        (16, json.dumps({"tags": [["t", "-"]]}), True),
+        (1, json.dumps({"tags": [["-"]]}), True),
+        (6, "", True),
+        (6, "[]", True),
+        (6, '{"tags": [[]]}', True),
+        (6, "[" * 100_000, True),
+    ],
+)
+def test_c1_repost_of_a_protected_event_is_not_forwarded(
+    kind: int, content: str, is_forwarded: bool
+) -> None:
+    event = signed(content, kind=kind)
+    replies, commands = Client().publish(event.text)
+    if is_forwarded:
+        assert commands == [Publish(event)]
+        return
+    assert not commands
+    assert [reply[:3] for reply in replies] == [["OK", event.id, False]]
+    assert prefix(replies[0][3]) == "blocked"
+
+
+def test_f2_public_client_may_publish_a_contact_list_of_370_kb() -> None:
+    event = signed(kind=3, tags=[["p", f"{number:064x}"] for number in range(5100)])
+    assert 365_000 < len(event.text) < 512 * KIB
+    client = Client(PUBLIC_LIMITS)
+    assert client.publish(event.text) == ([], [Publish(event)])
+
+
 def test_c1_an_event_that_expires_later_is_forwarded() -> None:
     event = signed(tags=[["expiration", str(NOW + 1)]])
     assert Client().publish(event.text) == ([], [Publish(event)])
@@ -535,7 +568,7 @@ def test_f2_too_large_message_is_refused_by_its_id_if_it_has_one() -> None:
         large(["COUNT", "a", {}]): ["CLOSED", "a"],
         large(["NOTHING"]): ["NOTICE"],
         "x" * (16 * 1024**2): ["NOTICE"],
-        json.dumps("é" * 140_000, ensure_ascii=False): ["NOTICE"],
+        json.dumps("é" * 280_000, ensure_ascii=False): ["NOTICE"],
     }
     for text, expected in refused.items():
         (reply,), commands = client.raw(text)

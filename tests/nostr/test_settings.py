@@ -19,7 +19,7 @@ def test_f2_the_private_endpoint_is_ten_times_as_generous() -> None:
     assert public.connections_per_address == 10
     assert public.subscriptions == 50
     assert public.filters == 10
-    assert public.message_bytes == 256 * 1024
+    assert public.message_bytes == 512 * 1024
     assert public.messages_per_second == 20
     assert public.burst_messages == 100
     assert [10 * number for number in vars(public).values()] == [
