@@ -303,6 +303,7 @@ class Conversation:
             or session.waiting_events >= EVENTS_AT_ONCE
         ):
             return [], None
+        relay.unsent_events = session.waiting_event_ids
         events, again = self._owner.take_events(relay, EVENTS_AT_ONCE)
         if len(events) == EVENTS_AT_ONCE:
             again = clock.now()

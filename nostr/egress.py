@@ -8,7 +8,7 @@ before public ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from .relay_subscription import RelaySubscription
@@ -51,6 +51,11 @@ class Egress:
     def event_count(self) -> int:
         """How many EVENTs wait."""
         return len(self._events)
+
+    @property
+    def event_ids(self) -> Iterable[str]:
+        """The ids of the EVENTs that wait."""
+        return self._events
 
     def add_request(self, subscription: RelaySubscription) -> None:
         """Add a REQ at the end of its client's lane; one that waits keeps its place."""

@@ -130,7 +130,7 @@ class NamedRelay:
     ) -> tuple[list[OutgoingEvent], float | None]:
         """Return up to `limit` events to publish now, and when to ask again."""
         if (publisher := self._publisher) is not None:
-            return publisher.take_events(self.url, limit)
+            return publisher.take_events(self.url, limit, relay.unsent_events)
         return [], None
 
     def relay_wants_author(

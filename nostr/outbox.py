@@ -8,7 +8,7 @@ and telling are done by others, who are handed what is to be done as *effects*.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 from typing import NamedTuple
 from weakref import ref
 
@@ -485,8 +485,13 @@ class Outbox:
 
     # Sending
 
-    def take(self, relay_url: str, moment: Moment, limit: int) -> list[OutgoingEvent]:
-        """Return up to `limit` events to send to a relay now."""
+    def take(
+        self, relay_url: str, moment: Moment, limit: int, unsent: Container[str] = ()
+    ) -> list[OutgoingEvent]:
+        """Return up to `limit` events to send to a relay now.
+
+        `unsent` are ids of events that were taken before and have not left yet.
+        """
         relay = self.relays.get(relay_url)
         if relay is None:
             return []
@@ -494,7 +499,7 @@ class Outbox:
             OutgoingEvent(
                 publication.event, publication.latest_client, publication.is_public
             )
-            for publication in relay.take(moment, limit)
+            for publication in relay.take(moment, limit, unsent)
         ]
 
     def answered(

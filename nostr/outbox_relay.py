@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Container, Hashable, Iterator
 from enum import Enum, auto
 from itertools import count
 from math import inf
@@ -196,14 +196,20 @@ class OutboxRelay:
 
     # Sending
 
-    def take(self, moment: Moment, limit: int) -> list[Publication]:
-        """Return up to `limit` events to send now; each counts as sent."""
+    def take(
+        self, moment: Moment, limit: int, unsent: Container[str] = ()
+    ) -> list[Publication]:
+        """Return up to `limit` events to send now; each counts as sent.
+
+        Those in `unsent` were taken before and still wait in the queue to the relay, so
+        its silence about them means nothing.
+        """
         self.woken = False
         if not self.can_ask:
             self.next_at = None
             return []
         now = moment.now
-        self._release_due(now)
+        self._release_due(now, unsent)
         if not self._sorted:
             ordered = sorted(self._unsent.items(), key=lambda item: _age(item[1]))
             self._unsent, self._sorted = dict(ordered), True
@@ -402,7 +408,7 @@ class OutboxRelay:
             self.next_at = min(self.next_at, due)
         heapq.heappush(self._timers, (due, next(self._numbers), copy))
 
-    def _release_due(self, now: float) -> None:
+    def _release_due(self, now: float, unsent: Container[str]) -> None:
         """Put copies back into the queue: unanswered for too long, or to be retried."""
         ignored: list[Copy] = []
         while self._timers and self._timers[0][0] <= now:
@@ -410,6 +416,10 @@ class OutboxRelay:
             if not self._is_due(copy, due):
                 continue
             if copy.state is CopyState.SENT:
+                if copy.publication.event.id in unsent:
+                    copy.sent_at = now
+                    self._wait(copy, copy.state, now + self._settings.resend_seconds)
+                    continue
                 ignored.append(copy)
                 del self._sent[copy.publication.event.id]
             copy.backlog = True

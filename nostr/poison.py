@@ -2,10 +2,11 @@
 
 Theory of operation. Whatever was sent shortly before a relay ended the connection, and
 was not answered, is *suspected*. On the next connection suspected messages leave last,
-one at a time, each after a silence. One that is answered, or survives for a while, is
-cleared. One that is alone on its way when the relay ends the connection again is
-*convicted*: it is never sent to this relay again. Where very many messages were on
-their way, the next connection first sends a few at a time.
+one at a time, each after a silence; after a burst the first silence is longer. One that
+is answered, or survives for a while, is cleared. One that is alone on its way when the
+relay ends the connection again is *convicted*: it is never sent to this relay again.
+Where very many messages were on their way, the next connection first sends a few at a
+time.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ class PoisonWatch:
             return None
         del self._waiting[key]
         self._alone, self._alone_at = key, now
+        self._silence_seconds = SILENCE_SECONDS  # of the others no rate is to blame
         return key
 
     def next_at(self, now: float) -> float | None:

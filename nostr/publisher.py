@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -219,9 +219,12 @@ class Publisher:
         self._finish(calls)
 
     def take_events(
-        self, relay_url: str, limit: int
+        self, relay_url: str, limit: int, unsent: Container[str] = ()
     ) -> tuple[list[OutgoingEvent], float | None]:
-        """Return up to `limit` events to send to a relay now, and when to ask again."""
+        """Return up to `limit` events to send to a relay now, and when to ask again.
+
+        `unsent` are ids of events that were taken before and have not left yet.
+        """
         relay = self.outbox.relays.get(relay_url)
         if relay is None:
             return [], None
@@ -229,7 +232,7 @@ class Publisher:
         if next_at is None or next_at > clock.now():
             return [], next_at
         with self._lock:
-            events = self.outbox.take(relay_url, clock.moment(), limit)
+            events = self.outbox.take(relay_url, clock.moment(), limit, unsent)
             return events, relay.next_at
 
     # The database: whoever keeps it works off `ledger`, in order

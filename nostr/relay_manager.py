@@ -1030,7 +1030,9 @@ class RelayReports:
         """Return up to `limit` events to publish now, and when to ask again."""
         if not self._manager._is_current(relay):
             return [], None
-        return self._manager.publisher.take_events(relay.url, limit)
+        return self._manager.publisher.take_events(
+            relay.url, limit, relay.unsent_events
+        )
 
 
 def _target(use: RelayUse) -> PublishTarget:

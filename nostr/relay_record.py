@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from enum import Enum
 from typing import NamedTuple
 
@@ -97,6 +98,7 @@ class RelayRecord:
         self.error_counter = 0
         self.round_trip_seconds: float | None = None
         self.information: RelayInformation | None = None
+        self.unsent_events: Container[str] = ()  # wait in the queue to the relay
         self.is_informed = False  # whether it was asked for its NIP-11 document
         self.is_nostrclient = False  # known to be another one, from then on
         self.asks_who_we_are = False

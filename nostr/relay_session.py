@@ -184,6 +184,11 @@ class RelaySession:
         """How many EVENTs wait to be sent."""
         return self._egress.event_count + len(self._held_events)
 
+    @property
+    def waiting_event_ids(self) -> set[str]:
+        """The EVENTs that wait to be sent: the relay has not got them yet."""
+        return {*self._held_events, *self._egress.event_ids}
+
     # Subscriptions come and go
 
     def subscribe(self, request: Request) -> None:

@@ -9,6 +9,7 @@ from nostrclient.nostr.event import SignedEvent
 from nostrclient.nostr.moment import Moment
 from nostrclient.nostr.outbox_relay import OutboxRelay, PublishTarget
 from nostrclient.nostr.publication import OkMeaning, Publication, read_ok
+from nostrclient.nostr.publish_rate import RateState
 from nostrclient.nostr.settings import DEFAULTS
 
 from .builders import ALICE, BOB, NOW, made
@@ -310,6 +311,23 @@ def test_c2b_two_hundred_products_reach_a_relay_whose_memory_decays() -> None:
     publishing.run(15 * MINUTES)
     # 24 at once and 16.6 a minute would be 10.6 minutes.
     assert max(publishing.delays(products)) < 14 * MINUTES
+
+
+def test_c2b_events_that_have_not_left_yet_are_no_sign_of_a_rate() -> None:
+    target = OutboxRelay(URL, DEFAULTS)
+    target.target, target.connected = PublishTarget.ASKED, True
+    items = [Publication(made(), number, False, 0.0, 1e9) for number in range(5)]
+    for item in items:
+        target.add(item)
+    assert target.take(Moment(0.0, NOW), 10) == items
+    waiting = {item.event.id for item in items[:4]}
+    target.accepted(items[4].copies[URL], 20.0)
+    target.discard(items[4])
+    later = Moment(DEFAULTS.resend_seconds, NOW)
+    assert target.take(later, 10, waiting) == []
+    assert target.rate.state is RateState.UNLIMITED
+    again = Moment(2 * DEFAULTS.resend_seconds, NOW)
+    assert target.take(again, 10) == items[:4], "they left, and had no answer"
 
 
 def test_c2b_an_expired_event_is_not_sent() -> None:

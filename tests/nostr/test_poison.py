@@ -139,3 +139,20 @@ def test_e10_after_a_burst_a_longer_silence_comes_before_a_suspected_message() -
     found.answered("other")
     assert found.next(START + 1 + LONG_SILENCE_SECONDS - 0.1) is None
     assert found.next(START + 1 + LONG_SILENCE_SECONDS) == "s0"
+
+
+def test_e10_only_the_first_suspected_message_after_a_burst_waits_long() -> None:
+    found = watch()
+    for number in range(BURST_MESSAGES + 1):
+        found.sent(f"s{number}", START)
+        if number > 2:
+            found.answered(f"s{number}")
+    found.lose(START, ended_by_relay=True)
+    now = START + LONG_SILENCE_SECONDS
+    for key in ("s0", "s1", "s2"):
+        found.wait(key, START)
+    for key in ("s0", "s1", "s2"):
+        assert found.next(now) == key
+        found.sent(key, now)
+        found.answered(key)
+        now += SILENCE_SECONDS + 0.001

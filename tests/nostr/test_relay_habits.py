@@ -503,3 +503,20 @@ def test_e10_event_that_ends_the_connection_is_given_up_and_others_go_out() -> N
     assert connections == 3
     assert sent.count("[poison]") == 2
     assert pending == {}
+
+
+def test_e10_events_that_wait_to_be_sent_alone_are_known_as_unsent() -> None:
+    link = Link()
+    link.connect()
+    for event_id in ("one", "other"):
+        link.session.publish(event_id, f'["EVENT",{{"id":"{event_id}"}}]', "c", 1000.0)
+    assert link.session.waiting_event_ids == {"one", "other"}
+    link.flush()
+    assert link.session.waiting_event_ids == set()
+    link.session.lose(link.now, ended_by_relay=True)
+    link.connect()
+    link.session.publish("one", '["EVENT",{"id":"one"}]', "c", link.now)
+    link.flush()
+    assert link.session.waiting_event_ids == {"one"}
+    link.sleep(1.0)
+    assert link.session.waiting_event_ids == set()
