@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 
 from dev.ports import HOST, free_port
 from dev.proxy import LoopThread
-from nostrclient.nostr.negentropy import Negentropy
+from nostr.negentropy import Negentropy  # not as nostrclient: that needs LNbits
 
 from .habits import EventRate, Habits
 
