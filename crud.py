@@ -35,6 +35,7 @@ from .models import (
     Config,
     HistoryRow,
     OutboxEvent,
+    OutboxOwner,
     Relay,
     RelayUpdate,
     StoredConfig,
@@ -444,6 +445,15 @@ async def get_outbox(instance: str | None = None) -> list[OutboxEvent]:
         model=OutboxEvent,
     )
     return events
+
+
+@_operation
+async def get_outbox_owners() -> list[OutboxOwner]:
+    """Return whose each event of the outbox is."""
+    owners: list[OutboxOwner] = await db.fetchall(
+        "SELECT id, instance, accepted FROM nostrclient.outbox", model=OutboxOwner
+    )
+    return owners
 
 
 @_operation

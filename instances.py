@@ -39,6 +39,7 @@ from .crud import (
     claim_events,
     delete_event,
     get_outbox,
+    get_outbox_owners,
     is_shareable,
     renew_lease,
 )
@@ -69,6 +70,10 @@ class Instances:
     def __init__(self) -> None:
         self.state = Sharing.ALONE
         self.is_second = False
+        self.count = 1
+        """How many instances have a lease, this one included."""
+        self.others_waiting: frozenset[str] = frozenset()
+        """The waiting events that other instances are to deliver, as last seen."""
         self._id: str | None = None
         self._renewed_at = clock.now()
 
@@ -145,6 +150,9 @@ class Instances:
         was_cut_off = self.state is Sharing.CUT_OFF
         self._renewed_at = began
         self.state = Sharing.SHARED if others else Sharing.ALONE
+        self.count = len(others) + 1
+        if not others:
+            self.others_waiting = frozenset()
         if was_cut_off:
             logger.info("the database answers again: own events are taken back")
         if taken:
@@ -177,16 +185,20 @@ class Instances:
             if self.state is not Sharing.SHARED:
                 continue
             try:
-                await self._drop_discarded()
+                await self._look_at_outbox()
                 await poll()
             except Exception as error:  # noqa: BLE001  # drivers raise their own errors
                 logger.debug(f"changes of other instances cannot be read: {error}")
 
-    async def _drop_discarded(self) -> None:
-        """End the events whose rows another instance deleted."""
+    async def _look_at_outbox(self) -> None:
+        """End the events whose rows another instance deleted or took."""
         before = outbox_store.written_ids()
-        rows = {row.id for row in await get_outbox(self.id)}
-        for event_id in (before & outbox_store.written_ids()) - rows:
+        rows = await get_outbox_owners()
+        mine = {row.id for row in rows if row.instance == self.id}
+        self.others_waiting = frozenset(
+            row.id for row in rows if row.instance != self.id and not row.accepted
+        )
+        for event_id in (before & outbox_store.written_ids()) - mine:
             nostr_client.relay_manager.publisher.discard(event_id)
 
     def _find_id(self) -> str:

@@ -7,59 +7,68 @@ snapshot per period. Without listeners nothing runs and no snapshot is kept.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from fastapi import WebSocket
+from lnbits.settings import settings as lnbits_settings
 
 from . import services
 from .access import is_admin_id
 from .client_writer import ClientWriter
+from .instances import instances
 from .nostr.log import logger
 from .router import CLIENT_GONE, GOING_AWAY, nostr_client
 
 MAX_LISTENERS = 20
-MAX_TICKETS = 100
 TICKET_SECONDS = 30.0
 PERIOD_SECONDS = 0.5
 ADMIN_CHECK_SECONDS = 5.0
 
 
-class Ticket(NamedTuple):
-    """Opens one connection for an admin, until an instant of `clock.now`."""
+_redeemed: dict[str, float] = {}
+"""Tickets that were used here, and until when they would be valid."""
 
-    account_id: str
-    until: float
-
-
-_tickets: dict[str, Ticket] = {}
 listeners: set[Listener] = set()
 
 
 def issue_ticket(account_id: str, now: float) -> str:
-    """Return a random ticket that opens one connection, within `TICKET_SECONDS`."""
-    for name in [name for name, ticket in _tickets.items() if ticket.until <= now]:
-        del _tickets[name]
-    while len(_tickets) >= MAX_TICKETS:
-        del _tickets[next(iter(_tickets))]
-    name = secrets.token_urlsafe(32)
-    _tickets[name] = Ticket(account_id, now + TICKET_SECONDS)
-    return name
+    """Return a ticket that opens a connection within `TICKET_SECONDS`.
+
+    It is signed with LNbits' own secret, so that every LNbits on the same database
+    takes it. `now` is in Unix seconds.
+    """
+    until = int(1000 * (now + TICKET_SECONDS))
+    text = f"{account_id}~{until}~{secrets.token_hex(8)}"
+    return f"{text}~{_signature(text)}"
 
 
-def redeem_ticket(name: str, now: float) -> str | None:
-    """Remove a ticket; return the id of its account, None if it is not valid."""
-    ticket = _tickets.pop(name, None)
-    if ticket is None or ticket.until <= now or not is_admin_id(ticket.account_id):
+def redeem_ticket(ticket: str, now: float) -> str | None:
+    """Return the account of a ticket; None if it is not valid, or was used here."""
+    text, _, signature = ticket.rpartition("~")
+    if not hmac.compare_digest(signature.encode(), _signature(text).encode()):
         return None
-    return ticket.account_id
+    account_id, milliseconds, _ = text.rsplit("~", 2)
+    until = int(milliseconds) / 1000
+    for used in [used for used, end in _redeemed.items() if end <= now]:
+        del _redeemed[used]
+    if until <= now or text in _redeemed or not is_admin_id(account_id):
+        return None
+    _redeemed[text] = until
+    return account_id
+
+
+def _signature(text: str) -> str:
+    secret = lnbits_settings.auth_secret_key.encode()
+    return hmac.new(secret, f"nostrclient live {text}".encode(), sha256).hexdigest()
 
 
 async def stop() -> None:
-    """End every listener's connection and remove all tickets."""
-    _tickets.clear()
+    """End every listener's connection."""
     await asyncio.gather(*(listener.stop() for listener in list(listeners)))
 
 
@@ -76,12 +85,14 @@ async def present_state() -> State:
     """Return everything that the page shows."""
     relays = [relay.dict() for relay in services.relays()]
     status = services.status()
+    others = instances.others_waiting
+    revision = nostr_client.relay_manager.publisher.waiting_revision
     return State(
         relays={relay["url"]: relay for relay in relays},
         outbox={
-            "count": status.outbox_waiting,
+            "count": status.outbox_waiting + len(others),
             "undeliverable": status.outbox_undeliverable,
-            "revision": nostr_client.relay_manager.publisher.waiting_revision,
+            "revision": f"{revision} {hash(others)}" if others else revision,
         },
         clients=[client.dict() for client in services.clients()],
         status=status.dict(),

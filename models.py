@@ -344,6 +344,11 @@ class Status(ApiModel):
         " `settings`, `identity`, `identities`, `outbox`,"
         " `relays`; they are retried",
     )
+    instances: int = Field(
+        default=1,
+        description="How many LNbits share the database; the relays and clients of"
+        " this one are shown",
+    )
     second_process: bool = Field(
         default=False,
         description="Whether another process of the same LNbits runs nostrclient, too",
@@ -675,6 +680,14 @@ class OutboxEvent(BaseModel):
     owed: str
     instance: str | None = None
     publishers: str | None = None
+
+
+class OutboxOwner(BaseModel):
+    """Whose an event of the outbox is."""
+
+    id: str
+    instance: str | None = None
+    accepted: bool = False
 
 
 class HistoryRow(BaseModel):

@@ -340,6 +340,7 @@ def status() -> Status:
         can_receive=can_receive(),
         figures=figures(),
         not_loaded=configuration.not_loaded,
+        instances=instances.count,
         second_process=instances.is_second,
         version=VERSION,
     )

@@ -22,21 +22,22 @@ nostrclient_live_router = APIRouter()
     responses=REFUSED | conflict("Too many pages are connected"),
 )
 async def api_open_live(account: Account = Depends(check_admin)) -> LivePath:
-    """Return the path of a WebSocket that pushes changes; valid once, for 30 seconds.
+    """Return the path of a WebSocket that pushes changes; valid for 30 seconds, once
+    at each LNbits on the database.
 
     A browser cannot send the session with a WebSocket's handshake.
     """
     if len(live.listeners) >= live.MAX_LISTENERS:
         reason = f"{live.MAX_LISTENERS} pages are connected already."
         raise HTTPException(HTTPStatus.CONFLICT, reason)
-    ticket = live.issue_ticket(account.id, clock.now())
+    ticket = live.issue_ticket(account.id, clock.wall())
     return LivePath(path=f"/nostrclient/api/v1/live/{ticket}")
 
 
 @nostrclient_live_router.websocket("/api/v1/live/{ticket}")
 async def ws_live(ticket: str, websocket: WebSocket) -> None:
     """Push changes; a refused page gets HTTP 403 before the upgrade."""
-    account_id = live.redeem_ticket(ticket, clock.now())
+    account_id = live.redeem_ticket(ticket, clock.wall())
     is_full = len(live.listeners) >= live.MAX_LISTENERS
     if account_id is None or is_full or is_blocked(client_address(websocket)):
         await websocket.close()

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -12,6 +13,7 @@ from .child_program import ChildProgram
 from .ports import HOST, free_port, wait_until_open
 
 USER = "postgres"
+ATTEMPTS = 10
 
 
 class PostgresServer:
@@ -64,9 +66,18 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server and return once it accepts connections."""
-        program = ChildProgram(self._command, log=self._log, folder=self._folder)
-        self._program = program
-        wait_until_open(self.port, lambda: program.running)
+        for left in reversed(range(ATTEMPTS)):
+            program = ChildProgram(self._command, log=self._log, folder=self._folder)
+            self._program = program
+            try:
+                wait_until_open(self.port, lambda: program.running)  # noqa: B023
+            except ChildProcessError:
+                # After a kill, one of its processes may still hold the memory.
+                if not left:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
 
     def stop(self) -> None:
         """End the server and all connections, as a restart of its service does."""

@@ -39,6 +39,9 @@ from .ports import HOST, free_port
 EVENTS_PER_SECOND = 15.0
 """From each client; LNbits allows 20."""
 
+TELL_SECONDS = 1.0
+"""Until the database is told that a relay has an event."""
+
 CLIENTS = 2
 """Clients of each instance."""
 
@@ -54,6 +57,8 @@ SETTINGS: dict[str, dict[str, float]] = {
 }
 LEASES = {"quick": 3.0, "default": 30.0}
 FAULTS = ("kill", "both", "database", "split")
+
+NOT_STORED = "could not be stored"
 
 Failure = (OSError, WebSocketException, asyncio.TimeoutError, EOFError)
 
@@ -87,11 +92,14 @@ class Life:
     ended_at: float | None = None
     cut_off: list[list[float]] = field(default_factory=list)
 
-    def is_released(self, instant: float) -> bool:
-        """Return whether others may have its events at this instant."""
-        if self.ended_at is not None and self.ended_at <= instant:
+    def is_released(self, sent_at: float, again_at: float) -> bool:
+        """Return whether another one may send again what this one had sent.
+
+        It may if this one ended meanwhile, or could not tell the database.
+        """
+        if self.ended_at is not None and self.ended_at <= again_at:
             return True
-        return any(began <= instant <= ended for began, ended in self.cut_off)
+        return any(began <= sent_at <= ended for began, ended in self.cut_off)
 
 
 class Relay:
@@ -299,22 +307,31 @@ class Several:
 
     async def _database(self) -> None:
         """Kill the database, and start it again."""
+        numbers = range(len(self.instances))
+        spans = [self._cut_off(number) for number in numbers]
         await asyncio.to_thread(self.cluster.database.kill)
         await asyncio.sleep(self.chance.uniform(0, 1.5 * self.lease))
+        for span in spans:
+            span[1] = time.monotonic()
         await asyncio.to_thread(self.cluster.database.start)
 
     async def _split(self) -> None:
         """Cut one off from the database, for longer than a lease."""
         number = self.chance.randrange(len(self.instances))
         link = self.cluster.links[number]
-        span = [time.monotonic(), float("inf")]
-        sender = Sender(number, self.generations[number])
-        self.lives[sender].cut_off.append(span)
+        span = self._cut_off(number)
         await asyncio.to_thread(link.freeze)
         await asyncio.sleep(self.split_seconds)
-        await asyncio.to_thread(link.resume)
-        await asyncio.sleep(3.0)
         span[1] = time.monotonic()
+        await asyncio.to_thread(link.resume)
+
+    def _cut_off(self, number: int) -> list[float]:
+        """Note that an instance has no database until the returned span ends."""
+        # What it sent a moment ago it could not tell the database any more.
+        span = [time.monotonic() - TELL_SECONDS, float("inf")]
+        sender = Sender(number, self.generations[number])
+        self.lives[sender].cut_off.append(span)
+        return span
 
     async def _end(self, number: int) -> None:
         await asyncio.to_thread(self.instances[number].kill)
@@ -347,7 +364,8 @@ class Several:
             for before, after in itertools.pairwise(arrivals):
                 if before.sender is None or before.sender == after.sender:
                     continue
-                if not self.lives[before.sender].is_released(after.at):
+                life = self.lives[before.sender]
+                if not life.is_released(before.at, after.at):
                     found.append(event_id)
         return found
 
@@ -356,10 +374,20 @@ class Several:
             event_id
             for event_id, answer in self.answers.items()
             if not answer.accepted
-            and any(
-                item.at > answer.at for item in self.relay.arrivals.get(event_id, ())
-            )
+            and NOT_STORED not in answer.message
+            and self._arrived_after(event_id, answer)
         ]
+
+    def _sent_though_not_stored(self) -> int:
+        """Count what was sent although its instance never learned of its commit."""
+        return sum(
+            NOT_STORED in answer.message and self._arrived_after(event_id, answer)
+            for event_id, answer in self.answers.items()
+        )
+
+    def _arrived_after(self, event_id: str, answer: Answer) -> bool:
+        arrivals = self.relay.arrivals.get(event_id, ())
+        return any(arrival.at > answer.at for arrival in arrivals)
 
     def _counts(self) -> str:
         answers = self.answers.values()
@@ -374,6 +402,7 @@ class Several:
     def _report(self) -> bool:
         lost, by_two = self._lost(), self._sent_by_two()
         refused = self._sent_though_refused()
+        committed = self._sent_though_not_stored()
         arrivals = list(self.relay.arrivals.values())
         moved = sum(
             len({arrival.sender for arrival in one if arrival.sender}) > 1
@@ -396,6 +425,7 @@ class Several:
         print(f"{'lost':34}{len(lost):8}   {lost[:3]}")
         print(f"{'sent by two living instances':34}{len(by_two):8}   {by_two[:3]}")
         print(f"{'sent after their refusal':34}{len(refused):8}   {refused[:3]}")
+        print(f"{'refused in the moment of a commit':34}{committed:8}")
         print(f"{'sent by two, the first one gone':34}{moved - len(by_two):8}")
         print(f"{'further copies in all':34}{again:8}")
         print(f"{'copies of an unknown sender':34}{unknown:8}")

@@ -306,6 +306,8 @@ window.i18n.global.mergeLocaleMessage('de', {
 
     clients: 'Clients',
     clients_intro: 'Verbindungen zu den Endpunkten.',
+    clients_intro_several:
+      'Verbindungen zu den Endpunkten dieses LNbits. {n} LNbits teilen sich die Datenbank.',
     no_client: 'Keine Clients verbunden.',
     no_client_found: 'Kein passender Client.',
     column_endpoint: 'Endpunkt',

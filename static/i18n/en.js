@@ -293,6 +293,8 @@ window.i18n.global.mergeLocaleMessage('en', {
 
     clients: 'Clients',
     clients_intro: 'Connections to the endpoints.',
+    clients_intro_several:
+      'Connections to the endpoints of this LNbits. {n} LNbits share the database.',
     no_client: 'No clients connected.',
     no_client_found: 'No matching client.',
     column_endpoint: 'Endpoint',

@@ -23,7 +23,7 @@ export default {
     NostrclientTime: Time
   },
   inject: ['rest'],
-  props: {clients: Array},
+  props: {clients: Array, instances: Number},
   data() {
     return {
       counts: COUNTS,
@@ -36,6 +36,12 @@ export default {
     }
   },
   computed: {
+    intro() {
+      const n = this.instances
+      return n > 1
+        ? this.$t('nostrclient.clients_intro_several', {n})
+        : this.$t('nostrclient.clients_intro')
+    },
     isNarrow() {
       return this.width > 0 && this.width < TABLE_PIXELS
     },

@@ -1,5 +1,6 @@
 """Rules J1 and J2: three LNbits on one PostgreSQL, behind nginx."""
 
+import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import closing
 from functools import partial
 
 import pytest
+import websocket
 
 from dev.cluster import QUICK, Cluster
 from dev.lnbits_server import LnbitsServer
@@ -160,6 +162,12 @@ def test_j2_killed_instance_s_events_are_delivered_once_by_one_other(
     # Every page lists them. Discarded on one, an event is gone on all.
     for instance in instances:
         wait_until(partial(lists, instance, {*ids, elsewhere["id"]}), "it lists all")
+    path = serving.api("POST", "/live")["path"]
+    page = websocket.create_connection(f"ws://{HOST}:{others[0].port}{path}")
+    pushed = json.loads(page.recv())
+    page.close()
+    assert pushed["outbox"]["count"] == 6
+    assert pushed["status"]["instances"] == 3
     discarded = events[0]["id"]
     others[0].api("DELETE", f"/outbox/{discarded}")
     wait_until(lambda: waiting(serving) == 5, "it is discarded")

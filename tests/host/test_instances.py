@@ -30,6 +30,7 @@ async def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(store_module, "write_outbox", bench.table.write)
     monkeypatch.setattr(store_module, "get_outbox", bench.table.read)
     monkeypatch.setattr(module, "get_outbox", bench.table.read)
+    monkeypatch.setattr(module, "get_outbox_owners", bench.table.read)
     monkeypatch.setattr(module, "outbox_store", bench.store)
     monkeypatch.setattr(module, "is_shareable", lambda: True)
     return bench
@@ -62,7 +63,14 @@ async def test_j2_event_that_another_instance_deleted_is_dropped(bench: Bench) -
     kept, _ = bench.publish(signed("kept"))
     await bench.store.write()
     del bench.table.rows[event.id]
-    await Instances()._drop_discarded()
+    other = bench.table.rows[kept.id].copy(
+        update={"id": "other", "instance": "somebody"}
+    )
+    bench.table.rows["other"] = other
+    instance = Instances()
+    instance._id = "me"
+    await instance._look_at_outbox()
+    assert instance.others_waiting == {"other"}
     assert bench.manager.publisher.publication(event.id) is None
     assert bench.manager.publisher.publication(kept.id) is not None
 
