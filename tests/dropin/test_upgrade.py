@@ -193,6 +193,19 @@ def test_upgrade_of_a_running_server(
             client = Client(server.private_url())
             assert client.publish(Author().event("upgraded")) == (True, "")
             client.close()
+            if not loads:
+                reinstall_without_data(server, catalogue, tmp_path)
+
+
+def reinstall_without_data(
+    server: LnbitsServer, catalogue: Catalogue, folder: Path
+) -> None:
+    """Uninstall, delete the data and install again: nothing of before is left."""
+    server.http.delete("/api/v1/extension/nostrclient").raise_for_status()
+    server.http.delete("/api/v1/extension/nostrclient/db").raise_for_status()
+    catalogue.install(server, catalogue.offer(release.build(folder / "zip again")))
+    wait_until(lambda: listed(server) == {}, "no relay is left", 8)
+    assert server.api("GET", "/config")["public_ws"] is False
 
 
 def test_the_way_back_and_forth_again(

@@ -1,16 +1,21 @@
 """Who is let in and how the configuration changes, without a server."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fastapi import HTTPException
+from starlette.datastructures import Headers
 
 from nostrclient import configuration as configuration_module
 from nostrclient import crud, views_api, views_endpoints
 from nostrclient.configuration import Configuration, Part
 from nostrclient.models import Config, ConfigUpdate
-from nostrclient.nostr.settings import Settings
+from nostrclient.nostr.settings import DEFAULTS, Settings
 from nostrclient.router import nostr_client
 
 LIMITED = Config(settings={"eose_seconds": 7, "gone_seconds": 1, "ping_seconds": 0})
@@ -117,3 +122,54 @@ def test_a6_stored_configuration_that_is_damaged_can_be_read(
     assert config.identity is None
     assert config.private_ws
     assert config.public_ws == ("public_ws" in (stored or ""))
+
+
+class Handshake:
+    """A WebSocket before its handshake, from an address."""
+
+    def __init__(self, address: str) -> None:
+        self.client = (address, 4711)
+        self.headers = Headers({})
+        self.closed = False
+
+    async def receive(self) -> None:
+        """Receive nothing."""
+
+    _receive = receive
+
+    async def close(self) -> None:
+        """Note that it was refused."""
+        self.closed = True
+
+
+async def test_f2_refused_connections_are_counted_and_explained_without_an_address(
+    configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration.config = Config(public_ws=True)
+    limits = replace(DEFAULTS.public, connections=3, connections_per_address=2)
+    settings = replace(DEFAULTS, public=limits)
+    monkeypatch.setattr(nostr_client.relay_manager, "settings", settings)
+    refused: dict[str, Counter[str]] = {"public": Counter(), "private": Counter()}
+    monkeypatch.setattr(views_endpoints, "refused_connections", refused)
+    lines: list[str] = []
+    monkeypatch.setattr(
+        views_endpoints._refusals, "log", lambda _, text: lines.append(text)
+    )
+    present = [SimpleNamespace(is_public=True, address="8.8.8.8") for _ in range(2)]
+    monkeypatch.setattr(views_endpoints, "all_routers", present)
+
+    async def connect(address: str) -> bool:
+        handshake: Any = Handshake(address)
+        await views_endpoints.ws_relay("relay", handshake)
+        return bool(handshake.closed)
+
+    assert await connect("8.8.8.8")
+    present.append(SimpleNamespace(is_public=True, address="9.9.9.9"))
+    assert await connect("7.7.7.7")
+    assert refused["public"] == {
+        "too many connections": 2,
+    }
+    assert lines == [
+        "a client was refused: too many connections from 8.8.8.8",
+        "a client was refused: too many connections",
+    ]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from nostrclient.nostr.log import logger
 from nostrclient.nostr.relay_record import (
     ROUND_TRIPS_KEPT,
     RelayRecord,
@@ -56,6 +57,20 @@ def test_d7_the_latest_comes_first_and_is_one_bounded_line(
     assert record.error_list[0].startswith(f"{DEFAULTS.errors_per_relay + 4}xxx")
     assert max(map(len, record.error_list)) <= 500
     assert record.errors[0].at >= record.errors[-1].at > 0
+
+
+def test_f3b_relay_that_accepts_and_closes_again_and_again_does_not_fill_the_log(
+    record: RelayRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(logger, "log", lambda _, text: lines.append(text))
+    for _ in range(200):
+        record.move(RelayStatus.CONNECTING)
+        record.move(RelayStatus.CONNECTED)
+        record.failed("the relay closed the connection")
+        record.move(RelayStatus.WAITING)
+    assert 2 <= len(lines) <= DEFAULTS.burst_log_lines + 5
+    assert record.error_counter == 200
 
 
 def test_round_trips_are_kept_once_each(record: RelayRecord) -> None:
