@@ -478,29 +478,32 @@ async def write_outbox(
 ) -> None:
     """Store and delete events of the outbox in one transaction.
 
-    Rows of other instances are left alone. The lease of `instance` is renewed with what
-    is stored, else another might take it at once. `is_current` is asked just before the
-    commit: if it says no, nothing is stored and `OutdatedError` is raised. SQLite
-    waits for other writers `wait_seconds` at most, where they are given.
+    What is stored belongs to `instance` from then on, and only its rows are deleted.
+    Its lease is renewed with them, else another might take them at once. `is_current`
+    is asked just before the commit: if it says no, nothing is stored and
+    `OutdatedError` is raised. SQLite waits for other writers `wait_seconds` at most,
+    where they are given.
     """
-    ids = [*deleted, *(event.id for event in saved)]
     async with db.connect() as conn:
         if conn.type == SQLITE and wait_seconds is not None:
             # This connection only: none is used a second time.
             milliseconds = int(1000 * wait_seconds)
             await _execute(conn, f"PRAGMA busy_timeout = {milliseconds}")
-        if ids:
+        if deleted:
             await conn.conn.execute(
                 text(
                     "DELETE FROM nostrclient.outbox WHERE id = :id"
                     " AND (instance IS NULL OR instance = :instance)"
                 ),
-                [{"id": event_id, "instance": instance} for event_id in ids],
+                [{"id": event_id, "instance": instance} for event_id in deleted],
             )
         if saved:
             insert = insert_query("nostrclient.outbox", saved[0])
+            changes = ", ".join(
+                f'"{column}" = excluded."{column}"' for column in OutboxEvent.__fields__
+            )
             await conn.conn.execute(
-                text(f"{insert} ON CONFLICT (id) DO NOTHING"),
+                text(f"{insert} ON CONFLICT (id) DO UPDATE SET {changes}"),
                 [model_to_dict(event) for event in saved],
             )
             if instance is not None:

@@ -76,6 +76,8 @@ class Instances:
         """The waiting events that other instances are to deliver, as last seen."""
         self._id: str | None = None
         self._renewed_at = clock.now()
+        self._was_renewed = False
+        self._claims_from = self._renewed_at
 
     @property
     def id(self) -> str | None:
@@ -138,6 +140,10 @@ class Instances:
                 await self._renew(instance)
             except Exception as error:  # noqa: BLE001  # drivers raise their own errors
                 logger.debug(f"the lease could not be renewed: {error}")
+                # Others may have lost the database, too. Back again, they first renew
+                # their leases, and delete what they had to refuse meanwhile.
+                if self._was_renewed:
+                    self._claims_from = clock.now() + settings.lease_renew_seconds
                 await asyncio.sleep(settings.database_retry_seconds)
             else:
                 await asyncio.sleep(settings.lease_renew_seconds)
@@ -146,9 +152,12 @@ class Instances:
         settings = nostr_client.relay_manager.settings
         began = clock.now()
         others = await renew_lease(instance, settings.lease_seconds)
-        taken = await claim_events(instance, settings.lease_seconds)
+        taken = 0
+        if began >= self._claims_from:
+            taken = await claim_events(instance, settings.lease_seconds)
         was_cut_off = self.state is Sharing.CUT_OFF
         self._renewed_at = began
+        self._was_renewed = True
         self.state = Sharing.SHARED if others else Sharing.ALONE
         self.count = len(others) + 1
         if not others:
@@ -195,10 +204,13 @@ class Instances:
         before = outbox_store.written_ids()
         rows = await get_outbox_owners()
         mine = {row.id for row in rows if row.instance == self.id}
+        others = {row.id for row in rows if row.instance != self.id}
         self.others_waiting = frozenset(
             row.id for row in rows if row.instance != self.id and not row.accepted
         )
-        for event_id in (before & outbox_store.written_ids()) - mine:
+        lost = (before & outbox_store.written_ids()) - mine
+        outbox_store.release(lost & others)
+        for event_id in lost - others:
             nostr_client.relay_manager.publisher.discard(event_id)
 
     def _find_id(self) -> str:

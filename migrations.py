@@ -69,7 +69,7 @@ async def m005_outbox(db: Connection) -> None:
         CREATE TABLE IF NOT EXISTS nostrclient.outbox (
             id TEXT NOT NULL PRIMARY KEY,
             event TEXT NOT NULL,
-            published_at {db.big_int} NOT NULL,
+            published_at {_big_int(db)} NOT NULL,
             accepted BOOLEAN NOT NULL,
             is_public BOOLEAN NOT NULL,
             owed TEXT NOT NULL
@@ -96,7 +96,7 @@ async def m007_history(db: Connection) -> None:
     """
     await db.execute(f"""
         CREATE TABLE IF NOT EXISTS nostrclient.history (
-            slot {db.big_int} NOT NULL,
+            slot {_big_int(db)} NOT NULL,
             relay TEXT NOT NULL,
             seconds INTEGER NOT NULL,
             up INTEGER NOT NULL,
@@ -133,7 +133,7 @@ async def m009_instances(db: Connection) -> None:
     await db.execute(f"""
         CREATE TABLE IF NOT EXISTS nostrclient.instances (
             id TEXT NOT NULL PRIMARY KEY,
-            seen_at {db.big_int} NOT NULL
+            seen_at {_big_int(db)} NOT NULL
         )
         """)
     if "instance" not in await _columns(db, "outbox"):
@@ -169,6 +169,11 @@ async def ensure_schema(db: Connection) -> None:
     """Run every step, whatever number LNbits has stored for this extension."""
     for step in STEPS:
         await step(db)
+
+
+def _big_int(db: Connection) -> str:
+    """Return a type of 64 bits; CockroachDB's INT may have 32."""
+    return "INT" if db.type == SQLITE else "BIGINT"
 
 
 async def _columns(db: Connection, table: str) -> set[str]:

@@ -258,13 +258,16 @@ class OutboxStore:
     def release_stored(self) -> None:
         """Drop the events with rows from memory; their rows stay."""
         self.step()
-        written = self.written_ids()
-        for event_id in written:
+        self.release(self.written_ids())
+
+    def release(self, event_ids: set[str]) -> None:
+        """Drop events from memory; their rows stay, and are others' from now on."""
+        for event_id in event_ids:
             entry = self._pending.get(event_id)
             if entry is not None and isinstance(entry.request, Save):
                 del self._pending[event_id]
-        self._rows -= written
-        self._manager.publisher.release(written)
+        self._rows -= event_ids
+        self._manager.publisher.release(event_ids)
 
     async def restore(self, instance: str | None = None) -> None:
         """Restore the events that an earlier run queued, or all of an instance."""

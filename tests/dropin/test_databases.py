@@ -151,9 +151,10 @@ def test_j2_lease_is_renewed_with_what_is_stored_and_not_while_it_is_taken(
         "taken of the dead": [2, 0],
         "owners": ["b", "b"],
         "owners afterwards": ["b", "b"],
-        "others": [],
+        "owners of what was published twice": ["c", "b"],
+        "others": ["c"],
         "renewed meanwhile": False,
-        "others in the end": [],
+        "others in the end": ["c"],
     }
 
 

@@ -63,6 +63,11 @@ async def use() -> dict[str, Any]:
     await crud.write_outbox([], [event(1, "a").id], instance="a")
     seen["owners afterwards"] = await owners()
 
+    # A client publishes an event to another one as well: that one keeps its promise.
+    await crud.write_outbox([event(1, "c")], [], instance="c")
+    await crud.write_outbox([], [event(1, "b").id], instance="b")
+    seen["owners of what was published twice"] = await owners()
+
     # While somebody takes its events, a lease cannot be renewed.
     seen["others"] = await crud.renew_lease("b", LEASE)
     async with Database("ext_nostrclient").connect() as other:

@@ -1,9 +1,11 @@
 """Rules J2 and J3: an instance's lease and its events, without a database."""
 
+import asyncio
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TextIO
 
 import pytest
@@ -73,6 +75,55 @@ async def test_j2_event_that_another_instance_deleted_is_dropped(bench: Bench) -
     assert instance.others_waiting == {"other"}
     assert bench.manager.publisher.publication(event.id) is None
     assert bench.manager.publisher.publication(kept.id) is not None
+
+
+async def test_j2_event_that_another_instance_took_is_left_to_it(
+    bench: Bench,
+) -> None:
+    event, _ = bench.publish()
+    await bench.store.write()
+    taken = bench.table.rows[event.id].copy(update={"instance": "somebody"})
+    bench.table.rows[event.id] = taken
+    instance = Instances()
+    instance._id = "me"
+    await instance._look_at_outbox()
+    assert bench.manager.publisher.publication(event.id) is None
+    await bench.store.write()
+    assert bench.table.rows == {event.id: taken}
+
+
+async def test_j2_instance_that_had_no_database_lets_others_renew_before_it_claims(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, claims = [1000.0], []
+    phase = {"works": True, "end": 0.0}
+
+    async def renew(_: str, __: float) -> list[str]:
+        if not phase["works"]:
+            raise OSError("gone")
+        return ["other"]
+
+    async def claim(_: str, __: float) -> int:
+        claims.append(now[0])
+        return 0
+
+    async def sleep(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] >= phase["end"]:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(clock, "now", lambda: now[0])
+    monkeypatch.setattr(module, "renew_lease", renew)
+    monkeypatch.setattr(module, "claim_events", claim)
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
+    instances = Instances()
+    for works, end in ((True, 1025), (False, 1060), (True, 1100)):
+        phase.update(works=works, end=end)
+        with pytest.raises(asyncio.CancelledError):
+            await instances._keep_lease("me")
+    assert claims[:3] == [1000, 1010, 1020]
+    assert claims[3] >= 1069
+    assert len(claims) >= 5
 
 
 async def test_j2_lease_that_was_renewed_late_is_over_before_others_may_take(
