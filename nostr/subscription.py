@@ -95,13 +95,15 @@ class Subscription:
     def hints(self) -> list[str]:
         """Return the hints for the client's EOSE (NIP-67).
 
-        The answer is complete if all relays said so and no event was left out.
+        There is one only if all relays gave one: some clients (nostr-fetch) take an
+        EOSE with a hint for malformed. The answer is complete if all relays said so and
+        no event was left out.
         """
         left_out = self.merge is not None and self.merge.left_out
         answers = [self._complete.get(url) for url in self._asked]
-        if left_out or False in answers:
-            return [MORE_HINT]
-        return [FINISH_HINT] if answers and all(answers) else []
+        if not answers or None in answers:
+            return []
+        return [MORE_HINT if left_out or False in answers else FINISH_HINT]
 
     def settle(self) -> Settled:
         """Mark the EOSE as sent; return the events to send before and after it."""

@@ -104,6 +104,23 @@ def test_d4_a_wallet_carries_out_every_payment_once(lnbits: LnbitsServer) -> Non
     assert set(wallet.carried_out.values()) == {1}
 
 
+@needs_node
+def test_timeline_12_nostr_fetch_reads_the_history_of_two_relays(
+    lnbits: LnbitsServer,
+) -> None:
+    author = Author()
+    now = int(time.time())
+    notes = [author.event(f"{at}", created_at=now - 10 * at) for at in range(300)]
+    for number, url in enumerate(connected_urls(lnbits)):
+        relay = Client(url)
+        for note in notes[number::2]:
+            assert relay.publish(note)[0] is True
+        relay.close()
+    program = str(CHECKOUT / "tests" / "dropin" / "clients" / "nostr_fetch.mjs")
+    found = run_json("node", program, lnbits.public_url, author.pubkey, "50")
+    assert sorted(found) == sorted(note["id"] for note in notes)
+
+
 @pytest.mark.parametrize("endpoint", ["public", "private"])
 def test_pynostr_publishes_and_reads(lnbits: LnbitsServer, endpoint: str) -> None:
     url = lnbits.public_url if endpoint == "public" else lnbits.private_url()
@@ -119,7 +136,7 @@ def test_the_table_of_clients_names_the_versions_tested() -> None:
         re.MULTILINE,
     )
     packages = json.loads((CHECKOUT / "package.json").read_text())["devDependencies"]
-    assert len(table) == 8
+    assert len(table) == 9
     for name, version in table:
         tested = packages.get(name) or importlib.metadata.version(name.lower())
         assert version == tested, name
