@@ -34,8 +34,8 @@ from .relay_session import ClosedForGood, RelaySession
 from .relay_subscription import RelaySubscription, Request
 from .settings import RESTRICTED_KINDS, Settings
 
-EVENTS_AT_ONCE = 100
-MESSAGES_A_TURN = 32
+EVENTS_AT_ONCE = 100  # taken from the outbox: enough for a burst, and soon in order
+MESSAGES_A_TURN = 32  # under the lock for parsing: about 5 ms, then others' turn
 AUTH_OK_SECONDS = 1.0  # a relay that sends no OK for AUTH so long sends none
 AUTH_HEAD_START_SECONDS = 1.0  # for AUTH before REQs, where a challenge is certain
 NEEDS_AUTH = frozenset(("auth-required", "restricted"))
@@ -523,13 +523,7 @@ class Conversation:
         try:
             event = pool.verified.verify(text)
         except InvalidEvent as error:
-            if is_signed(text):
-                # Its shape is the author's doing, and a client may ask for it on
-                # purpose: the relay is not to blame.
-                self._garbage.good()
-                relay.counters.odd_events += 1
-            else:
-                self._bad(error, burst)
+            self._invalid_event(wire_id, text, error, burst)
             return
         self._garbage.good()
         subscription.event(event, burst.now, burst.wall)
@@ -566,6 +560,22 @@ class Conversation:
             # A client that waits for this relay's EOSE learns that it is not silent.
             subscription.progress_at = burst.now
             self._owner.relay_progress(relay, subscription.unanswered_ids)
+
+    def _invalid_event(
+        self, wire_id: str, text: str, error: InvalidEvent, burst: Burst
+    ) -> None:
+        relay = self._relay
+        first = message.first_value(text)
+        if first is not None:
+            relay.counters.received_events -= 1  # it is counted once
+            self._event(wire_id, first, burst)
+        elif is_signed(text):
+            # Its shape is the author's doing, and a client may ask for it on purpose:
+            # the relay is not to blame.
+            self._garbage.good()
+            relay.counters.odd_events += 1
+        else:
+            self._bad(error, burst)
 
     def _without_history(
         self, subscription: RelaySubscription, event: SignedEvent

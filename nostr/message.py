@@ -314,6 +314,19 @@ def find_wire_id(head: str) -> str | None:
     return found.group(1) if found else None
 
 
+def first_value(text: str) -> str | None:
+    """Return the first of several JSON values between commas; None for a single one.
+
+    Relays may send an EVENT with more elements than NIP-01 knows. `RelayEvent.text`
+    then holds those, too.
+    """
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return text[:end] if text[end:].lstrip().startswith(",") else None
+
+
 def parse_relay_message(text: str) -> RelayMessage:
     """Parse a relay's message. Raises `InvalidMessage`."""
     head = _RELAY_EVENT.match(text)
@@ -341,7 +354,7 @@ def parse_relay_message(text: str) -> RelayMessage:
             )
         case ["AUTH", str(challenge), *_] if _is_challenge(challenge):
             return RelayAuth(challenge)
-        case ["EVENT", str(wire_id), dict(event)]:
+        case ["EVENT", str(wire_id), dict(event), *_]:
             return RelayEvent(wire_id, json.dumps(event))
     return _parse_negotiation(message)
 

@@ -15,14 +15,16 @@ from collections import OrderedDict, deque
 
 from .settings import Settings
 
+# These hold for every relay alike: relays count bursts by the second, and answer within
+# two. An operator chooses only how long a message stays suspected (`poison_seconds`).
 ALONE_SECONDS = 2.0  # others wait for the answer to a suspected message so long
-SILENCE_SECONDS = 0.1  # before a suspected message
+SILENCE_SECONDS = 0.1  # before a suspected message: it is alone on its way
 LONG_SILENCE_SECONDS = 1.5  # the same after a burst, so that no rate is to blame
 PATIENCE_SECONDS = 5.0  # for that silence; then the others are held back for it
 MAX_WAIT_SECONDS = 30.0  # for a silence that answers do not let come
-MAX_SUSPECTED = 10  # more are not told apart: fewer are sent at a time first
+MAX_SUSPECTED = 10  # more are not told apart: it would take longer than a minute
 BURST_MESSAGES = 10  # within so many seconds: the pace may be to blame
-BURST_SECONDS = 1.5
+BURST_SECONDS = 1.5  # a relay's second, and the way there
 
 
 class PoisonWatch:

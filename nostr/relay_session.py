@@ -55,10 +55,10 @@ __all__ = ["ClosedForGood", "RelayLimits", "RelaySession"]
 
 MAX_CLOSING = 100  # closed wires of one subscription that is sent again and again
 MIN_LEARNED_SUBSCRIPTIONS = 5  # fewer unanswered REQs may have another reason
-MAX_PAGE_TRIES = 3
-TRY_OUT_SECONDS = 0.5
-MAX_TRIED_OUT = 2
-MAX_PAUSE_EXPONENT = 6  # of two, in seconds
+MAX_PAGE_TRIES = 3  # of a page refused for now; then what came is the answer
+TRY_OUT_SECONDS = 0.5  # an honest relay has answered the first REQ by then
+MAX_TRIED_OUT = 2  # REQs: one may be of a kind that needs no AUTH
+MAX_PAUSE_EXPONENT = 6  # of two, in seconds: a minute, as between connections
 BUSY_SECONDS = 0.5  # how often clients learn that the relay was not asked yet
 POISONOUS = "error: the relay ends the connection when it is sent this"
 
@@ -490,7 +490,7 @@ class RelaySession:
             self._close(subscription, POISONOUS)
 
     def _reopen(self, subscription: RelaySubscription) -> None:
-        """Send again what was closed for want of an AUTH."""
+        """Send again what was closed for want of an AUTH, or of membership."""
         if not any(_is_passing(part.refusal) for part in subscription.parts):
             return
         for part in subscription.parts:
@@ -1605,7 +1605,10 @@ class RelaySession:
 
 def _is_passing(refusal: str | None) -> bool:
     """Return whether a refusal holds for one connection only."""
-    return refusal is not None and message.prefix(refusal) == "auth-required"
+    return refusal is not None and message.prefix(refusal) in (
+        "auth-required",
+        "restricted",  # somebody may have paid meanwhile
+    )
 
 
 def _may_be_cut(subscription: RelaySubscription) -> bool:

@@ -13,10 +13,12 @@ from __future__ import annotations
 from .pace import TokenBucket
 from .settings import Settings
 
-MIN_FACTOR = 1 / 256
+# An operator sets the pace to begin with (`requests_per_second`); how it adapts follows
+# from how relays count: by the second or by the minute.
+MIN_FACTOR = 1 / 256  # of 50 a second: twelve a minute, which every known relay takes
 SAME_COMPLAINT_SECONDS = 1.0  # complaints about one burst come in numbers
 RECOVERY_SECONDS = 60.0  # without complaint, then the pace doubles
-CEILING_SECONDS = 3600.0  # how long a pace that failed is not tried again
+CEILING_SECONDS = 3600.0  # a pace that failed is not tried again; as learned limits
 
 
 class RequestPace:

@@ -14,7 +14,7 @@ from .limits import RelayLimits
 from .relay_subscription import Part, RelaySubscription, RelaySubscriptionState
 from .settings import Settings
 
-SPARE_SUBSCRIPTIONS = 2  # of those a relay allows: for gaps, pages and probes
+SPARE_SUBSCRIPTIONS = 2  # of those a relay allows: one for gaps and pages, one to probe
 
 
 def allowed_live_wires(limits: RelayLimits) -> int | None:

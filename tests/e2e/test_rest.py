@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -30,6 +31,23 @@ def test_relay_is_listed_with_its_state(
         ),
         "every relay has answered a ping",
     )
+
+
+def test_e6_relay_that_is_added_three_times_at_once_is_one_relay(
+    lnbits: LnbitsServer, extra_relay: LocalRelay
+) -> None:
+    def add() -> int:
+        path = "/nostrclient/api/v1/relay"
+        return lnbits.http.post(path, json={"url": extra_relay.url}).status_code
+
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(add) for _ in range(3)]
+    assert sorted(answer.result() for answer in answers) == [200, 400, 400]
+    shown = [relay["url"] for relay in lnbits.api("GET", "/relays")]
+    assert shown.count(extra_relay.url) == 1
+    lnbits.api("DELETE", "/relay", {"url": extra_relay.url})
+    shown = [relay["url"] for relay in lnbits.api("GET", "/relays")]
+    assert extra_relay.url not in shown
 
 
 def test_a_relay_that_refuses_connections_says_so_in_plain_words(

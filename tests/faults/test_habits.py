@@ -308,6 +308,24 @@ def test_f5_new_identity_loses_nothing_and_hurries_no_eose(
     assert sorted(stored) == sorted((old["id"], between["id"]))
 
 
+def test_e6_relay_that_is_read_again_loses_nothing_and_hurries_no_eose(
+    new_bench: NewBench, new_odd_relay: NewOddRelay, merchant: Author
+) -> None:
+    bench = new_bench(replace(UNHURRIED, eose_seconds=4.0))
+    relay = new_odd_relay()
+    bench.start_connected(relay.url)
+    shop = bench.client("shop")
+    shop.subscribe("live only", orders_filter(merchant, limit=0))
+    bench.manager.update_relay(relay.url, read=False)
+    missed, live = orders(2, merchant)
+    relay.put(missed)
+    bench.manager.update_relay(relay.url, read=True)
+    shop.wait_events([missed], 5.0)
+    relay.put(live)
+    shop.assert_exactly("live only", [missed, live])
+    assert shop.count("EOSE") == 1
+
+
 # --- D5: CLOSED after EOSE
 
 

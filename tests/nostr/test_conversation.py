@@ -167,6 +167,21 @@ def test_d3_events_are_delivered_once_and_counted(
     assert relay.counters.invalid_messages == 0
 
 
+def test_d3_event_with_more_elements_than_nip_01_knows_is_delivered(
+    manager: RelayManager, relay: Relay
+) -> None:
+    inbox = Inbox()
+    conversation = asking(manager, relay, inbox, kinds=[1])
+    events = [signed(f"{number}") for number in range(2)]
+    for event in events:
+        text = event_message(event)[:-1] + b', {"seen":1}, "more"]'
+        conversation.handle_message(text, burst())
+    found = [item for item in inbox.items if isinstance(item, Delivered)]
+    assert found == [Delivered("up", event, URL) for event in events]
+    assert relay.counters.received_events == 2
+    assert relay.counters.invalid_messages == 0
+
+
 def test_i3_event_found_only_by_asking_again_counts_as_recovered(
     manager: RelayManager, relay: Relay
 ) -> None:

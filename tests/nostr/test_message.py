@@ -167,6 +167,17 @@ def test_d3_a_relay_s_event_keeps_its_text() -> None:
     assert message.find_wire_id('["OK","a",') is None
 
 
+@pytest.mark.parametrize("more", ['"more"', "{}, [1]", EVENT.text])
+def test_d3_what_follows_a_relay_s_event_is_cut_off(more: str) -> None:
+    for text in (f'["EVENT","a",{EVENT.text},{more}]', f'["EVENT","a",{EVENT.text}]'):
+        heard = message.parse_relay_message(text)
+        assert isinstance(heard, message.RelayEvent)
+        first = message.first_value(heard.text)
+        assert (first or heard.text) == EVENT.text
+    for broken in ("", "{", "[" * 100_000, "{} {}"):
+        assert message.first_value(broken) is None
+
+
 @pytest.mark.parametrize("wire_id", ["a b", 'a"\\b', "ä", ""])
 def test_d3_a_known_head_gives_what_parsing_gives(wire_id: str) -> None:
     head = message.EventHead(wire_id)
@@ -179,7 +190,6 @@ def test_d3_a_known_head_gives_what_parsing_gives(wire_id: str) -> None:
         known[:-1],
         known.replace("EVENT", "event"),
         f'["EVENT",{json.dumps(wire_id)}]',
-        f'["EVENT",{json.dumps(wire_id)},{EVENT.text},1]',
         f'["EVENT",{json.dumps(wire_id)},"{{}}"]',
         f'["EVENT",{json.dumps(wire_id + "c")},{EVENT.text}]',
     ):

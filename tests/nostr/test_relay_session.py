@@ -184,14 +184,27 @@ def test_e9_the_eose_waits_for_all_parts_of_a_req() -> None:
 
 def test_d5_a_final_closed_is_final_and_not_asked_again() -> None:
     link = opened()
-    closed = link.session.closed("a", "restricted: members only", link.now)
-    assert closed == ClosedForGood(("a",), "restricted: members only")
+    closed = link.session.closed("a", "blocked: spam", link.now)
+    assert closed == ClosedForGood(("a",), "blocked: spam")
     for _ in range(10):
         link.wait(100)
         assert link.flush() == []
     link.lose()
     link.connect()
     assert link.flush() == []
+
+
+def test_d5_who_was_restricted_is_asked_for_once_on_each_connection() -> None:
+    link = opened()
+    closed = link.session.closed("a", "restricted: members only", link.now)
+    assert closed == ClosedForGood(("a",), "restricted: members only")
+    for _ in range(3):
+        link.wait(100)
+        assert link.flush() == []
+        link.lose()
+        link.connect()
+        (req,) = reqs(link.flush())
+        link.session.closed(req[0], "restricted: members only", link.now)
 
 
 @pytest.mark.parametrize("reason", ["error: busy", "rate-limited: slow", "", "what"])
