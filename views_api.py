@@ -259,6 +259,18 @@ async def api_get_undeliverable() -> list[UndeliverableEvent]:
 
 
 @nostrclient_api_router.put(
+    "/api/v1/outbox/undeliverable/{event_id}",
+    dependencies=[Depends(check_admin)],
+    summary="Queue an undeliverable event anew",
+    responses=not_found("No such event is undeliverable"),
+)
+async def api_send_again(event_id: str) -> None:
+    """Queue an undeliverable event anew, for all relays that it was for."""
+    if not nostr_client.relay_manager.publisher.send_again(event_id):
+        raise HTTPException(HTTPStatus.NOT_FOUND, "No such event is undeliverable.")
+
+
+@nostrclient_api_router.put(
     "/api/v1/outbox/{event_id}",
     dependencies=[Depends(check_admin)],
     summary="Retry an event now",

@@ -93,6 +93,8 @@ class Undeliverable(NamedTuple):
     event: SignedEvent
     reason: str
     at: float
+    publishers: Publishers
+    is_public: bool = False
 
 
 class Answer(NamedTuple):
@@ -317,6 +319,27 @@ class Outbox:
             return self._queue(publication, now)
         self._answer_by(publication, now + self._settings.answer_seconds)
         return []
+
+    def send_again(self, event_id: str, now: float) -> list[Effect]:
+        """Queue an undeliverable event anew, for the relays that it was for."""
+        found = [item for item in self.undeliverable if item.event.id == event_id]
+        for item in found:
+            self.undeliverable.remove(item)
+        if not found or event_id in self.publications:
+            return []
+        latest = found[-1]
+        self._sequence += 1
+        publication = self._add(
+            latest.event,
+            self._sequence,
+            now,
+            is_public=latest.is_public,
+            extension=extension_of(latest.publishers),
+            publishers=latest.publishers,
+        )
+        publication.vouched = True
+        self._room = None
+        return self._queue(publication, now)
 
     def _answer_by(self, publication: Publication, due: float) -> None:
         # In order: an event that was held back before is due before others.
@@ -593,9 +616,13 @@ class Outbox:
     ) -> list[Effect]:
         event = publication.event
         effects: list[Effect] = []
-        if publication.state is PublicationState.QUEUED:
+        if publication.state is PublicationState.QUEUED or publication.vouched:
             self.undeliverable_count += 1
-            self.undeliverable.append(Undeliverable(event, reason, now))
+            self.undeliverable.append(
+                Undeliverable(
+                    event, reason, now, publication.publishers, publication.is_public
+                )
+            )
             effects.append(Log(event, f"undeliverable: {reason}", warning=True))
         elif not publication.consumers:  # nobody else would know
             effects.append(Log(event, f"not published: {reason}", warning=True))

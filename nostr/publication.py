@@ -192,7 +192,8 @@ class Publication:
     """One event on its way.
 
     `copies` are pending, by relay URL; `refusals` are the final ones. `stored`: the
-    database may hold the event. `client` is its latest publisher, which an event that
+    database may hold the event. `vouched`: it was answered `queued:` before, and is
+    sent again for the operator. `client` is its latest publisher, which an event that
     waits for days must not keep alive; `extension` published it in this process.
     `publishers` are the names of those who asked for it, empty for a WebSocket, each
     with the relays that it named; None: the configured ones. The event is for the
@@ -213,6 +214,7 @@ class Publication:
     turn: Hashable = None
     extension: str | None = None
     stored: bool = False
+    vouched: bool = False
     publishers: Publishers = field(default_factory=dict)
     everywhere: bool = True
     named: frozenset[str] = NO_RELAYS

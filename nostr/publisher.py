@@ -329,6 +329,15 @@ class Publisher:
             calls = self._carry_out(())
         self._finish(calls)
 
+    def send_again(self, event_id: str) -> bool:
+        """Queue an undeliverable event anew; return False if there is none."""
+        with self._lock:
+            known = {item.event.id for item in self.outbox.undeliverable}
+            effects = self.outbox.send_again(event_id, clock.now())
+            calls = self._carry_out(effects)
+        self._finish(calls)
+        return event_id in known
+
     def discard(self, event_id: str) -> None:
         """End an event that waits, as the operator wishes."""
         with self._lock:

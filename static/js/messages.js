@@ -30,6 +30,7 @@ const MESSAGES = [
   [/^(\w+) must be a URL with http/, 'face_url', 'field'],
   [/^No such client is connected\.?$/, 'client_unknown'],
   [/^No such event waits\.?$/, 'event_unknown'],
+  [/^No such event is undeliverable\.?$/, 'event_unknown'],
   [/^No such test message is known\.?$/, 'test_unknown'],
   [/^(\d+) pages are connected already\.?$/, 'too_many_pages', 'n'],
   [/^the setting '(.+)' cannot be (.+)$/, 'setting_range', 'setting value'],

@@ -137,6 +137,12 @@ export default {
       const n = number(relays)
       this.$q.notify({message: this.$t('nostrclient.reconnecting', {n})})
     },
+    sendAgain(id) {
+      this.carryOut(
+        this.rest.sendAgain(id),
+        this.$t('nostrclient.sending_again')
+      )
+    },
     confirmDiscard(event) {
       const texts = {
         title: this.$t('nostrclient.discard_title'),

@@ -55,6 +55,7 @@ export const retryAllEvents = () => request('PUT', '/outbox')
 export const discardEvent = id => request('DELETE', `/outbox/${id}`)
 export const getSettings = () => request('GET', '/settings')
 export const getUndeliverable = () => request('GET', '/outbox/undeliverable')
+export const sendAgain = id => request('PUT', `/outbox/undeliverable/${id}`)
 export const getIdentity = () => request('GET', '/identity')
 export const generateIdentity = () =>
   request('PUT', '/identity', {generate: true})

@@ -278,7 +278,7 @@ class Scenery:
         self.sockets: list[WebSocketRoute] = []
         page.route_web_socket(re.compile("/api/v1/live/"), self._open)
         page.route(f"{API}/outbox", self._answer)
-        page.route(re.compile("/outbox/[0-9a-f]{64}$"), self._answer)
+        page.route(re.compile("/outbox/(undeliverable/)?[0-9a-f]{64}$"), self._answer)
         page.route(
             f"{API}/outbox/undeliverable",
             lambda route: route.fulfill(json=self.undeliverable),
@@ -303,7 +303,9 @@ class Scenery:
         )
 
     def _answer(self, route: Route) -> None:
-        method, event_id = route.request.method, route.request.url.rpartition("/")[2]
+        method = route.request.method
+        path = route.request.url.rpartition("/api/v1/")[2]
+        event_id = path.removeprefix("outbox/")
         if method == "GET":
             route.fulfill(json=self.outbox)
             return

@@ -132,6 +132,17 @@ def test_undeliverable_event_is_listed(admin: AdminPage) -> None:
     expect(listed).to_contain_text("2 hours ago")
 
 
+def test_undeliverable_event_is_sent_again(admin: AdminPage) -> None:
+    event = lost_event("blocked: no", 2)
+    scenery = stage(admin, undeliverable=[event])
+    admin.page.get_by_text("Undeliverable: 1").click()
+    scenery.undeliverable.clear()
+    admin.page.get_by_test_id("undeliverable").get_by_role("button").click()
+    expect(admin.page.get_by_text("waits in the outbox again")).to_be_visible()
+    expect(admin.page.get_by_text("Undeliverable: 1")).to_be_hidden()
+    assert scenery.changes == [f"PUT undeliverable/{event['event_id']}"]
+
+
 # Clients
 
 

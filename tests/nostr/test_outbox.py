@@ -132,7 +132,7 @@ def test_c3_a_refusal_by_all_after_queued_is_undeliverable_and_shown() -> None:
     desk.wait(2)
     desk.answer(A, event, False, "blocked: no")
     assert said(inbox) == (True, "queued")
-    ((lost, reason, _),) = desk.outbox.undeliverable
+    ((lost, reason, *_),) = desk.outbox.undeliverable
     assert (lost, reason) == (event, "blocked: no")
     assert desk.outbox.undeliverable_count == 1
     assert any(report.warning and report.event == event for report in desk.reports)
@@ -218,7 +218,7 @@ def test_c2b_an_event_is_retried_until_it_expires_after_transient_refusals() -> 
     assert said(inbox) == (True, "queued")
     assert desk.waiting == [event]
     desk.wait(7 * DAY_SECONDS)
-    ((_, reason, _),) = desk.outbox.undeliverable
+    ((_, reason, *_),) = desk.outbox.undeliverable
     assert reason == "error: busy", "what the relay said last"
 
 
@@ -284,7 +284,7 @@ def test_c_an_event_that_a_relay_only_queued_goes_on_waiting(accepted: bool) -> 
     desk.wait(28)
     assert desk.take(A) == [event]
     desk.answer(A, event, False, "blocked: no")
-    ((_, reason, _),) = desk.outbox.undeliverable
+    ((_, reason, *_),) = desk.outbox.undeliverable
     assert reason == "blocked: no"
 
 
@@ -361,6 +361,59 @@ def test_the_operator_can_have_an_event_tried_again_at_once() -> None:
     desk.outbox.retry([event.id])
     assert desk.take(B) == []  # it has answered
     desk.outbox.retry(["f" * 64])  # of no event
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_c4_undeliverable_event_is_sent_again_to_the_relays_it_was_for(
+    durable: bool,
+) -> None:
+    desk = Desk(A, B, durable=durable)
+    event = made()
+    desk.publish(event)
+    desk.wait(2)
+    desk.write_all()
+    for url in (A, B):
+        assert desk.take(url) == [event]
+        desk.answer(url, event, False, "blocked: no")
+    desk.write_all()
+    assert [item.event for item in desk.outbox.undeliverable] == [event]
+    desk.carry_out(desk.outbox.send_again(event.id, desk.now))
+    desk.write_all()
+    assert not desk.outbox.undeliverable
+    assert desk.waiting == [event]
+    assert desk.stored == ({event.id} if durable else set())
+    assert desk.take(A) == [event]
+    desk.answer(A, event, True)
+    assert desk.waiting == []
+
+
+def test_c4_event_that_is_refused_once_more_is_undeliverable_once_more() -> None:
+    desk = Desk(A)
+    event = made()
+    desk.publish(event)
+    desk.wait(2)
+    desk.take(A)
+    desk.answer(A, event, False, "blocked: no")
+    desk.carry_out(desk.outbox.send_again(event.id, desk.now))
+    assert desk.take(A) == [event]
+    desk.answer(A, event, False, "blocked: never")
+    assert [item.reason for item in desk.outbox.undeliverable] == ["blocked: never"]
+    assert desk.outbox.send_again("0" * 64, desk.now) == []
+
+
+def test_c4_event_sent_again_to_a_full_outbox_stays_undeliverable() -> None:
+    desk = Desk(A)
+    event = made()
+    desk.publish(event)
+    desk.wait(2)
+    desk.take(A)
+    desk.answer(A, event, False, "blocked: no")
+    desk.disconnect(A)
+    for _ in range(100):
+        desk.publish(made())
+    desk.carry_out(desk.outbox.send_again(event.id, desk.now))
+    assert [item.event for item in desk.outbox.undeliverable] == [event]
+    assert len(desk.waiting) == 100
 
 
 def test_c3_ok_for_an_unknown_event_is_ignored() -> None:

@@ -129,7 +129,7 @@ def test_c4_a_waiting_event_ends_when_it_expires() -> None:
     assert desk.take(A) == [other], "an expired event is not sent"
     desk.wait(4)
     assert desk.waiting == [other]
-    ((lost, reason, _),) = desk.outbox.undeliverable
+    ((lost, reason, *_),) = desk.outbox.undeliverable
     assert (lost, prefix(reason)) == (event, "invalid")
 
 
