@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import json
 import logging
+import math
 import random
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncpg
 import nostr_sdk
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
@@ -354,9 +356,13 @@ class Several:
 
     # --- the outcome
 
-    def _rows(self) -> int:
+    def _rows(self) -> float:
+        """Return how many events are stored; infinity while the database starts."""
         database = Postgres(f"{self.cluster.database.url}/postgres")
-        found = database.rows("SELECT count(*) AS n FROM nostrclient.outbox")
+        try:
+            found = database.rows("SELECT count(*) AS n FROM nostrclient.outbox")
+        except (OSError, asyncpg.PostgresError):
+            return math.inf
         return int(found[0]["n"])
 
     def _lost(self) -> list[str]:

@@ -26,6 +26,7 @@ _LONGEST_FIRST = {
     for place, name in enumerate(
         (
             "test_upgrade.py",
+            "test_instances.py",
             "test_admin_page.py",
             "test_hostile_load.py",
             "test_soak.py",
@@ -36,6 +37,7 @@ _LONGEST_FIRST = {
             "test_make_run.py",
             "test_release.py",
             "test_clients.py",
+            "test_second_process.py",
             "test_a_endpoints.py",
             "test_f_safety.py",
             "test_lnbits.py",

@@ -144,4 +144,3 @@ def test_push_ends_when_nostrclient_stops(
         assert handshake_status(unused) in (403, 404)
     finally:
         lnbits.activate()
-    assert handshake_status(unused) == 403
