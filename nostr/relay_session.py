@@ -141,6 +141,7 @@ class RelaySession:
         self._hold_until = 0.0
         self._tries_out_until: float | None = None
         self._refused_authenticated = 0
+        self._answered_filters = 0  # most of them in a REQ that was answered
         self._received_at = 0.0
         self._opened_wall = float("-inf")
         self._limit_notices = 0
@@ -349,6 +350,7 @@ class RelaySession:
 
     def forget_learned_limits(self) -> None:
         """Apply the announced limits alone from now on: relays change."""
+        self._answered_filters = 0
         self._limits = self._limits.forget_learned()
         self._reconciler.forget()
 
@@ -699,6 +701,7 @@ class RelaySession:
         if wire.state is not WireState.SENT:
             return []
         self._count_answer(subscription)
+        self._answered_filters = max(self._answered_filters, wire.filter_count)
         if wire.is_temporary:
             self._close_wire(subscription, wire)
         else:
@@ -1309,11 +1312,20 @@ class RelaySession:
         self._apply_limits()
 
     def _learn_filters(self, subscription: RelaySubscription) -> bool:
-        filters = max((len(part.filters) for part in subscription.parts), default=0)
-        if subscription.is_shared or filters < 2:
+        """Learn how many filters a REQ may hold, where this one held too many.
+
+        Not fewer than a REQ that was answered held.
+        """
+        refused = subscription.sent_filters
+        allowed = max(refused // 2, self._answered_filters)
+        if refused < 2 or allowed >= refused:
             return False
-        self._limits = self._limits.learn(filters=filters // 2)
+        self._limits = self._limits.learn(
+            filters=allowed + (self.limits.first_limit is not None)
+        )
         self._apply_limits()
+        if self._subscriptions.get(subscription.key) is subscription:
+            self._enqueue(subscription)
         return True
 
     # Reconciling (NIP-77)
@@ -1455,6 +1467,7 @@ class RelaySession:
         subscription.page_wire = None
         subscription.waiting_gaps.clear()
         subscription.sent_at = now
+        subscription.sent_filters = 0
         subscription.sent_authenticated = self._authenticated
         subscription.move(_S.SENT)
         self._poison.sent(subscription.key, now)
@@ -1529,7 +1542,15 @@ class RelaySession:
         else:
             wire.body = text
             wire.move(WireState.SENT)
+        self._count_filters(subscription, wire, filters)
         self.output.append(text)
+
+    @staticmethod
+    def _count_filters(
+        subscription: RelaySubscription, wire: Wire, filters: Sequence[Filter]
+    ) -> None:
+        wire.filter_count = len(filters)
+        subscription.sent_filters = max(subscription.sent_filters, len(filters))
 
     def _send_temporary(
         self,
@@ -1553,6 +1574,7 @@ class RelaySession:
                 wire_id, purpose = subscription.extra_wire_id(), WirePurpose.GAP
             text = encode_req(wire_id, filters, self.limits)
             wire = Wire(wire_id, purpose, text)
+            self._count_filters(subscription, wire, filters)
             subscription.wires[wire_id] = wire
             self._wires[wire_id] = subscription, wire
             self._temporary_count += 1

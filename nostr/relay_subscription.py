@@ -152,6 +152,7 @@ class RelaySubscription:
         self.due: float | None = None
         self.sent_at = 0.0
         self.sent_number = 0
+        self.sent_filters = 0  # most of them in one REQ, since it was sent last
         self.received_at = 0.0
         self.served_since: float | None = None
         self.progress_at = 0.0

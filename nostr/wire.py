@@ -45,14 +45,16 @@ class Wire:
     """One subscription id that a relay was sent on the present connection.
 
     `body` is the text of its latest REQ: some relays ignore an identical one.
+    `filter_count` is how many filters of clients it holds.
     """
 
-    __slots__ = ("body", "purpose", "state", "wire_id")
+    __slots__ = ("body", "filter_count", "purpose", "state", "wire_id")
 
     def __init__(self, wire_id: str, purpose: WirePurpose, body: str) -> None:
         self.wire_id = wire_id
         self.purpose = purpose
         self.body = body
+        self.filter_count = 0
         self.state = WireState.SENT
 
     @property

@@ -359,3 +359,16 @@ def test_f3_one_that_backs_off_is_not_asked_again_before_its_time() -> None:
     assert closes(link.flush()) == ["b"]
     sent = [(after, json.loads(text)[:2]) for after, text in link.sleep(101)]
     assert sent == [(100, ["REQ", "b"])]
+
+
+def test_e9_too_many_filters_in_a_shared_req_are_learned() -> None:
+    link = Link()
+    link.session.set_limits(RelayLimits(max_subscriptions=4, max_filters=2500))
+    for kind in range(24):
+        link.subscribe(f"{kind}", {"kinds": [kind]})
+    link.connect()
+    first, other = reqs(link.flush())
+    assert len(first) == len(other) == 1 + 12
+    link.session.closed(first[0], "ERROR: bad req: arr too big", link.now)
+    assert link.session.learned_limits.max_filters == 6
+    assert all(len(req) <= 1 + 6 for req in reqs(link.flush()))
