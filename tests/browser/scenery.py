@@ -1,6 +1,7 @@
 """What a busy server tells the page, for states that are hard to bring about."""
 
 import json
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -223,8 +224,8 @@ def history_points(count: int, width: int) -> list[Entry]:
         {
             "at": latest - width * (count - 1 - number),
             "uptime": 0.4 if number == count - day // 2 else 1,
-            "latency_ms": 40 + 15 * (number % 7),
-            "received": 900 + 300 * (number % 11),
+            "latency_ms": round(60 + 9 * math.sin(number / 5) + number % 3),
+            "received": round(900 + 600 * math.sin(number * width / 13_751)),
             "accepted": 12,
             "refused": 0,
         }
@@ -273,6 +274,7 @@ class Scenery:
         self.clients = list(clients)
         self.outbox = list(outbox)
         self.undeliverable = list(undeliverable)
+        self.incident = HARM
         self.changes: list[str] = []
         """The requests that would have changed the outbox."""
         self.sockets: list[WebSocketRoute] = []
@@ -286,7 +288,7 @@ class Scenery:
         page.route(f"{API}/history", lambda route: route.fulfill(json=history()))
         page.route(
             re.compile("/api/v1/history/relay"),
-            lambda route: route.fulfill(json=relay_history(HARM)),
+            lambda route: route.fulfill(json=relay_history(self.incident)),
         )
 
     def tell(self, **changes: Any) -> None:

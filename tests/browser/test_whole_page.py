@@ -57,7 +57,10 @@ def device(request: pytest.FixtureRequest) -> Device:
 def full(admin: AdminPage, server: LnbitsServer, device: Device) -> Iterator[AdminPage]:
     """The page with all cards filled, a relay's details open and a message sent."""
     page = admin.page
-    Scenery(page, relays=RELAYS, clients=CLIENTS, outbox=OUTBOX, undeliverable=LOST)
+    scenery = Scenery(
+        page, relays=RELAYS, clients=CLIENTS, outbox=OUTBOX, undeliverable=LOST
+    )
+    scenery.incident = "connection reset by peer"
     page.route(
         re.compile("/api/v1/relay/test/"), lambda route: route.fulfill(json=ANSWERS)
     )
