@@ -168,8 +168,8 @@ class Reconciler:
         self._lost = 0
         self.asked: dict[str, str] = {}
         """The comparisons under way: subscription key by wire id."""
-        self.waiting: deque[str] = deque()
-        """Keys of the subscriptions that wait for room."""
+        self.waiting: deque[tuple[str, Reconciliation]] = deque()
+        """What waits for room, with the key of its subscription."""
 
     @property
     def is_used(self) -> bool:

@@ -1363,10 +1363,12 @@ class RelaySession:
         work = subscription.reconciliation
         if work is None or work.state is ReconciliationState.FETCHING:
             return False
+        if work.state is ReconciliationState.ASKED:
+            return True
         if work.has_targets:
             if not self._reconciler.has_room:
                 subscription.due = None  # those under way have theirs
-                self._reconciler.waiting.append(subscription.key)
+                self._reconciler.waiting.append((subscription.key, work))
                 return True
             wire_id = subscription.extra_wire_id()
             self._reconciler.asked[wire_id] = subscription.key
@@ -1423,8 +1425,14 @@ class RelaySession:
         """Begin comparisons that waited for room."""
         waiting = self._reconciler.waiting
         while waiting and self._reconciler.has_room:
-            subscription = self._subscriptions.get(waiting.popleft())
-            if subscription is None or subscription.state is not _S.SENT:
+            key, work = waiting.popleft()
+            subscription = self._subscriptions.get(key)
+            if (
+                subscription is None
+                or subscription.reconciliation is not work  # it was sent anew
+                or work.state is not ReconciliationState.READY
+                or subscription.state is not _S.SENT
+            ):
                 continue
             if self._reconciler.is_used:
                 self._continue(subscription, now, wall)

@@ -118,7 +118,9 @@ _MOVES: dict[RelaySubscriptionState, frozenset[RelaySubscriptionState]] = {
     _S.LIVE: frozenset(
         (_S.QUEUED, _S.SENT, _S.LIVE, _S.RETRYING, _S.UNAUTHENTICATED, _S.CLOSED)
     ),
-    _S.RETRYING: frozenset((_S.QUEUED, _S.SENT, _S.RETRYING, _S.CLOSED)),
+    _S.RETRYING: frozenset(
+        (_S.QUEUED, _S.SENT, _S.RETRYING, _S.UNAUTHENTICATED, _S.CLOSED)
+    ),
     _S.UNAUTHENTICATED: frozenset((_S.QUEUED, _S.RETRYING, _S.CLOSED)),
     _S.CLOSED: frozenset((_S.QUEUED,)),
 }

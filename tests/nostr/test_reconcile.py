@@ -305,6 +305,29 @@ def test_e7b_few_comparisons_are_under_way_at_once() -> None:
     assert not link.reconciling.sides, "all were closed"
 
 
+def test_e7b_subscription_sent_anew_while_it_waits_for_room_is_compared_once() -> None:
+    link = ReconcilingLink(ReconcilingRelay(some(30)))
+    link.session.set_limits(RelayLimits(max_subscriptions=10))
+    for number in range(16):
+        link.subscribe(f"s{number}", {"kinds": [1, 100 + number]})
+    link.connect()
+    link.settle()
+    missed = made(NOW - 90_000)
+    link.lose()
+    link.relay.store(missed)
+    link.connect()
+    while Link.flush(link) or link.answers:
+        if link.answers:
+            Link.answer(link)
+    assert len(link.reconciling.sides) == 4
+    for number in range(8):  # one of each shared REQ, which is sent without it
+        link.unsubscribe(f"s{number}")
+    link.settle()
+    for number in range(8, 16):
+        assert link.delivered[f"s{number}"].count(missed.id) == 1
+    assert not link.reconciling.sides
+
+
 def test_e7b_close_in_the_middle_ends_the_comparison() -> None:
     link = opened({"kinds": [1]}, held=some(5))
     link.lose()

@@ -380,6 +380,24 @@ def test_f5_auth_refused_where_nothing_waits_for_it_closes_nothing() -> None:
     assert opened().session.cannot_authenticate() is None
 
 
+def test_f5_late_auth_required_for_what_is_retried_waits_for_auth() -> None:
+    link = Link()
+    link.session.can_authenticate = True
+    link.subscribe("a", {})
+    link.connect()
+    link.flush()
+    link.session.closed("a", "error: busy", link.now)
+    link.wait(DEFAULTS.subscription_retry_seconds * 2)
+    link.flush()
+    link.session.notice("rate limited", link.now)
+    link.sleep(DEFAULTS.notice_patience_seconds + 1)  # it is retried later
+    (wire_id,) = list(link.relay.open)[-1:]
+    link.session.closed(wire_id, "auth-required: who are you", link.now)
+    link.session.authenticated(link.now, link.wall)
+    link.settle()
+    assert link.finished["a"] == 1
+
+
 def test_f5_each_connection_has_its_own_chance_to_authenticate() -> None:
     link = Link()
     link.session.can_authenticate = True
