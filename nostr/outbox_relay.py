@@ -243,7 +243,7 @@ class OutboxRelay:
             lane = _lane(copy)
             if copy.publication.event.is_expired(moment.wall):
                 continue  # the outbox ends it soon
-            hold_until = copy.publication.published_at + HOLD_SECONDS
+            hold_until = copy.publication.published_at + self._hold_seconds
             if not copy.backlog and not lane[1] and moment.now < hold_until:
                 if under_way is None:
                     under_way = self._under_way(moment.now)
@@ -271,6 +271,11 @@ class OutboxRelay:
             for copy in self._sent.values()
             if copy.backlog and now - copy.sent_at < patience
         )
+
+    @property
+    def _hold_seconds(self) -> float:
+        # Well before the client has to be answered: every event is tried first (C4).
+        return min(HOLD_SECONDS, self._settings.answer_seconds / 4)
 
     def _under_way(self, now: float) -> Counter[Lane]:
         patience = self._settings.answer_seconds

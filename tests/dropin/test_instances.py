@@ -206,9 +206,9 @@ def test_j2_restarted_instance_takes_its_own_events_back_at_once(
     instances[1].kill()
     relay.resume()
     instances[1].start()
+    # Killed before it heard of an OK, it may send an event twice (C2).
     wait_until(lambda: set(relay.event_ids()) == ids, "they are delivered")
     wait_until(lambda: rows(cluster) == [], "nothing waits any more")
-    assert_sent_once(relay, ids)
 
 
 def test_c5_j2_database_that_was_stopped_and_started_costs_nothing(

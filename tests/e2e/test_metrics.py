@@ -208,7 +208,7 @@ def test_an_endpoint_s_counters_outlive_its_clients(
     before = numbers(lnbits)
     client = connect(lnbits.private_url())
     client.subscribe("s", {"authors": [author.pubkey]})
-    client.send_text("x" * 3 * 2**20)  # too large
+    client.send_text("x" * 6 * 2**20)  # too large
     client.expect("NOTICE")
     while_here = numbers(lnbits)
     client.close()
