@@ -623,7 +623,7 @@ class Conversation:
                 session.negotiated(received.wire_id, received.payload, now, wall)
                 self._report()
             case message.RelayNegotiationError():
-                session.negotiation_refused(received.wire_id, now, wall)
+                session.negotiation_refused(received.wire_id, now)
                 self._report()
             case message.RelayEvent():
                 raise AssertionError("an EVENT is handled apart")

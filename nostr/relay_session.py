@@ -1082,6 +1082,7 @@ class RelaySession:
                 self._overdue(subscription, now)
         if self._limit_notice_due is not None and now >= self._limit_notice_due:
             self._learn_from_notices()
+        self._compare_next(now, wall)
         self._send_queued(now, wall)
         for subscription in self._heartbeat.take_refreshes(now):
             self._refresh(subscription, now, wall)
@@ -1401,9 +1402,8 @@ class RelaySession:
             return
         self._close_comparison(wire_id)
         self._continue(subscription, now, wall)
-        self._compare_next(now, wall)
 
-    def negotiation_refused(self, wire_id: str, now: float, wall: float) -> None:
+    def negotiation_refused(self, wire_id: str, now: float) -> None:
         """Handle NEG-ERR (NIP-77): the windows are fetched instead."""
         self.received(now)
         subscription = self._compared(wire_id)
@@ -1412,7 +1412,6 @@ class RelaySession:
         self._reconciler.refused()
         del self._reconciler.asked[wire_id]
         self._fetch_windows(subscription, now)
-        self._compare_next(now, wall)
 
     def _compared(self, wire_id: str) -> RelaySubscription | None:
         subscription = self._subscriptions.get(self._reconciler.asked.get(wire_id, ""))
@@ -1422,7 +1421,7 @@ class RelaySession:
         return subscription
 
     def _compare_next(self, now: float, wall: float) -> None:
-        """Begin comparisons that waited for room."""
+        """Begin comparisons that waited for room, whoever left it."""
         waiting = self._reconciler.waiting
         while waiting and self._reconciler.has_room:
             key, work = waiting.popleft()

@@ -117,7 +117,7 @@ class ReconcilingLink(Link):
             payload = bytes.fromhex(rest[0])
             self.session.negotiated(wire_id, payload, self.now, self.wall)
         elif verb == "NEG-ERR":
-            self.session.negotiation_refused(wire_id, self.now, self.wall)
+            self.session.negotiation_refused(wire_id, self.now)
         else:
             self.session.notice(rest[0], self.now)
         for upstream_id in self.session.finished:
@@ -303,6 +303,58 @@ def test_e7b_few_comparisons_are_under_way_at_once() -> None:
     assert most == 4
     assert all(given.count(missed.id) == 1 for given in link.delivered.values())
     assert not link.reconciling.sides, "all were closed"
+
+
+def many(count: int) -> ReconcilingLink:
+    """Return a link with more subscriptions than are compared at once, reconnected."""
+    link = ReconcilingLink(ReconcilingRelay(some(30)))
+    for number in range(count):
+        link.subscribe(f"s{number}", {"kinds": [1, 100 + number]})
+    link.connect()
+    link.settle()
+    link.lose()
+    return link
+
+
+@pytest.mark.parametrize("negentropy", ["silent", "NOTICE", "nonsense"])
+def test_e7b_who_waits_for_room_gets_its_windows_where_the_relay_gives_up(
+    negentropy: str,
+) -> None:
+    link = many(12)
+    answers = {
+        "silent": [],
+        "NOTICE": ["NOTICE", "", "negentropy disabled"],
+        "nonsense": ["NEG-MSG", "", "61ff"],
+    }
+    link.reconciling.refuses = lambda wire_id: answers[negentropy]
+    missed = [made(NOW - 150), made(NOW - 100)]
+    for event in missed:
+        link.relay.store(event)
+    link.connect()
+    link.settle()
+    link.sleep(6)
+    link.settle()
+    for delivered in link.delivered.values():
+        assert {event.id for event in missed} <= set(delivered)
+
+
+def test_e7b_room_that_a_closed_subscription_leaves_is_used() -> None:
+    link = many(12)
+    missed = made(NOW - 90_000)
+    link.relay.store(missed)
+    link.connect()
+    while Link.flush(link) or link.answers:
+        if link.answers:
+            Link.answer(link)
+    assert len(link.reconciling.sides) == 4
+    compared = {wire_id.partition("-")[0] for wire_id in link.reconciling.sides}
+    link.reconciling.replies.clear()
+    for name in compared:
+        link.unsubscribe(name)
+    link.settle()
+    others = link.delivered.keys() - compared
+    assert len(others) == 8
+    assert all(link.delivered[name].count(missed.id) == 1 for name in others)
 
 
 def test_e7b_subscription_sent_anew_while_it_waits_for_room_is_compared_once() -> None:
