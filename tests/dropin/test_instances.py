@@ -207,8 +207,8 @@ def test_j2_restarted_instance_takes_its_own_events_back_at_once(
     relay.resume()
     instances[1].start()
     # Killed before it heard of an OK, it may send an event twice (C2).
-    wait_until(lambda: set(relay.event_ids()) == ids, "they are delivered")
-    wait_until(lambda: rows(cluster) == [], "nothing waits any more")
+    wait_until(lambda: ids <= set(relay.event_ids()), "they are delivered", 40)
+    wait_until(lambda: rows(cluster) == [], "nothing waits any more", 40)
 
 
 def test_c5_j2_database_that_was_stopped_and_started_costs_nothing(

@@ -121,6 +121,11 @@ def test_d4_a_relay_that_hangs_delays_eose_but_does_not_prevent_it(
 ) -> None:
     event = author.event("hello")
     assert connect().publish(event)[0] is True
+    reader, wanted = connect(relays[1].url), {"ids": [event["id"]]}
+    wait_until(
+        lambda: reader.subscribe("stored", wanted) == [event],
+        "another relay has it, too",
+    )
     client = connect()
     relays[0].freeze()
     try:
