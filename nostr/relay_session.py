@@ -18,18 +18,17 @@ no socket, thread or clock is known here.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from . import backoff, message
-from .chunking import chunk, encode_req, fits, split_restricted, split_to_fit
+from .chunking import chunk, fits, split_restricted, split_to_fit
 from .complaints import Complaint, classify
 from .egress import Egress, QueuedEvent
 from .errors import InvalidMessage
 from .filter import Filter
 from .heartbeat import PROBE_FILTER, Heartbeat
-from .limits import Limits, RelayLimits
+from .limits import RelayLimits
 from .pace import TokenBucket
 from .poison import PoisonWatch
 from .reconcile import Reconciler, Reconciliation, ReconciliationState
@@ -45,15 +44,14 @@ from .request_pace import RequestPace
 from .settings import RESTRICTED_KINDS, Settings
 from .sharing import (
     allowed_live_wires,
-    allowed_temporary_wires,
     find_share,
     takes_a_place,
 )
-from .wire import Wire, WirePurpose, WireState
+from .wire import WirePurpose, WireState
+from .wires import Wires
 
 __all__ = ["ClosedForGood", "RelayLimits", "RelaySession"]
 
-MAX_CLOSING = 100  # closed wires of one subscription that is sent again and again
 MIN_LEARNED_SUBSCRIPTIONS = 5  # fewer unanswered REQs may have another reason
 MAX_PAGE_TRIES = 3  # of a page refused for now; then what came is the answer
 TRY_OUT_SECONDS = 0.5  # an honest relay has answered the first REQ by then
@@ -118,19 +116,16 @@ class RelaySession:
         self._settings = settings
         self._new_id = new_id
         self._jitter = jitter
-        self._limits = Limits()
         self._splits_restricted = False
         self._wants_keys = False
         self._requests: dict[str, RelayRequest] = {}
         self._subscriptions: dict[str, RelaySubscription] = {}
         self._serving: dict[Part, RelaySubscription] = {}
-        self._wires: dict[str, tuple[RelaySubscription, Wire]] = {}
-        self._temporary_count = 0
-        self._gap_queue: deque[RelaySubscription] = deque()
         self._untold: set[str] = set()
         self._egress = Egress(settings.eose_max_seconds)
         self._heartbeat = Heartbeat(settings)
         self._pace = RequestPace(settings)
+        self._wires = Wires(self.output, self._pace)
         self._poison = PoisonWatch(settings)
         self._reconciler = Reconciler(settings.reconciliations_per_relay)
         self._held_events: dict[str, QueuedEvent] = {}
@@ -146,7 +141,6 @@ class RelaySession:
         self._opened_wall = float("-inf")
         self._limit_notices = 0
         self._limit_notice_due: float | None = None
-        self._now = 0.0
         self._wall_offset = 0.0
         self._hint: tuple[str, float] | None = None
         self._has_answer = False
@@ -163,12 +157,12 @@ class RelaySession:
     @property
     def limits(self) -> RelayLimits:
         """The limits that count: the smaller of announced and learned ones."""
-        return self._limits.effective
+        return self._wires.limits.effective
 
     @property
     def learned_limits(self) -> RelayLimits:
         """The limits that the relay did not announce, but has."""
-        return self._limits.learned
+        return self._wires.limits.learned
 
     @property
     def requests_per_second(self) -> float | None:
@@ -317,9 +311,9 @@ class RelaySession:
         for part in list(subscription.parts):
             self._serving.pop(part, None)
             subscription.remove(part)
-        self._close_wires(subscription)
+        self._wires.close_all(subscription)
         self._end_reconciliation(subscription)
-        self._forget_closing(subscription)
+        self._wires.forget_closing(subscription)
         self._subscriptions.pop(subscription.key, None)
         self._dequeue(subscription)
         self._poison.forget(subscription.key)
@@ -339,7 +333,7 @@ class RelaySession:
     def set_limits(self, limits: RelayLimits) -> None:
         """Apply what the relay's NIP-11 document says."""
         cut_answers = limits.first_limit is not None and self.limits.first_limit is None
-        self._limits = self._limits.announce(limits)
+        self._wires.limits = self._wires.limits.announce(limits)
         self._apply_limits()
         if cut_answers:
             for subscription in self._subscriptions.values():
@@ -351,7 +345,7 @@ class RelaySession:
     def forget_learned_limits(self) -> None:
         """Apply the announced limits alone from now on: relays change."""
         self._answered_filters = 0
-        self._limits = self._limits.forget_learned()
+        self._wires.limits = self._wires.limits.forget_learned()
         self._reconciler.forget()
 
     def set_reconciles(self, is_listed: bool) -> None:
@@ -360,7 +354,7 @@ class RelaySession:
 
     def learn_message_length(self, length: int) -> None:
         """Apply a limit of messages, in bytes, that the relay did not announce."""
-        self._limits = self._limits.learn(message_length=length)
+        self._wires.limits = self._wires.limits.learn(message_length=length)
         self._apply_limits()
 
     def split_restricted_kinds(self) -> None:
@@ -430,6 +424,7 @@ class RelaySession:
         Where the relay is known to want AUTH, they wait for it a moment.
         """
         self.connected = True
+        self._wires.open()
         self.suspect = None
         self._authenticated = False
         self._has_answer = False
@@ -460,11 +455,9 @@ class RelaySession:
         """Handle the end of the connection, and of everything the relay was asked."""
         self.connected = False
         self.output.clear()
-        self._wires.clear()
+        self._wires.lose()
         self._egress.clear()
         self._held_events.clear()
-        self._gap_queue.clear()
-        self._temporary_count = 0
         self._heartbeat.lose()
         self._reconciler.lose(ended_by_relay=ended_by_relay)
         self._hold_until = 0.0
@@ -669,7 +662,7 @@ class RelaySession:
 
         The next event passed to the `RelaySubscription` is taken for that EVENT.
         """
-        found = self._wires.get(wire_id)
+        found = self._wires.find(wire_id)
         if found is None:
             return None
         subscription = found[0]
@@ -694,7 +687,7 @@ class RelaySession:
         self._heartbeat.is_alive = True
         if self._answers_probe(wire_id, now):
             return self._take_finished()
-        found = self._wires.get(wire_id)
+        found = self._wires.find(wire_id)
         if found is None or found[1].state is WireState.CLOSING:
             return []
         subscription, wire = found
@@ -703,7 +696,7 @@ class RelaySession:
         self._count_answer(subscription)
         self._answered_filters = max(self._answered_filters, wire.filter_count)
         if wire.is_temporary:
-            self._close_wire(subscription, wire)
+            self._wires.close(subscription, wire)
         else:
             wire.move(WireState.OPEN)
         subscription.received_at = now
@@ -751,7 +744,7 @@ class RelaySession:
         self._set_due(subscription, now + self._settings.refresh_answer_seconds)
         subscription.page = page
         subscription.page_wire = subscription.extra_wire_id()
-        self._send_temporary(subscription, [page])
+        self._wires.send_temporary(subscription, [page])
 
     def _set_due(self, subscription: RelaySubscription, due: float) -> None:
         subscription.due = due
@@ -770,7 +763,7 @@ class RelaySession:
         included = subscription.included
         for part in included:
             part.tries = 0
-        self._forget_closing(subscription)
+        self._wires.forget_closing(subscription)
         if subscription.release():
             self._enqueue(subscription)
         elif subscription.outcast:  # the relay takes it after all
@@ -785,13 +778,13 @@ class RelaySession:
         self._heartbeat.is_alive = True
         if self._answers_probe(wire_id, now):
             return None
-        found = self._wires.get(wire_id)
+        found = self._wires.find(wire_id)
         if found is None:
             return None
         self._has_answer = True
         subscription, wire = found
         was_closing = wire.state is WireState.CLOSING
-        self._end_wire(subscription, wire)
+        self._wires.end(subscription, wire)
         if was_closing:
             return None
         self._poison.answered(subscription.key)
@@ -814,7 +807,7 @@ class RelaySession:
         for other in list(subscription.wires.values()):
             # A refused gap is fetched later; the live wire beside it serves on.
             if other.is_temporary or wire.purpose is WirePurpose.LIVE:
-                self._close_wire(subscription, other)
+                self._wires.close(subscription, other)
         subscription.fetch = None
         self._end_reconciliation(subscription)
         self._forget_good_service(subscription, now)
@@ -988,10 +981,10 @@ class RelaySession:
 
     def back_off(self, wire_id: str, now: float) -> None:
         """Ask for less for a while: what came for this subscription was too large."""
-        found = self._wires.get(wire_id)
+        found = self._wires.find(wire_id)
         if found is not None and found[1].state is not WireState.CLOSING:
             subscription = found[0]
-            self._close_wires(subscription)
+            self._wires.close_all(subscription)
             self._end_reconciliation(subscription)
             if subscription.is_shared:
                 self._narrow(subscription, "error: too large", is_final=False, now=now)
@@ -1074,7 +1067,7 @@ class RelaySession:
 
     def tick(self, now: float, wall: float) -> None:
         """Send what is due: queued, retried, refreshed; judge what does not answer."""
-        self._now, self._wall_offset = now, wall - now
+        self._wires.now, self._wall_offset = now, wall - now
         if not self.connected:
             return
         for subscription in self._heartbeat.overdue(self._subscriptions.values(), now):
@@ -1235,10 +1228,7 @@ class RelaySession:
         if self._hint is not None and self._speaks_of(subscription):
             hint = self._hint[0]
             complaint = classify(hint)
-        subscription.waiting_gaps.clear()
-        for wire in list(subscription.wires.values()):
-            if wire.is_temporary:  # the live one is listened to: it may be late
-                self._close_wire(subscription, wire)
+        self._wires.close_temporary(subscription)  # the live one may be late
         subscription.fetch = None
         self._end_reconciliation(subscription)
         self._forget_good_service(subscription, now)
@@ -1279,7 +1269,7 @@ class RelaySession:
             return False
         served = [
             item
-            for item, wire in self._wires.values()
+            for item, wire in self._wires
             if wire.state is WireState.OPEN and item.answered_here
         ]
         if len(served) < minimum or any(
@@ -1289,7 +1279,7 @@ class RelaySession:
         known = self.limits.max_subscriptions
         if known is not None and known <= len(served):
             return False
-        self._limits = self._limits.learn(subscriptions=len(served))
+        self._wires.limits = self._wires.limits.learn(subscriptions=len(served))
         self._apply_limits()
         if self._subscriptions.get(subscription.key) is subscription:
             self._enqueue(subscription)
@@ -1302,14 +1292,14 @@ class RelaySession:
         """
         refused, self._limit_notices = self._limit_notices, 0
         self._limit_notice_due = None
-        states = [wire.state for _, wire in self._wires.values()]
+        states = [wire.state for _, wire in self._wires]
         if WireState.SENT in states:
             return  # those are taken for the refused ones
         allowed = states.count(WireState.OPEN) - refused
         known = self.limits.max_subscriptions
         if allowed < 1 or (known is not None and known <= allowed):
             return
-        self._limits = self._limits.learn(subscriptions=allowed)
+        self._wires.limits = self._wires.limits.learn(subscriptions=allowed)
         self._apply_limits()
 
     def _learn_filters(self, subscription: RelaySubscription) -> bool:
@@ -1321,7 +1311,7 @@ class RelaySession:
         allowed = max(refused // 2, self._answered_filters)
         if refused < 2 or allowed >= refused:
             return False
-        self._limits = self._limits.learn(
+        self._wires.limits = self._wires.limits.learn(
             filters=allowed + (self.limits.first_limit is not None)
         )
         self._apply_limits()
@@ -1379,7 +1369,7 @@ class RelaySession:
             return True
         missing = split_to_fit(work.fetch(self._page_events), self.limits)
         for filters in chunk(missing, self.limits):
-            self._send_temporary(subscription, filters)
+            self._wires.send_temporary(subscription, filters)
         self._set_due(subscription, now + self._settings.refresh_answer_seconds)
         return bool(missing)
 
@@ -1447,7 +1437,7 @@ class RelaySession:
         windows = split_to_fit(work.windows, self.limits)
         subscription.fetch = subscription.to_complete([], windows, self._page_events)
         for filters in chunk(windows, self.limits):
-            self._send_temporary(subscription, filters)
+            self._wires.send_temporary(subscription, filters)
         self._set_due(subscription, now + self._settings.refresh_answer_seconds)
         if not windows:
             self._complete(subscription, now, now + self._wall_offset)
@@ -1479,42 +1469,22 @@ class RelaySession:
         subscription.move(_S.SENT)
         self._poison.sent(subscription.key, now)
         if subscription.is_polled or subscription.outcast:
-            self._close_wires(subscription)
+            self._wires.close_all(subscription)
             live, gap = [], [*live, *gap]
-        wire_id = self._live_wire_id(subscription, [*live, *gap])
-        self._leave_wires(subscription, keep=wire_id)
+        wire_id = self._wires.live_id(subscription, [*live, *gap])
+        self._wires.leave(subscription, keep=wire_id)
         if not live and not gap:  # nothing new can match: it is not sent again
             self._poison.answered(subscription.key)
             self._complete(subscription, now, wall)
             return
         self._set_due(subscription, now + self._settings.refresh_answer_seconds)
         if live and len(chunk([*live, *gap], limits)) == 1:
-            self._send_live(subscription, wire_id, [*live, *gap])
+            self._wires.send_live(subscription, wire_id, [*live, *gap])
             return
         if live:
-            self._send_live(subscription, wire_id, live)
+            self._wires.send_live(subscription, wire_id, live)
         for filters_ in chunk(gap, limits):
-            self._send_temporary(subscription, filters_)
-
-    def _live_wire_id(
-        self, subscription: RelaySubscription, filters: Sequence[Filter]
-    ) -> str:
-        """Return the id to send under: the present one where nothing speaks against it.
-
-        An EOSE that is still to come must not pass for the answer to the new REQ, and
-        some relays ignore a REQ that is identical to the last one of its id.
-        """
-        live = [wire for wire in subscription.wires.values() if not wire.is_temporary]
-        if subscription.closing or subscription.needs_new_wire or not live:
-            subscription.needs_new_wire = False
-            if subscription.closing or live or subscription.key in self._wires:
-                return subscription.extra_wire_id()
-            return subscription.key
-        wire = live[0]
-        body = encode_req(wire.wire_id, filters, self.limits)
-        if wire.state is WireState.SENT or body == wire.body:
-            return subscription.extra_wire_id()
-        return wire.wire_id
+            self._wires.send_temporary(subscription, filters_)
 
     @property
     def _most_returned(self) -> int:
@@ -1531,105 +1501,6 @@ class RelaySession:
             if most is not None
         ]
         return min([self._settings.page_events, *known])
-
-    def _send_live(
-        self,
-        subscription: RelaySubscription,
-        wire_id: str,
-        filters: Sequence[Filter],
-    ) -> None:
-        text = encode_req(wire_id, filters, self.limits)
-        wire = subscription.wires.get(wire_id)
-        if wire is None:
-            self._number += 1
-            subscription.sent_number = self._number
-            wire = Wire(wire_id, WirePurpose.LIVE, text)
-            subscription.wires[wire_id] = wire
-            self._wires[wire_id] = subscription, wire
-        else:
-            wire.body = text
-            wire.move(WireState.SENT)
-        self._count_filters(subscription, wire, filters)
-        self.output.append(text)
-
-    @staticmethod
-    def _count_filters(
-        subscription: RelaySubscription, wire: Wire, filters: Sequence[Filter]
-    ) -> None:
-        wire.filter_count = len(filters)
-        subscription.sent_filters = max(subscription.sent_filters, len(filters))
-
-    def _send_temporary(
-        self,
-        subscription: RelaySubscription,
-        filters: list[Filter],
-    ) -> None:
-        """Send a gap or a page as soon as the relay has a place for it."""
-        subscription.waiting_gaps.append(filters)
-        self._gap_queue.append(subscription)
-        self._send_gaps()
-
-    def _send_gaps(self) -> None:
-        allowed = allowed_temporary_wires(self.limits)
-        while self._gap_queue and (allowed is None or self._temporary_count < allowed):
-            subscription = self._gap_queue.popleft()
-            if not subscription.waiting_gaps:
-                continue
-            filters = subscription.waiting_gaps.popleft()
-            wire_id, purpose = subscription.page_wire, WirePurpose.PAGE
-            if wire_id is None:
-                wire_id, purpose = subscription.extra_wire_id(), WirePurpose.GAP
-            text = encode_req(wire_id, filters, self.limits)
-            wire = Wire(wire_id, purpose, text)
-            self._count_filters(subscription, wire, filters)
-            subscription.wires[wire_id] = wire
-            self._wires[wire_id] = subscription, wire
-            self._temporary_count += 1
-            self.output.append(text)
-
-    def _close_wires(self, subscription: RelaySubscription) -> None:
-        # First what waits for room: a closed wire would make it, and open another.
-        subscription.waiting_gaps.clear()
-        for wire in list(subscription.wires.values()):
-            self._close_wire(subscription, wire)
-
-    def _close_wire(self, subscription: RelaySubscription, wire: Wire) -> None:
-        if self._end_wire(subscription, wire) and self.connected:
-            self.output.append(message.encode("CLOSE", wire.wire_id))
-            self._pace.spend(self._now)
-
-    def _end_wire(self, subscription: RelaySubscription, wire: Wire) -> bool:
-        subscription.wires.pop(wire.wire_id, None)
-        if self._wires.pop(wire.wire_id, None) is None:
-            return False
-        wire.move(WireState.ENDED)
-        if wire.is_temporary:
-            self._temporary_count -= 1
-            self._send_gaps()
-        return True
-
-    def _leave_wires(self, subscription: RelaySubscription, *, keep: str) -> None:
-        """Close all but one, and listen to them until what is sent next is answered.
-
-        Events are on their way there, and ephemeral ones will not come again.
-        """
-        for wire_id, wire in list(subscription.wires.items()):
-            if wire_id == keep:
-                continue
-            if wire.is_temporary:
-                self._close_wire(subscription, wire)
-                continue
-            del subscription.wires[wire_id]
-            wire.move(WireState.CLOSING)
-            if self.connected:
-                self.output.append(message.encode("CLOSE", wire_id))
-            subscription.closing.append(wire_id)
-        while len(subscription.closing) > MAX_CLOSING:
-            self._wires.pop(subscription.closing.popleft(), None)
-
-    def _forget_closing(self, subscription: RelaySubscription) -> None:
-        while subscription.closing:
-            self._wires.pop(subscription.closing.popleft(), None)
 
 
 def _is_passing(refusal: str | None) -> bool:

@@ -484,7 +484,8 @@ def test_e10_event_that_ends_the_connection_is_given_up_and_others_go_out() -> N
         link.session.publish(event_id, text, "client", link.now)
     for _ in range(100):
         link.session.tick(link.now, link.wall)
-        texts, link.session.output = link.session.output, []
+        texts = list(link.session.output)
+        link.session.output.clear()
         sent += texts
         if "[poison]" in texts:
             link.session.lose(link.now, ended_by_relay=True)
