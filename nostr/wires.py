@@ -155,19 +155,24 @@ class Wires:
 
     def close(self, subscription: RelaySubscription, wire: Wire) -> None:
         """Close a wire and expect nothing more on it."""
-        if self.end(subscription, wire) and self.connected:
-            self._output.append(message.encode("CLOSE", wire.wire_id))
-            self._pace.spend(self.now)
+        if self._remove(subscription, wire):
+            if self.connected:
+                self._output.append(message.encode("CLOSE", wire.wire_id))
+                self._pace.spend(self.now)
+            self._send_waiting()
 
-    def end(self, subscription: RelaySubscription, wire: Wire) -> bool:
-        """Forget a wire; return whether it was known."""
+    def end(self, subscription: RelaySubscription, wire: Wire) -> None:
+        """Handle that the relay ended a wire."""
+        if self._remove(subscription, wire):
+            self._send_waiting()
+
+    def _remove(self, subscription: RelaySubscription, wire: Wire) -> bool:
         subscription.wires.pop(wire.wire_id, None)
         if self._by_id.pop(wire.wire_id, None) is None:
             return False
         wire.move(WireState.ENDED)
         if wire.is_temporary:
             self._temporary_count -= 1
-            self._send_waiting()
         return True
 
     def leave(self, subscription: RelaySubscription, *, keep: str) -> None:

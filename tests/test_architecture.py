@@ -15,6 +15,7 @@ PURE = {
     "nostr.entitlement",
     "nostr.client_auth",
     "nostr.wire",
+    "nostr.wires",
     "nostr.sharing",
     "nostr.request_pace",
     "nostr.poison",
