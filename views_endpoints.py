@@ -8,19 +8,20 @@ from fastapi import APIRouter, HTTPException, Request, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from .client_address import client_address, is_blocked
-from .configuration import configuration
+from .configuration import Part, configuration
 from .endpoint_face import human_page, information_fields
 from .helpers import (
     PUBLIC_ENDPOINT,
     accepts_information,
     address_group,
-    is_private_endpoint,
+    private_url_id,
 )
 from .instances import instances
 from .models import Face
 from .nostr.information import own_document
 from .nostr.log import LimitedLog
 from .nostr.settings import DEFAULTS
+from .private_urls import private_urls
 from .router import NostrRouter, all_routers, nostr_client, refused_connections
 
 CORS = {
@@ -39,7 +40,7 @@ _refusals = LimitedLog(DEFAULTS)
 async def endpoint_information(ws_id: str, request: Request) -> Response:
     """Say what the endpoint is: to programs as NIP-11 has it, to people in words."""
     is_public = ws_id.rstrip("/") == PUBLIC_ENDPOINT
-    if not is_public and not is_private_endpoint(ws_id):
+    if not is_public and private_urls.refusal(private_url_id(ws_id)):
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such endpoint.")
     if not accepts_information(request.headers.getlist("accept")):
         page = human_page(configuration.config.face if is_public else Face())
@@ -82,6 +83,7 @@ async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
     """
     is_public = ws_id.rstrip("/") == PUBLIC_ENDPOINT
     address = client_address(websocket)
+    url_id = private_url_id(ws_id) or ""
     refusal = await _refusal(ws_id, is_public, address)
     if refusal is not None:
         _refusals.log("INFO", f"a client was refused: {refusal}")
@@ -91,9 +93,16 @@ async def ws_relay(ws_id: str, websocket: WebSocket) -> None:
         await websocket.close()
         return
     agent = websocket.headers.get("user-agent", "")
+    private_urls.note_use(url_id)
     await NostrRouter(
-        websocket, is_public=is_public, address=address, agent=agent
+        websocket,
+        is_public=is_public,
+        address=address,
+        agent=agent,
+        private_url=url_id,
+        reads_private_messages=private_urls.reads_private_messages(url_id),
     ).run()
+    private_urls.note_use(url_id)
 
 
 async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:
@@ -103,7 +112,10 @@ async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:
     meanwhile closes exactly the clients that are counted by then.
     """
     settings = nostr_client.relay_manager.settings
-    await configuration.wait_for_settings(settings.load_seconds)
+    await configuration.wait_for(Part.SETTINGS, settings.load_seconds)
+    url_id = private_url_id(ws_id)
+    if url_id:
+        await configuration.wait_for(Part.URLS, settings.load_seconds)
     config = configuration.config
     if instances.refuses:
         return "another process of this LNbits serves nostrclient"
@@ -115,8 +127,8 @@ async def _refusal(ws_id: str, is_public: bool, address: str) -> str | None:
         return "the public endpoint is closed"
     if not is_public and not config.private_ws:
         return "the private endpoint is closed"
-    if not is_public and not is_private_endpoint(ws_id):
-        return "there is no such endpoint"
+    if not is_public and (refusal := private_urls.refusal(url_id)):
+        return refusal
     limits = settings.public if is_public else settings.private
     same = [router for router in all_routers if router.is_public == is_public]
     if len(same) >= limits.connections:
