@@ -16,7 +16,7 @@ from pydantic import (
 RELAY_URL = "wss://relay.example"
 EVENT_ID = "5c83da77af1dec6d7289834998ad7aafbd9e2191396d75ec3cc27f5a77226f36"
 PUBLIC_KEY = "f7234bd4c1394dda46d09f35bd384dd30cc552ad5541990f98844fb06676e9ca"
-NPUB = "npub17u35h4xp89xa53ksnu6m6wzd6vxv254d24qejrucs38mqenka89qvr2cqq"
+NPUB = "npub17u35h4xp89xa53ksnu6m6wzd6vxv254d24qejrucs38mqenka89qatnqns"
 HEX_OR = "^([0-9a-fA-F]{{64}}|{}1[02-9ac-hj-np-z]{{58}})$"
 """The pattern of a key. It is documented only: invalid keys get a reason in words."""
 

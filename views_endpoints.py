@@ -7,6 +7,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, HTTPException, Request, WebSocket
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
+from . import services
 from .client_address import client_address, is_blocked
 from .configuration import Part, configuration
 from .endpoint_face import human_page, information_fields
@@ -43,7 +44,8 @@ async def endpoint_information(ws_id: str, request: Request) -> Response:
     if not is_public and private_urls.refusal(private_url_id(ws_id)):
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such endpoint.")
     if not accepts_information(request.headers.getlist("accept")):
-        page = human_page(configuration.config.face if is_public else Face())
+        face = configuration.config.face if is_public else Face()
+        page = human_page(face, face.public_url or _own_url(request), _state(is_public))
         return HTMLResponse(page, headers=CORS | {"Vary": "Accept"})
     manager = nostr_client.relay_manager
     settings = manager.settings
@@ -67,6 +69,22 @@ async def endpoint_information(ws_id: str, request: Request) -> Response:
         headers=CORS | {"Vary": "Accept"},
         media_type="application/nostr+json",
     )
+
+
+def _own_url(request: Request) -> str:
+    """Return the URL of the endpoint, as the page was reached."""
+    scheme = "wss" if request.url.scheme == "https" else "ws"
+    return f"{scheme}://{request.url.netloc}{request.url.path}"
+
+
+def _state(is_public: bool) -> str:
+    """Return one sentence on whether the endpoint is of use now."""
+    config = configuration.config
+    if not (config.public_ws if is_public else config.private_ws):
+        return "State: closed by its operator."
+    if services.can_publish() and services.can_receive():
+        return "State: open; relays accept events and serve requests."
+    return "State: open, but its relays are out of reach now."
 
 
 @nostrclient_endpoints_router.options("/api/v1/{ws_id:path}", include_in_schema=False)
