@@ -28,7 +28,7 @@ from .nostr.delivery import Delivery, Reply
 from .nostr.guests import OPEN_TO_ALL, GuestRules
 from .nostr.in_process import EndOfStoredEventsMessage, EventMessage, NoticeMessage
 from .nostr.information import PRESENCE_HEADER, is_nostrclient_agent
-from .nostr.log import logger
+from .nostr.log import LimitedLog, logger
 from .nostr.mailbox import Mailbox
 from .nostr.message import printable
 from .nostr.publication import RELAYED
@@ -42,6 +42,7 @@ from .nostr.session import (
     Subscribe,
     Unsubscribe,
 )
+from .nostr.settings import DEFAULTS
 
 # The names for other extensions: docs/extensions.md. The rest may change.
 __all__ = ["NostrRouter", "nostr_client"]
@@ -108,6 +109,7 @@ class NostrRouter:
     """The public endpoint's own address; empty if it has none."""
 
     guests: ClassVar[GuestRules] = OPEN_TO_ALL
+    refusal_log: ClassVar[LimitedLog] = LimitedLog(DEFAULTS)
     """The rules for clients of the public endpoint."""
 
     received_subscription_events: ClassVar[dict[str, list[EventMessage]]] = {}
@@ -123,8 +125,6 @@ class NostrRouter:
         is_public: bool = False,
         address: str = "",
         agent: str = "",
-        private_url: str = "",
-        reads_private_messages: bool = True,
     ) -> None:
         settings = nostr_client.relay_manager.settings
         self.websocket = websocket
@@ -135,9 +135,6 @@ class NostrRouter:
         """Whether the client is another nostrclient, which has us as its relay."""
         self.publisher = RELAYED if self.is_nostrclient else ""
         """A name for the client that lasts, empty if it has none."""
-        self.private_url = private_url
-        """The id of the named private URL that the client uses, empty for others."""
-        self._reads_as_public = is_public or not reads_private_messages
         self.named_relays: frozenset[str] | None = None
         """The relays that its events are for; None: the configured ones."""
         self.connected = False
@@ -362,7 +359,7 @@ class NostrRouter:
                 command.upstream_id,
                 command.filters,
                 self._mailbox,
-                is_public=self._reads_as_public,
+                is_public=self.is_public,
                 keys=self._session.keys,
             )
         elif isinstance(command, Authenticated):
@@ -374,7 +371,7 @@ class NostrRouter:
                 command.upstream_id,
                 command.filters,
                 self._mailbox,
-                is_public=self._reads_as_public,
+                is_public=self.is_public,
                 keys=self._session.keys,
             )
 

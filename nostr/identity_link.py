@@ -237,6 +237,7 @@ class IdentityLink:
         """Reconnect the way that the relay is reached now."""
         self.record.route = self.relay.route
         self._settings = settings
+        self.record.configure(settings)
         self._link.configure(settings)
         self._link.put(Reconnect(forget_authentication=False))
         self._link.retry_now()

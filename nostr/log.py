@@ -54,9 +54,13 @@ class LimitedLog:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._left_out = 0
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Apply other limits from now on."""
         per_second = settings.log_lines_per_minute / SECONDS_PER_MINUTE
         self._bucket = TokenBucket(per_second, settings.burst_log_lines, clock.now())
-        self._left_out = 0
 
     def log(self, level: str, text: str) -> None:
         """Write a line, or count it as left out."""

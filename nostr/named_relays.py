@@ -206,6 +206,7 @@ class NamedRelays:
     def configure(self, settings: Settings) -> None:
         """Apply other settings to links that are opened from now on."""
         self._settings = settings
+        self.log.configure(settings)
 
     def reroute(self, settings: Settings) -> None:
         """Reconnect all links the way that relays are reached now."""

@@ -139,6 +139,7 @@ class Outbox:
     def configure(self, settings: Settings) -> None:
         """Apply other settings, also to the events that wait already."""
         self._settings = settings
+        self.undeliverable = deque(self.undeliverable, settings.undeliverable_kept)
         for publication in self.publications.values():
             lifetime = self._lifetime(publication.event)
             publication.expires_at = publication.published_at + lifetime

@@ -64,6 +64,7 @@ class Publisher:
         """Use other settings from now on."""
         with self._lock:
             self.outbox.configure(settings)
+            self._event_log.configure(settings)
 
     def _carry_out(self, effects: Iterable[Effect]) -> list[Callable[[], None]]:
         """Carry effects out; return what `_finish` is to call without the lock."""

@@ -66,6 +66,7 @@ class Relay(RelayRecord):
 
     def configure(self, settings: Settings) -> None:
         """Apply other settings, to subscriptions from the next start on."""
+        super().configure(settings)
         self._link.configure(settings)
 
     def start(self, requests: Iterable[Request]) -> None:

@@ -110,6 +110,13 @@ class RelayRecord:
         self._errors: deque[LogEntry] = deque(maxlen=settings.errors_per_relay)
         self._notices: deque[LogEntry] = deque(maxlen=settings.notices_per_relay)
 
+    def configure(self, settings: Settings) -> None:
+        """Apply other settings; what is known of the relay stays."""
+        self._log.configure(settings)
+        self.counters.patience = settings.eose_max_seconds
+        self._errors = deque(self._errors, settings.errors_per_relay)
+        self._notices = deque(self._notices, settings.notices_per_relay)
+
     @property
     def active(self) -> bool:
         """Whether the relay is switched on."""

@@ -16,7 +16,7 @@ from nostrclient import crud, views_api, views_endpoints
 from nostrclient.configuration import Configuration, Part
 from nostrclient.models import Config, ConfigUpdate
 from nostrclient.nostr.settings import DEFAULTS, Settings
-from nostrclient.router import nostr_client
+from nostrclient.router import NostrRouter, nostr_client
 
 LIMITED = Config(settings={"eose_seconds": 7, "gone_seconds": 1, "ping_seconds": 0})
 
@@ -153,7 +153,7 @@ async def test_f2_refused_connections_are_counted_and_explained_without_an_addre
     monkeypatch.setattr(views_endpoints, "refused_connections", refused)
     lines: list[str] = []
     monkeypatch.setattr(
-        views_endpoints._refusals, "log", lambda _, text: lines.append(text)
+        NostrRouter.refusal_log, "log", lambda _, text: lines.append(text)
     )
     present = [SimpleNamespace(is_public=True, address="8.8.8.8") for _ in range(2)]
     monkeypatch.setattr(views_endpoints, "all_routers", present)

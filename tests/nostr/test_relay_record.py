@@ -1,5 +1,8 @@
 """What is known of a relay, and how it is told."""
 
+from dataclasses import replace
+
+import loguru
 import pytest
 
 from nostrclient.nostr.log import logger
@@ -92,3 +95,28 @@ def test_relay_is_read_and_written_as_configured_while_it_is_active() -> None:
     assert (use.readable, use.writable) == (False, True)
     use = use._replace(active=False, read=True)
     assert (use.readable, use.writable) == (False, False)
+
+
+def test_f3b_known_relay_takes_over_changed_limits(record: RelayRecord) -> None:
+    lines: list[str] = []
+    sink = loguru.logger.add(lines.append, format="{message}", level="WARNING")
+    try:
+        for number in range(DEFAULTS.burst_log_lines + 5):
+            record.add_error(f"error {number}")
+        assert len(lines) == DEFAULTS.burst_log_lines
+        record.configure(
+            replace(
+                DEFAULTS, burst_log_lines=50, errors_per_relay=3, eose_max_seconds=9
+            )
+        )
+        for number in range(40):
+            record.add_error(f"later {number}")
+        assert len(lines) == DEFAULTS.burst_log_lines + 40
+    finally:
+        loguru.logger.remove(sink)
+    assert [entry.text for entry in record.errors] == [
+        "later 39",
+        "later 38",
+        "later 37",
+    ]
+    assert record.counters.patience == 9
