@@ -5,8 +5,9 @@ was not answered, is *suspected*. On the next connection suspected messages leav
 one at a time, each after a silence; after a burst the first silence is longer. One that
 is answered, or survives for a while, is cleared. One that is alone on its way when the
 relay ends the connection again is *convicted*: it is never sent to this relay again.
-Where very many messages were on their way, the next connection first sends a few at a
-time.
+A connection that ends before any of them was tried clears them all: something else ends
+connections, and holding them back until one lasts could take for ever. Where very many
+messages were on their way, the next connection first sends a few at a time.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class PoisonWatch:
         self._waiting: OrderedDict[str, float] = OrderedDict()
         self._last_at = 0.0
         self._cautious = False
+        self._has_tried = False
         self._silence_seconds = SILENCE_SECONDS
 
     def sent(self, key: str, now: float) -> None:
@@ -99,6 +101,7 @@ class PoisonWatch:
             return None
         del self._waiting[key]
         self._alone, self._alone_at = key, now
+        self._has_tried = True
         self._silence_seconds = SILENCE_SECONDS  # of the others no rate is to blame
         return key
 
@@ -133,6 +136,9 @@ class PoisonWatch:
         """Handle the end of the connection; return a message that is convicted."""
         self._expire(now)
         convicted: str | None = None
+        if ended_by_relay and not self._has_tried:
+            self._suspected.clear()
+        self._has_tried = False
         if ended_by_relay:
             self._silence_seconds = SILENCE_SECONDS
             if self.was_burst(now):

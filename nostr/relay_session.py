@@ -462,8 +462,8 @@ class RelaySession:
         self._reconciler.lose(ended_by_relay=ended_by_relay)
         self._hold_until = 0.0
         self.authentication_pending = False
-        if ended_by_relay and self._poison.was_burst(now):
-            self._pace.complain(now, ended=True)
+        if ended_by_relay:
+            self._pace.ended(now)
         convicted = self._poison.lose(now, ended_by_relay=ended_by_relay)
         for subscription in list(self._subscriptions.values()):
             waited_for_auth = subscription.state is _S.UNAUTHENTICATED

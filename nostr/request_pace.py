@@ -6,9 +6,15 @@ the next REQ out at once; a relay that stays silent gets `requests_per_second`. 
 complaint, or a connection that ends amid a burst, the pace is halved and answers no
 longer speed it up; it recovers slowly, and stays below the pace that failed for an
 hour.
+
+Where connections also end soon without a burst, the network ends them or the relay
+does, whatever the pace: then bursts are not to blame, and what their endings taught is
+forgotten.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 from .pace import TokenBucket
 from .settings import Settings
@@ -19,6 +25,37 @@ MIN_FACTOR = 1 / 256  # of 50 a second: twelve a minute, which every known relay
 SAME_COMPLAINT_SECONDS = 1.0  # complaints about one burst come in numbers
 RECOVERY_SECONDS = 60.0  # without complaint, then the pace doubles
 CEILING_SECONDS = 3600.0  # a pace that failed is not tried again; as learned limits
+BURST_MESSAGES = 10  # more within so many seconds: the pace may be to blame
+BURST_SECONDS = 1.5  # a relay's second, and the way there
+SHORT_SECONDS = 60.0  # a connection that ends later may have been idle for too long
+
+
+class LearnedFactor:
+    """The share of the full pace that one kind of complaint leaves, from 0 to 1."""
+
+    def __init__(self) -> None:
+        self.value = 1.0
+        self.failed_at = float("-inf")
+        self._ceiling = 1.0
+        self._changed_at = float("-inf")
+
+    def halve(self, now: float) -> None:
+        """Handle a complaint."""
+        self.value = self._ceiling = max(MIN_FACTOR, self.value / 2)
+        self.failed_at = self._changed_at = now
+
+    def recover(self, now: float) -> None:
+        """Double it after a while without complaint, below what failed lately."""
+        if self.value >= 1:
+            return
+        if now - self.failed_at >= CEILING_SECONDS:
+            self._ceiling = 1.0
+        if (
+            now - self._changed_at >= RECOVERY_SECONDS
+            and self.value * 2 <= self._ceiling
+        ):
+            self.value = min(1.0, self.value * 2)
+            self._changed_at = now
 
 
 class RequestPace:
@@ -29,38 +66,48 @@ class RequestPace:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._factor = 1.0
-        self._ceiling = 1.0
-        self._failed_at = float("-inf")
-        self._changed_at = float("-inf")
+        self._by_words = LearnedFactor()
+        self._by_endings = LearnedFactor()
+        self._opened_at = 0.0
+        self._recent: deque[float] = deque(maxlen=BURST_MESSAGES + 1)
         self._bucket = self._new_bucket(0.0)
 
     @property
     def factor(self) -> float:
         """The share of the full pace that the relay gets now, from 0 to 1."""
-        return self._factor
+        return min(self._by_words.value, self._by_endings.value)
 
     @property
     def per_second(self) -> float:
         """How many requests a second the relay gets where it does not answer."""
-        return self._settings.requests_per_second * self._factor
+        return self._settings.requests_per_second * self.factor
 
     def open(self, now: float) -> None:
         """Handle a new connection: it begins with a full burst at the learned pace."""
+        self._opened_at = now
+        self._recent.clear()
         self._bucket = self._new_bucket(now)
 
     def _new_bucket(self, now: float) -> TokenBucket:
-        burst = max(1.0, self._settings.burst_requests * self._factor)
+        burst = max(1.0, self._settings.burst_requests * self.factor)
         return TokenBucket(self.per_second, burst, now)
 
     def take(self, now: float) -> bool:
         """Return whether a request may leave now, and count it."""
-        self._recover(now)
-        return self._bucket.take(now)
+        before = self.factor
+        self._by_words.recover(now)
+        self._by_endings.recover(now)
+        if self.factor != before:
+            self._bucket = self._new_bucket(now)
+        if not self._bucket.take(now):
+            return False
+        self._recent.append(now)
+        return True
 
     def spend(self, now: float) -> None:
         """Count a message that cannot wait against a learned pace."""
-        if self._factor < 1:
+        self._recent.append(now)
+        if self.factor < 1:
             self._bucket.take(now)
 
     def next_at(self, now: float) -> float:
@@ -69,29 +116,22 @@ class RequestPace:
 
     def answer(self) -> None:
         """Handle an answer: at full pace it makes room for the next request."""
-        if self._factor >= 1:
+        if self.factor >= 1:
             self._bucket.put_back()
 
-    def complain(self, now: float, *, ended: bool = False) -> None:
-        """Handle a sign that this was too fast; `ended`: it cost the connection."""
-        if not ended and now - self._failed_at < SAME_COMPLAINT_SECONDS:
+    def complain(self, now: float) -> None:
+        """Handle words of the relay that say that this was too fast."""
+        if now - self._by_words.failed_at < SAME_COMPLAINT_SECONDS:
             return
-        self._factor = max(MIN_FACTOR, self._factor / 2)
-        self._ceiling = self._factor
-        self._failed_at = self._changed_at = now
+        self._by_words.halve(now)
         self._bucket = self._new_bucket(now)
         while self._bucket.take(now):  # what is due now waits for its second
             pass
 
-    def _recover(self, now: float) -> None:
-        if self._factor >= 1:
-            return
-        if now - self._failed_at >= CEILING_SECONDS:
-            self._ceiling = 1.0
-        if (
-            now - self._changed_at >= RECOVERY_SECONDS
-            and self._factor * 2 <= self._ceiling
-        ):
-            self._factor = min(1.0, self._factor * 2)
-            self._changed_at = now
-            self._bucket = self._new_bucket(now)
+    def ended(self, now: float) -> None:
+        """Handle that the relay, or the network, ended the connection."""
+        recent = self._recent
+        if len(recent) > BURST_MESSAGES and now - recent[0] < BURST_SECONDS:
+            self._by_endings.halve(now)
+        elif now - self._opened_at < SHORT_SECONDS:
+            self._by_endings = LearnedFactor()

@@ -156,3 +156,25 @@ def test_e10_only_the_first_suspected_message_after_a_burst_waits_long() -> None
         found.sent(key, now)
         found.answered(key)
         now += SILENCE_SECONDS + 0.001
+
+
+def test_e10_connection_that_ends_without_them_clears_suspected_messages() -> None:
+    found = suspecting("a", "b")
+    found.sent("later", START + 3)
+    found.lose(START + 4, ended_by_relay=True)
+    assert [found.is_suspected(key) for key in ("a", "b", "later")] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_e10_connection_that_ends_after_one_was_tried_clears_no_other() -> None:
+    found = suspecting("a", "b")
+    now = START + 10
+    key = found.next(now)
+    assert key == "a"
+    found.sent("a", now)
+    found.answered("a")
+    found.lose(now + 1, ended_by_relay=True)
+    assert [found.is_suspected(key) for key in ("a", "b")] == [False, True]

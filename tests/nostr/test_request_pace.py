@@ -1,9 +1,16 @@
 """How fast a relay is sent REQs."""
 
+import random
+import statistics
+
 from nostrclient.nostr.request_pace import (
+    BURST_MESSAGES,
+    BURST_SECONDS,
     CEILING_SECONDS,
     MIN_FACTOR,
     RECOVERY_SECONDS,
+    SAME_COMPLAINT_SECONDS,
+    SHORT_SECONDS,
     RequestPace,
 )
 from nostrclient.nostr.settings import DEFAULTS
@@ -54,15 +61,77 @@ def test_d1c_complaints_about_one_burst_count_once() -> None:
     for _ in range(50):
         pace.complain(START)
     assert pace.factor == 0.5
-    pace.complain(START, ended=True)
+    pace.complain(START + SAME_COMPLAINT_SECONDS)
     assert pace.factor == 0.25
+
+
+def end_amid_bursts(pace: RequestPace, count: int, now: float = START) -> float:
+    """End so many connections while REQs are leaving; return the last end."""
+    for _ in range(count):
+        now += 10
+        pace.open(now)
+        for number in range(BURST_MESSAGES + 1):
+            pace.spend(now + number * 0.1)
+        now += BURST_MESSAGES * 0.1
+        pace.ended(now)
+    return now
+
+
+def test_d1c_connection_that_ends_amid_a_burst_halves_the_pace() -> None:
+    pace = opened()
+    end_amid_bursts(pace, 3)
+    assert pace.factor == 1 / 8
+
+
+def test_d1c_few_messages_before_an_end_are_no_burst() -> None:
+    pace = opened()
+    for _ in range(BURST_MESSAGES):
+        pace.take(START)
+    pace.ended(START)
+    assert pace.factor == 1
+
+
+def test_d1c_connections_that_end_soon_without_a_burst_clear_the_pace() -> None:
+    pace = opened()
+    now = end_amid_bursts(pace, 5)
+    pace.open(now + 1)
+    pace.ended(now + 1 + SHORT_SECONDS)
+    assert pace.factor == 1 / 32, "it may have been idle for too long"
+    pace.open(now + 100)
+    for _ in range(100):
+        pace.take(now + 100)
+    pace.ended(now + 100 + BURST_SECONDS)
+    assert pace.factor == 1
+
+
+def test_d1c_words_of_the_relay_outlast_connections_that_end_soon() -> None:
+    pace = opened()
+    pace.complain(START)
+    now = end_amid_bursts(pace, 3)
+    pace.open(now + 1)
+    pace.ended(now + 3)
+    assert pace.factor == 0.5
+
+
+def test_d1c_network_that_cuts_at_random_does_not_slow_requests_down() -> None:
+    pace = opened()
+    chance = random.Random(7)
+    now, factors = START, []
+    for _ in range(500):
+        now += 1
+        pace.open(now)
+        for _ in range(20):
+            pace.take(now)
+        now += chance.uniform(0, 6)
+        pace.ended(now)
+        factors.append(pace.factor)
+    assert statistics.median(factors) == 1
+    assert sum(factor < 1 / 8 for factor in factors) < 10
 
 
 def test_d1c_pace_that_failed_is_not_tried_again_for_an_hour() -> None:
     pace = opened()
-    for number in range(4):
-        pace.complain(START + number, ended=True)
-    now = START + 3
+    now = end_amid_bursts(pace, 4)
     assert pace.factor == 1 / 16
     pace.take(now + CEILING_SECONDS - 1)
     assert pace.factor == 1 / 16
@@ -76,8 +145,8 @@ def test_d1c_pace_that_failed_is_not_tried_again_for_an_hour() -> None:
 
 def test_d1c_pace_never_stops_altogether() -> None:
     pace = opened()
-    for number in range(100):
-        pace.complain(START + 10 * number, ended=True)
+    now = end_amid_bursts(pace, 100)
     assert pace.factor == MIN_FACTOR
     assert pace.per_second > 0
-    assert taken(pace, START + 2000) == 1
+    pace.open(now)
+    assert taken(pace, now + 10) == 1
