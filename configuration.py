@@ -30,7 +30,6 @@ class Part(str, Enum):
 
     TABLES = "tables"
     SETTINGS = "settings"
-    URLS = "private URLs"
     IDENTITY = "identity"
     IDENTITIES = "identities"
     OUTBOX = "outbox"
@@ -49,7 +48,7 @@ class Configuration:
         """By normalised URL; a URL that is not valid stands as it is stored."""
         self.lock = asyncio.Lock()
         self._loaded: set[Part] = set()
-        self._tried = {part: asyncio.Event() for part in Part}
+        self._settings_tried = asyncio.Event()
 
     # Loading
 
@@ -62,13 +61,14 @@ class Configuration:
         """Store the outcome of an attempt to load a part."""
         if loaded:
             self._loaded.add(part)
-        self._tried[part].set()
+        if part is Part.SETTINGS:
+            self._settings_tried.set()
 
-    async def wait_for(self, part: Part, seconds: float) -> None:
-        """Wait until a part was read, or could not be, or the time is over."""
-        if self._tried[part].is_set():
+    async def wait_for_settings(self, seconds: float) -> None:
+        """Wait until the settings were read, or could not be, or the time is over."""
+        if self._settings_tried.is_set():
             return
-        waiting = asyncio.ensure_future(self._tried[part].wait())
+        waiting = asyncio.ensure_future(self._settings_tried.wait())
         try:
             await asyncio.wait([waiting], timeout=seconds)
         finally:

@@ -73,6 +73,7 @@ COMPRESSED: dict[str, float] = {
     "publish_retry_max_seconds": 5,
     # Every connection is cut again and again, and no message is the reason.
     "poison_seconds": 0.05,
+    "log_lines_per_minute": 6000,
 }
 
 # What may still be in caches after a run, and is bounded; not a leak.
@@ -94,6 +95,7 @@ class Event:
 
     body: dict[str, Any]
     topic: int
+    made_at: float = field(default_factory=time.monotonic)
     put_at: dict[int, float] = field(default_factory=dict)
     """When it was on which relay, for those that were put there directly."""
     answered_at: float | None = None
@@ -404,6 +406,8 @@ class Soak:
                     task.cancel()
             lost = await self._wait_for_all()
             self.undeliverable = self._status()["outbox_undeliverable"]
+            if any(lost.values()):
+                self._report_relays()
             for task in client_tasks:
                 task.cancel()
             await asyncio.gather(*client_tasks, return_exceptions=True)
@@ -666,6 +670,19 @@ class Soak:
         process: psutil.Process = self.server.process()
         return process.num_fds(), process.num_threads(), process.memory_info().rss
 
+    def _report_relays(self) -> None:
+        """Print what nostrclient says about the relays, to find out what was lost."""
+        print(f"{'relay':16}{'up':>4}{'owed':>6}{'dropped':>9}  {'last error'}")
+        pairs = zip(self.relay_proxies, self.relays, strict=True)
+        names = {proxy.url: relay.name for proxy, relay in pairs}
+        for relay in self.server.api("GET", "/relays"):
+            status = relay["status"]
+            print(
+                f"{names[relay['url']]:16}{relay['connected']!s:>6}"
+                f"{status['num_owed_events']:6}{status['num_dropped_events']:9}"
+                f"  {json.dumps(status['errors'][:2])} {status['limits']}"
+            )
+
     def _discoveries(self) -> Iterable[float]:
         """Return the delays from a relay's return to the delivery of missed events."""
         for event in self.events.values():
@@ -727,6 +744,7 @@ class Soak:
         print(f"{'lost':24}{missing:8}")
         for reason, ids in lost.items():
             print(f"  {reason}: {len(ids)}, among them {ids[:3]}")
+            print("     ", self._when(ids))
         print(f"{'duplicated':24}{repeated:8}")
         print(f"{'second EOSEs':24}{eoses:8}")
         print(f"{'early EOSEs':24}{len(early):8}   of {judged} {early[:3]}")
@@ -741,6 +759,25 @@ class Soak:
         print(f"{'MiB, before / after':24}{mib[0]:8} / {mib[1]}")
         bad = missing or repeated or eoses or early or unexpected or refused or leaked
         return not (bad or self.undeliverable)
+
+    def _when(self, ids: list[str]) -> str:
+        """Return in which tenth of the run the events were made, and their kinds."""
+        first = min(event.made_at for event in self.events.values())
+        events = [self.events[event_id] for event_id in ids]
+        tenths = Counter(
+            int((event.made_at - first) / self.seconds * 10) for event in events
+        )
+        kinds = Counter(event.body["kind"] for event in events)
+        waiting = Counter(
+            client.number
+            for client in self.clients
+            for event in events
+            if client.wants(event) and event.id not in client.first_at
+        )
+        return (
+            f"by tenth of the run {sorted(tenths.items())}, by kind {dict(kinds)}, "
+            f"by client that lacks it {dict(waiting)}"
+        )
 
     @staticmethod
     def _report_delays(delays: list[float]) -> None:

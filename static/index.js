@@ -26,8 +26,7 @@ window.PageNostrclient = (async () => {
     'outbox',
     'clients',
     'identity',
-    'reader-keys',
-    'private-urls'
+    'reader-keys'
   ]
   const [
     rest,
@@ -40,7 +39,6 @@ window.PageNostrclient = (async () => {
     outbox,
     identity,
     readerKeys,
-    privateUrls,
     clients,
     figures,
     about,
@@ -58,7 +56,6 @@ window.PageNostrclient = (async () => {
     load('outbox'),
     load('identity'),
     load('reader-keys'),
-    load('private-urls'),
     load('clients'),
     load('figures'),
     load('about'),
@@ -82,7 +79,6 @@ window.PageNostrclient = (async () => {
       NostrclientOutbox: outbox.default,
       NostrclientIdentity: identity.default,
       NostrclientReaderKeys: readerKeys.default,
-      NostrclientPrivateUrls: privateUrls.default,
       NostrclientClients: clients.default,
       NostrclientFigures: figures.default,
       NostrclientAbout: about.default,

@@ -74,14 +74,9 @@ export default {
         this.trouble = error.message
       }
     },
-    endpointOf({endpoint, private_url_name}) {
-      const kind = this.$t(`nostrclient.${endpoint}_client`)
-      return private_url_name ? `${kind}: ${private_url_name}` : kind
-    },
     nameOf: ({agent, address}) => agent || address,
-    lineOf(client) {
-      const {agent, address} = client
-      const kind = this.endpointOf(client)
+    lineOf({endpoint, agent, address}) {
+      const kind = this.$t(`nostrclient.${endpoint}_client`)
       return `${[kind, agent, address].filter(Boolean).join(', ')}, `
     },
     confirmDisconnect(client) {
