@@ -29,6 +29,7 @@ from .views_http import nostrclient_http_router
 from .views_identities import nostrclient_identities_router
 from .views_live import nostrclient_live_router
 from .views_metrics import nostrclient_metrics_router
+from .views_private_urls import nostrclient_private_urls_router
 
 remember_modules(__name__)
 
@@ -42,6 +43,7 @@ nostrclient_static_files = [
 nostrclient_ext: APIRouter = APIRouter(prefix="/nostrclient", tags=["nostrclient"])
 nostrclient_ext.include_router(nostrclient_generic_router)
 nostrclient_ext.include_router(nostrclient_identities_router)
+nostrclient_ext.include_router(nostrclient_private_urls_router)
 nostrclient_ext.include_router(nostrclient_live_router)
 nostrclient_ext.include_router(nostrclient_history_router)
 nostrclient_ext.include_router(nostrclient_metrics_router)

@@ -30,6 +30,7 @@ class Part(str, Enum):
 
     TABLES = "tables"
     SETTINGS = "settings"
+    URLS = "private URLs"
     IDENTITY = "identity"
     IDENTITIES = "identities"
     OUTBOX = "outbox"
@@ -48,7 +49,7 @@ class Configuration:
         """By normalised URL; a URL that is not valid stands as it is stored."""
         self.lock = asyncio.Lock()
         self._loaded: set[Part] = set()
-        self._settings_tried = asyncio.Event()
+        self._tried = {part: asyncio.Event() for part in Part}
 
     # Loading
 
@@ -61,14 +62,13 @@ class Configuration:
         """Store the outcome of an attempt to load a part."""
         if loaded:
             self._loaded.add(part)
-        if part is Part.SETTINGS:
-            self._settings_tried.set()
+        self._tried[part].set()
 
-    async def wait_for_settings(self, seconds: float) -> None:
-        """Wait until the settings were read, or could not be, or the time is over."""
-        if self._settings_tried.is_set():
+    async def wait_for(self, part: Part, seconds: float) -> None:
+        """Wait until a part was read, or could not be, or the time is over."""
+        if self._tried[part].is_set():
             return
-        waiting = asyncio.ensure_future(self._settings_tried.wait())
+        waiting = asyncio.ensure_future(self._tried[part].wait())
         try:
             await asyncio.wait([waiting], timeout=seconds)
         finally:

@@ -40,6 +40,7 @@ from .models import (
     RelayUpdate,
     StoredConfig,
     StoredIdentity,
+    StoredPrivateUrl,
 )
 from .nostr.log import logger
 from .nostr.relay_url import known_relay_url
@@ -367,6 +368,74 @@ async def delete_identity(pubkey: str) -> bool:
             {"pubkey": pubkey},
         )
     return bool(result.rowcount)
+
+
+# Private URLs with a name
+
+
+@_operation
+async def get_private_urls() -> list[StoredPrivateUrl]:
+    """Return the named private URLs, oldest first."""
+    urls: list[StoredPrivateUrl] = await db.fetchall(
+        "SELECT * FROM nostrclient.private_urls ORDER BY created_at, id",
+        model=StoredPrivateUrl,
+    )
+    return urls
+
+
+@_operation
+async def add_private_url(url: StoredPrivateUrl, max_urls: int) -> bool:
+    """Store a private URL. Return False if there are too many."""
+    async with _changing("private_urls") as conn:
+        count: Any = await conn.fetchone(
+            "SELECT COUNT(*) AS n FROM nostrclient.private_urls"
+        )
+        if count["n"] >= max_urls:
+            return False
+        await _execute(conn, insert_query("nostrclient.private_urls", url), url.dict())
+    return True
+
+
+@_operation
+async def update_private_url(url_id: str, changes: Mapping[str, Any]) -> bool:
+    """Change columns of a private URL. Return False if there is none."""
+    columns = ", ".join(f"{name} = :{name}" for name in changes)
+    statement = (
+        f"UPDATE nostrclient.private_urls SET {columns} WHERE id = :id"  # noqa: S608
+    )
+    async with _changing("private_urls") as conn:
+        result = await conn.conn.execute(
+            text(statement),
+            {**changes, "id": url_id},
+        )
+    return bool(result.rowcount)
+
+
+@_operation
+async def delete_private_url(url_id: str) -> bool:
+    """Delete a private URL. Return False if there was none."""
+    async with _changing("private_urls") as conn:
+        result = await conn.conn.execute(
+            text("DELETE FROM nostrclient.private_urls WHERE id = :id"), {"id": url_id}
+        )
+    return bool(result.rowcount)
+
+
+@_operation
+async def store_uses(uses: Mapping[str, int]) -> None:
+    """Store when private URLs were used last, unless a later use is stored."""
+    async with db.connect() as conn:
+        await conn.conn.execute(
+            text(
+                "UPDATE nostrclient.private_urls SET last_used_at = :at WHERE id = :id"
+                " AND (last_used_at IS NULL OR last_used_at < :at)"
+            ),
+            [{"id": url_id, "at": at} for url_id, at in uses.items()],
+        )
+        await conn.conn.commit()
+
+
+# nostrmarket's merchants
 
 
 @_operation

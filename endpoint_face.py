@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from html import escape
+from io import BytesIO
 from urllib.parse import urlsplit
 
 from .helpers import normalize_public_key
@@ -18,15 +20,24 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
 <title>{name}</title>
+<style>
+body {{font: 1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 2rem auto;
+  padding: 0 1rem; overflow-wrap: anywhere}}
+code {{user-select: all; font-size: 1.1em}}
+button {{font: inherit; padding: .3em 1em}}
+svg {{background: #fff; max-width: 100%; height: auto}}
+</style>
 {parts}
 """
 _DEFAULT_NAME = "nostrclient"
 _DEFAULT_DESCRIPTION = (
     "This is the address of a Nostr relay: one endpoint in front of many relays."
 )
-_WITHOUT_URL = (
-    "Enter it in a Nostr client, with <code>ws</code> in place of <code>http</code>."
+_COPY = (
+    "navigator.clipboard.writeText(document.querySelector('code').textContent)"
+    ".then(() => {this.textContent = 'Copied'})"
 )
 
 
@@ -68,23 +79,41 @@ def information_fields(face: Face) -> Mapping[str, str]:
     return {name: text for name, text in fields.items() if text}
 
 
-def human_page(face: Face) -> str:
-    """Return the page for people who open the endpoint's address in a browser."""
+def human_page(face: Face, url: str, state: str) -> str:
+    """Return the page for people who open the endpoint's address in a browser.
+
+    `url` is the one to enter in a Nostr client, `state` a sentence.
+    """
     name = escape(face.name or _DEFAULT_NAME)
     parts = [
         f"<h1>{name}</h1>",
         f"<p>{escape(face.description or _DEFAULT_DESCRIPTION)}",
+        f'<p role="status">{escape(state)}',
+        f"<p>Enter this URL in a Nostr client:<p><code>{escape(url)}</code>",
+        f'<p><button type="button" onclick="{_COPY}">Copy</button>',
+        f"<p>{_qr_code(url)}",
     ]
     if face.icon:
         parts.insert(0, f'<img src="{escape(face.icon)}" alt="" width="96">')
-    if face.public_url:
-        parts.append(
-            f"<p>Enter <code>{escape(face.public_url)}</code> in a Nostr client."
-        )
-    else:
-        parts.append(f"<p>{_WITHOUT_URL}")
     if face.contact:
         parts.append(f"<p>Contact: {escape(face.contact)}")
     if face.terms:
         parts.append(f'<p><a href="{escape(face.terms)}" rel="noopener">Terms</a>')
     return _PAGE.format(name=name, parts="\n".join(parts))
+
+
+@lru_cache(maxsize=16)
+def _qr_code(url: str) -> str:
+    """Return a URL as a QR code in SVG; nothing for one that is too long.
+
+    LNbits itself needs the library, but nothing else here does.
+    """
+    try:
+        import pyqrcode
+
+        code = pyqrcode.create(url, error="M")
+    except (ImportError, ValueError):
+        return ""
+    stream = BytesIO()
+    code.svg(stream, scale=6, quiet_zone=3, xmldecl=False, title="QR code")
+    return stream.getvalue().decode()

@@ -18,6 +18,8 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 PUBLIC_ENDPOINT = "relay"
+NAMED_URL = "url:"
+"""What the secret of a private URL with a name begins with; its id follows."""
 INFORMATION_TYPE = "application/nostr+json"
 
 
@@ -70,17 +72,38 @@ def decrypt_identity(encrypted: str) -> PrivateKey:
 
 
 def is_private_endpoint(ws_id: str) -> bool:
-    """Return whether `ws_id` is the encrypted name of the endpoint.
+    """Return whether `ws_id` is a secret that LNbits encrypted for a private URL.
 
-    Clients use both base64 alphabets, and some append a slash, which is also a
-    character of one of them.
+    The URL may have been revoked.
     """
-    return any(
-        _decrypted(candidate, urlsafe) == PUBLIC_ENDPOINT
-        for candidate in dict.fromkeys((ws_id, ws_id.rstrip("/"), ws_id[:-1]))
-        if candidate
-        for urlsafe in (True, False)
-    )
+    return private_url_id(ws_id) is not None
+
+
+def private_url_id(ws_id: str) -> str | None:
+    """Return the id of the private URL whose secret `ws_id` is, None if it is none.
+
+    The id is empty for the URL that all extensions on this server build. Clients use
+    both base64 alphabets, and some append a slash, which is also a character of one of
+    them.
+    """
+    for candidate in dict.fromkeys((ws_id, ws_id.rstrip("/"), ws_id[:-1])):
+        for urlsafe in (True, False):
+            text = _decrypted(candidate, urlsafe) if candidate else None
+            if text == PUBLIC_ENDPOINT:
+                return ""
+            if text and text.startswith(NAMED_URL):
+                return text.removeprefix(NAMED_URL)
+    return None
+
+
+def private_path(url_id: str = "") -> str:
+    """Return the path of a private URL; the spelling of its secret differs each time.
+
+    LNbits' cipher does not authenticate: whoever knows a secret can cut it off, or
+    garble its end. No text that begins with `NAMED_URL` becomes another URL's so.
+    """
+    text = f"{NAMED_URL}{url_id}" if url_id else PUBLIC_ENDPOINT
+    return f"/nostrclient/api/v1/{encrypt_internal_message(text, urlsafe=True)}"
 
 
 def _decrypted(text: str, urlsafe: bool) -> str | None:

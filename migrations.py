@@ -150,6 +150,20 @@ async def m010_outbox_publishers(db: Connection) -> None:
         await db.execute("ALTER TABLE nostrclient.outbox ADD COLUMN publishers TEXT")
 
 
+async def m011_private_urls(db: Connection) -> None:
+    """Add the private URLs that have a name; times are in Unix seconds."""
+    await db.execute(f"""
+        CREATE TABLE IF NOT EXISTS nostrclient.private_urls (
+            id TEXT NOT NULL PRIMARY KEY,
+            name TEXT NOT NULL,
+            is_open BOOLEAN NOT NULL,
+            private_messages BOOLEAN NOT NULL,
+            created_at {_big_int(db)} NOT NULL,
+            last_used_at {_big_int(db)}
+        )
+        """)
+
+
 STEPS = (
     m001_initial,
     m002_create_config_table,
@@ -161,6 +175,7 @@ STEPS = (
     m008_relay_route,
     m009_instances,
     m010_outbox_publishers,
+    m011_private_urls,
 )
 """All of them, in order."""
 

@@ -16,7 +16,7 @@ from pydantic import (
 RELAY_URL = "wss://relay.example"
 EVENT_ID = "5c83da77af1dec6d7289834998ad7aafbd9e2191396d75ec3cc27f5a77226f36"
 PUBLIC_KEY = "f7234bd4c1394dda46d09f35bd384dd30cc552ad5541990f98844fb06676e9ca"
-NPUB = "npub17u35h4xp89xa53ksnu6m6wzd6vxv254d24qejrucs38mqenka89qvr2cqq"
+NPUB = "npub17u35h4xp89xa53ksnu6m6wzd6vxv254d24qejrucs38mqenka89qatnqns"
 HEX_OR = "^([0-9a-fA-F]{{64}}|{}1[02-9ac-hj-np-z]{{58}})$"
 """The pattern of a key. It is documented only: invalid keys get a reason in words."""
 
@@ -397,6 +397,13 @@ class Client(ApiModel):
     address: str = Field(description="As LNbits knows it", example="127.0.0.1")
     agent: str = Field(
         default="", description="Its User-Agent: text, never HTML; may be empty"
+    )
+    private_url: str | None = Field(
+        default=None,
+        description="Id of the named private URL that it uses; null: no such URL",
+    )
+    private_url_name: str | None = Field(
+        default=None, description="That URL's name: text, never HTML"
     )
     since: int = Field(description="Start of the connection in Unix seconds")
     subscriptions: int = Field(description="Open subscriptions")
@@ -821,6 +828,55 @@ class StoredIdentity(BaseModel):
     pubkey: str
     secret: str
     label: str
+
+
+class PrivateUrl(ApiModel):
+    """A private URL with a name, which can be closed and revoked by itself."""
+
+    id: str = Field(description="Its id; not the secret", example="dGhpcyBpcyBhbg")
+    name: str = Field(description="The admin's name for it", example="Shop app")
+    path: str = Field(
+        description="Contains a secret, spelled differently each time; every spelling"
+        " stays valid until the URL is revoked",
+        example="/nostrclient/api/v1/J2bq…",
+    )
+    is_open: bool = Field(description="Whether clients may connect")
+    private_messages: bool = Field(
+        description="Whether its clients read what relays give to our keys only (H4)"
+    )
+    created_at: int = Field(description="Unix seconds", example=1_790_000_000)
+    last_used_at: int | None = Field(
+        default=None,
+        description="When a client was last connected, in Unix seconds; null: never",
+    )
+    clients: int = Field(description="Connected clients, of this LNbits")
+
+
+class PrivateUrlCreation(ApiModel):
+    """The private URL to create."""
+
+    name: str = Field(description="A name for it", max_length=100, example="Shop app")
+    private_messages: bool = Field(default=True, description="As in `PrivateUrl`")
+
+
+class PrivateUrlUpdate(ApiModel):
+    """Changes of a private URL; fields that are not named stay."""
+
+    name: str | None = Field(default=None, description="Its new name", max_length=100)
+    is_open: bool | None = Field(
+        default=None, description="False disconnects its clients and lets none connect"
+    )
+
+
+class StoredPrivateUrl(BaseModel):
+    """A private URL as it is stored; its secret is the encrypted id."""
+
+    id: str
+    name: str
+    is_open: bool = True
+    private_messages: bool = True
+    created_at: int
+    last_used_at: int | None = None
 
 
 class StoredConfig(Config):

@@ -125,6 +125,8 @@ class NostrRouter:
         is_public: bool = False,
         address: str = "",
         agent: str = "",
+        private_url: str = "",
+        reads_private_messages: bool = True,
     ) -> None:
         settings = nostr_client.relay_manager.settings
         self.websocket = websocket
@@ -135,6 +137,9 @@ class NostrRouter:
         """Whether the client is another nostrclient, which has us as its relay."""
         self.publisher = RELAYED if self.is_nostrclient else ""
         """A name for the client that lasts, empty if it has none."""
+        self.private_url = private_url
+        """The id of the named private URL that the client uses, empty for others."""
+        self._reads_as_public = is_public or not reads_private_messages
         self.named_relays: frozenset[str] | None = None
         """The relays that its events are for; None: the configured ones."""
         self.connected = False
@@ -359,7 +364,7 @@ class NostrRouter:
                 command.upstream_id,
                 command.filters,
                 self._mailbox,
-                is_public=self.is_public,
+                is_public=self._reads_as_public,
                 keys=self._session.keys,
             )
         elif isinstance(command, Authenticated):
@@ -371,7 +376,7 @@ class NostrRouter:
                 command.upstream_id,
                 command.filters,
                 self._mailbox,
-                is_public=self.is_public,
+                is_public=self._reads_as_public,
                 keys=self._session.keys,
             )
 

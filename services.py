@@ -37,6 +37,7 @@ from .nostr.key import PublicKey
 from .nostr.relay_counters import Refusal, RelayCounters, Service
 from .nostr.settings import SETTINGS, usable_settings
 from .outbox_store import MICROSECONDS
+from .private_urls import private_urls
 from .router import (
     Traffic,
     all_routers,
@@ -290,6 +291,8 @@ def clients() -> list[Client]:
             endpoint="public" if router.is_public else "private",
             address=router.address,
             agent=router.agent,
+            private_url=router.private_url or None,
+            private_url_name=private_urls.name(router.private_url),
             since=int(router.started_at),
             subscriptions=router.num_subscriptions,
             received=router.received_messages,

@@ -33,6 +33,7 @@ from .nostr.in_process import (
 from .nostr.log import logger
 from .nostr.settings import DEFAULTS, usable_settings
 from .outbox_store import outbox_store
+from .private_urls import private_urls
 from .router import NostrRouter, all_routers, nostr_client
 
 Generation = dict[str, Any]
@@ -71,6 +72,7 @@ def start() -> None:
     _run("outbox", outbox_store.run())
     _run("merchants", identities.watch_merchants())
     _run("instances", instances.run(load_changes))
+    _run("urls", private_urls.keep())
     _run("history", history.keep())
     _run("notifications", notifications.keep())
 
@@ -183,6 +185,7 @@ async def _load(previous: Generation | None, stopping: asyncio.Event) -> None:
         # The settings come before the state that is taken over: by the defaults, some
         # of it may be too much or too old.
         await load(Part.SETTINGS, load_settings)
+        await load(Part.URLS, private_urls.load)
         if previous is not None:
             await _take_over(previous)
         outbox_store.add_undeleted(process.pop("undeleted", ()))
@@ -271,6 +274,7 @@ async def load_changes() -> None:
         configuration.apply_relays(await get_relays())
         await load_identity()
         await identities.load()
+        await private_urls.load()
 
 
 async def keep_time() -> None:

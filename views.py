@@ -4,10 +4,10 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 from lnbits.core.models import User
 from lnbits.decorators import check_admin, check_user_exists
-from lnbits.helpers import encrypt_internal_message, template_renderer
+from lnbits.helpers import template_renderer
 
 from .configuration import configuration
-from .helpers import PUBLIC_ENDPOINT
+from .helpers import PUBLIC_ENDPOINT, private_path
 from .models import REFUSED, Endpoints
 
 nostrclient_generic_router = APIRouter(responses=REFUSED)
@@ -37,9 +37,8 @@ async def index(
 )
 async def api_get_endpoints() -> Endpoints:
     """Return the paths of both endpoints; the private one differs each time."""
-    secret = encrypt_internal_message(PUBLIC_ENDPOINT, urlsafe=True)
     return Endpoints(
         public=f"/nostrclient/api/v1/{PUBLIC_ENDPOINT}",
         public_url=configuration.config.face.public_url,
-        private=f"/nostrclient/api/v1/{secret}",
+        private=private_path(),
     )

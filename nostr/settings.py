@@ -426,6 +426,10 @@ class Settings:
     shared_poll_seconds: float = 2
     """Pause between two looks for changes that another LNbits on the same database
     made."""
+    private_urls: int = 100
+    """Private URLs with a name; more make the list on the page longer."""
+    private_url_seconds: float = 60
+    """Pause between two times at which the last use of private URLs is stored."""
     merchants_seconds: float = 30
     """Pause between two looks for new merchants of nostrmarket, if their keys are
     used."""

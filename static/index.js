@@ -26,7 +26,8 @@ window.PageNostrclient = (async () => {
     'outbox',
     'clients',
     'identity',
-    'reader-keys'
+    'reader-keys',
+    'private-urls'
   ]
   const [
     rest,
@@ -39,6 +40,7 @@ window.PageNostrclient = (async () => {
     outbox,
     identity,
     readerKeys,
+    privateUrls,
     clients,
     figures,
     about,
@@ -56,6 +58,7 @@ window.PageNostrclient = (async () => {
     load('outbox'),
     load('identity'),
     load('reader-keys'),
+    load('private-urls'),
     load('clients'),
     load('figures'),
     load('about'),
@@ -79,6 +82,7 @@ window.PageNostrclient = (async () => {
       NostrclientOutbox: outbox.default,
       NostrclientIdentity: identity.default,
       NostrclientReaderKeys: readerKeys.default,
+      NostrclientPrivateUrls: privateUrls.default,
       NostrclientClients: clients.default,
       NostrclientFigures: figures.default,
       NostrclientAbout: about.default,

@@ -4,6 +4,9 @@ window.i18n.global.mergeLocaleMessage('de', {
     intro:
       'nostrclient bleibt mit diesen Relays verbunden. Erweiterungen und Apps verbinden sich mit einem der Endpunkte hier statt mit jedem Relay.',
     not_fresh: 'Diese Angaben sind nicht aktuell: {reason}',
+    error_private_url_name: 'Eine private URL braucht einen Namen.',
+    error_private_url_unknown: 'Diese private URL gibt es nicht mehr.',
+    error_private_url_many: 'Es gibt schon {n} private URLs.',
     error_unreachable: 'Dieser Server ist nicht erreichbar.',
     error_relay_exists: '{url} ist schon in der Liste.',
     error_relay_unknown: '{url} ist nicht in der Liste.',
@@ -285,7 +288,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     private_open: 'Privater Endpunkt: offen',
     private_closed: 'Privater Endpunkt: geschlossen',
     private_hint:
-      'Für die Erweiterungen dieses Servers und alle, die diese geheime URL haben.',
+      'Für die Erweiterungen dieses Servers und alle, die diese geheime URL haben. Sie sieht jedes Mal anders aus; alle Formen bleiben gültig.',
     private_closed_hint:
       'Erweiterungen dieses Servers können sich nicht verbinden. Öffne ihn in den Einstellungen.',
     private_setting:
@@ -306,6 +309,33 @@ window.i18n.global.mergeLocaleMessage('de', {
     copy_private: 'URL des privaten Endpunkts kopieren',
     copy_public: 'URL des öffentlichen Endpunkts kopieren',
     copied: 'Kopiert',
+
+    private_urls: 'Private URLs',
+    private_urls_intro:
+      'Gib jeder App eine eigene URL, damit du sie einzeln widerrufen kannst.',
+    no_private_urls: 'Noch keine privaten URLs mit Namen.',
+    private_url_add: 'Private URL erstellen',
+    private_url_create: 'Erstellen',
+    private_url_name: 'Name der App',
+    private_url_messages: 'Darf private Nachrichten lesen',
+    private_url_messages_hint:
+      'Relays geben sie nur an deine Leseschlüssel. Ausgeschaltet liest die App so wenig wie ein öffentlicher Client.',
+    private_url_no_messages: 'liest keine privaten Nachrichten',
+    private_url_open: '{name} ist offen',
+    private_url_closed: 'geschlossen',
+    private_url_used_now: 'verbunden: {n}',
+    private_url_used: 'zuletzt benutzt',
+    private_url_unused: 'nie benutzt',
+    private_url_copy: 'Private URL kopieren: {name}',
+    private_url_qr: 'QR-Code der privaten URL: {name}',
+    private_url_revoke_of: 'Private URL widerrufen: {name}',
+    private_url_revoke: 'Widerrufen',
+    private_url_revoke_title: 'Private URL widerrufen?',
+    private_url_revoke_text:
+      'Apps mit der URL „{name}“ werden getrennt und können sich damit nie wieder verbinden.',
+    private_url_close_title: 'Private URL schließen?',
+    private_url_close_text:
+      'Apps mit der URL „{name}“ werden getrennt, bis du sie wieder öffnest.',
 
     clients: 'Clients',
     clients_intro: 'Verbindungen zu den Endpunkten.',
@@ -472,6 +502,9 @@ window.i18n.global.mergeLocaleMessage('de', {
     number_log_lines_per_minute:
       'Zeilen im Protokoll je Minute, je Relay oder zu Events',
     number_burst_log_lines: 'Zeilen im Protokoll auf einmal',
+    number_private_urls: 'Private URLs mit Namen',
+    number_private_url_seconds:
+      'Pause zwischen Einträgen der letzten Benutzung',
     number_merchants_seconds: 'Pause zwischen Suchen nach neuen Händlern',
     number_client_auth_seconds: 'Alter der Anmeldung eines Clients',
     number_max_links: 'Verbindungen für Leseschlüssel',

@@ -5,6 +5,9 @@ window.i18n.global.mergeLocaleMessage('en', {
     intro:
       'nostrclient stays connected to these relays. Extensions and apps connect to one of the endpoints here instead of to each relay.',
     not_fresh: 'These figures are not up to date: {reason}',
+    error_private_url_name: 'A private URL needs a name.',
+    error_private_url_unknown: 'This private URL does not exist any more.',
+    error_private_url_many: 'There are {n} private URLs already.',
     error_unreachable: 'This server cannot be reached.',
     error_relay_exists: '{url} is already in the list.',
     error_relay_unknown: '{url} is not in the list.',
@@ -273,7 +276,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     private_open: 'Private endpoint: open',
     private_closed: 'Private endpoint: closed',
     private_hint:
-      'For this server’s extensions and anyone who has this secret URL.',
+      'For this server’s extensions and anyone who has this secret URL. It is spelled differently each time; every spelling stays valid.',
     private_closed_hint:
       'Extensions of this server cannot connect. Open it in the settings.',
     private_setting:
@@ -293,6 +296,33 @@ window.i18n.global.mergeLocaleMessage('en', {
     copy_private: 'Copy the URL of the private endpoint',
     copy_public: 'Copy the URL of the public endpoint',
     copied: 'Copied',
+
+    private_urls: 'Private URLs',
+    private_urls_intro:
+      'Give each app a URL of its own, so that you can revoke it alone.',
+    no_private_urls: 'No private URLs with a name yet.',
+    private_url_add: 'Create a private URL',
+    private_url_create: 'Create',
+    private_url_name: 'Name of the app',
+    private_url_messages: 'May read private messages',
+    private_url_messages_hint:
+      'Relays give these to your reader keys only. Switched off, the app reads as little as a public client.',
+    private_url_no_messages: 'reads no private messages',
+    private_url_open: '{name} is open',
+    private_url_closed: 'closed',
+    private_url_used_now: 'connected: {n}',
+    private_url_used: 'last used',
+    private_url_unused: 'never used',
+    private_url_copy: 'Copy the private URL: {name}',
+    private_url_qr: 'QR code of the private URL: {name}',
+    private_url_revoke_of: 'Revoke the private URL: {name}',
+    private_url_revoke: 'Revoke',
+    private_url_revoke_title: 'Revoke the private URL?',
+    private_url_revoke_text:
+      'Apps with the URL “{name}” are disconnected and can never connect with it again.',
+    private_url_close_title: 'Close the private URL?',
+    private_url_close_text:
+      'Apps with the URL “{name}” are disconnected until you open it again.',
 
     clients: 'Clients',
     clients_intro: 'Connections to the endpoints.',
@@ -453,6 +483,8 @@ window.i18n.global.mergeLocaleMessage('en', {
     number_log_lines_per_minute:
       'Log lines per minute, from one relay or about events',
     number_burst_log_lines: 'Log lines at once',
+    number_private_urls: 'Private URLs with a name',
+    number_private_url_seconds: 'Pause between notes of a last use',
     number_merchants_seconds: 'Pause between looks for new merchants',
     number_client_auth_seconds: 'Age of a client’s sign-in',
     number_max_links: 'Connections for reader keys',

@@ -74,9 +74,14 @@ export default {
         this.trouble = error.message
       }
     },
-    nameOf: ({agent, address}) => agent || address,
-    lineOf({endpoint, agent, address}) {
+    endpointOf({endpoint, private_url_name}) {
       const kind = this.$t(`nostrclient.${endpoint}_client`)
+      return private_url_name ? `${kind}: ${private_url_name}` : kind
+    },
+    nameOf: ({agent, address}) => agent || address,
+    lineOf(client) {
+      const {agent, address} = client
+      const kind = this.endpointOf(client)
       return `${[kind, agent, address].filter(Boolean).join(', ')}, `
     },
     confirmDisconnect(client) {

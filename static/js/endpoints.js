@@ -1,11 +1,11 @@
 // The two URLs at which clients find us.
 
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
-const {Card} = await part('parts')
+const {Card, QrDialog} = await part('parts')
 
 export default {
   template: '#nostrclient-endpoints',
-  components: {NostrclientCard: Card},
+  components: {NostrclientCard: Card, NostrclientQr: QrDialog},
   props: {config: Object, urls: Object},
   emits: ['settings'],
   data: () => ({shown: null}), // the endpoint whose QR code is shown

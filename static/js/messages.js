@@ -61,7 +61,10 @@ const MESSAGES = [
   [/^the key could not be encrypted$/, 'key_encryption'],
   [/^This is the service key already\.?$/, 'key_is_identity'],
   [/^This key is stored already\.?$/, 'key_stored'],
-  [/^This key is not stored\.?$/, 'key_not_stored']
+  [/^This key is not stored\.?$/, 'key_not_stored'],
+  [/^A private URL needs a name\.?$/, 'private_url_name'],
+  [/^There is no such private URL\.?$/, 'private_url_unknown'],
+  [/^There are (\d+) private URLs already\.?$/, 'private_url_many', 'n']
 ]
 
 // Text in the operator's language where there is one, else the message itself.

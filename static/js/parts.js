@@ -17,6 +17,13 @@ export const Empty = {
   props: {text: String}
 }
 
+// A URL as a QR code, shown while there is one.
+export const QrDialog = {
+  template: '#nostrclient-qr',
+  props: {title: String, url: String},
+  emits: ['close']
+}
+
 // Asks back before what cannot be undone. `action` is the text of the button.
 export function confirm(component, {title, message, action}, done) {
   component.$q

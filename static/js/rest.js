@@ -36,6 +36,8 @@ function webSocketUrl(path) {
   return `${scheme}://${location.host}${path}`
 }
 
+const withUrl = item => ({...item, url: webSocketUrl(item.path)})
+
 export const getRelays = () => request('GET', '/relays')
 export const addRelay = url => request('POST', '/relay', {url})
 export const removeRelay = url => request('DELETE', '/relay', {url})
@@ -66,6 +68,13 @@ export const addReaderKey = (nsec, label) =>
   request('POST', '/identities', {nsec, label})
 export const removeReaderKey = pubkey =>
   request('DELETE', '/identities', {pubkey})
+export const getPrivateUrls = async () =>
+  (await request('GET', '/private-urls')).map(withUrl)
+export const addPrivateUrl = async data =>
+  withUrl(await request('POST', '/private-urls', data))
+export const updatePrivateUrl = (id, changes) =>
+  request('PUT', `/private-urls/${id}`, changes)
+export const revokePrivateUrl = id => request('DELETE', `/private-urls/${id}`)
 export const getMerchants = () => request('GET', '/merchants')
 export const setMerchants = enabled => request('PUT', '/merchants', {enabled})
 export const getConfig = () => request('GET', '/config')

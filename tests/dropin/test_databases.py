@@ -83,8 +83,26 @@ def test_crud_and_outbox(database: Database, tmp_path: Path) -> None:
         "owed": '["wss://relay2/?q=<a>&lt;"]',
         "publishers": '{"user <b>": ["wss://relay2/?q=<a>&lt;"]}',
     }
+    closed = {
+        "id": "1",
+        "name": "app",
+        "is_open": False,
+        "private_messages": True,
+        "created_at": 2_500_000_000,
+        "last_used_at": 2_500_000_009,
+    }
+    later = {
+        **closed,
+        "id": "2",
+        "name": "shop <b>&amp;</b>",
+        "is_open": True,
+        "created_at": 2_500_000_001,
+        "last_used_at": None,
+    }
     assert seen == {
         "empty": [[], []],
+        "private URLs": [[True, True, False], [True, False], [closed, later]],
+        "private URLs later": [[True, False], [later]],
         "config at first": CLOSED,
         "config": Config(private_ws=False, public_ws=True).dict(),
         "config again": CLOSED,

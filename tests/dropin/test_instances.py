@@ -81,6 +81,10 @@ def is_open(instance: LnbitsServer) -> bool:
     return handshake_status(instance.public_url) == 101
 
 
+def opens(url: str) -> bool:
+    return handshake_status(url) == 101
+
+
 def lists(instance: LnbitsServer, ids: set[str]) -> bool:
     return {item["event_id"] for item in instance.api("GET", "/outbox")} == ids
 
@@ -137,6 +141,23 @@ def test_j1_change_on_one_instance_is_in_force_on_the_others(
         wait_until(client.is_closed, "the client is closed")
         assert handshake_status(instance.public_url) == 403
         client.close()
+
+
+def test_i7_private_url_is_shared_and_revoked_on_all_instances(
+    instances: list[LnbitsServer],
+) -> None:
+    first, second, third = instances
+    created = first.api("POST", "/private-urls", {"name": "shop"})
+    urls = [f"{one.websocket_url.partition('/nostrclient')[0]}" for one in instances]
+    urls = [f"{url}{created['path']}" for url in urls]
+    for url in urls:
+        wait_until(partial(opens, url), "it opens", 10)
+    clients = [Client(url) for url in urls]
+    second.api("DELETE", f"/private-urls/{created['id']}")
+    for client, url in zip(clients, urls, strict=True):
+        wait_until(client.is_closed, "it is disconnected", 10)
+        assert handshake_status(url) == 403
+    assert third.api("GET", "/private-urls") == []
 
 
 @needs_nginx

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from nostrclient import crud, migrations
-from nostrclient.models import Config, OutboxEvent, Relay
+from nostrclient.models import Config, OutboxEvent, Relay, StoredPrivateUrl
 
 MARKUP = '{"content":"<b>&amp;</b> <script>\\u00e9</script> ü 100% ? :id \\\\ \'\'"}'
 """What LNbits would take out of a parameter, and what databases give a meaning."""
@@ -47,6 +47,8 @@ async def use() -> dict[str, Any]:
     await crud.delete_relay(Relay(url="wss://two"))
     seen["relays left"] = await crud.get_relays()
 
+    await use_private_urls(seen)
+
     events = [
         OutboxEvent(
             id=f"{number:064x}",
@@ -69,6 +71,20 @@ async def use() -> dict[str, Any]:
     await crud.write_outbox([], [event.id for event in events])
     seen["outbox in the end"] = await crud.get_outbox()
     return seen
+
+
+async def use_private_urls(seen: dict[str, Any]) -> None:
+    """Use what there is for private URLs."""
+    url = StoredPrivateUrl(id="1", name="shop <b>&amp;</b>", created_at=2_500_000_000)
+    later = url.copy(update={"id": "2", "created_at": 2_500_000_001})
+    added = [await crud.add_private_url(item, 2) for item in (later, url, url)]
+    changes = {"name": "app", "is_open": False}
+    changed = [await crud.update_private_url(name, changes) for name in ("1", "3")]
+    for at in (2_500_000_009, 2_500_000_005):
+        await crud.store_uses({"1": at, "3": at})
+    seen["private URLs"] = [added, changed, await crud.get_private_urls()]
+    deleted = [await crud.delete_private_url("1") for _ in range(2)]
+    seen["private URLs later"] = [deleted, await crud.get_private_urls()]
 
 
 if __name__ == "__main__":

@@ -44,6 +44,11 @@ def test_a9_public_endpoint_presents_itself_as_the_operator_says(
     page = httpx.get(lnbits.public_url.replace("ws", "http", 1)).text
     assert "Our relay" in page
     assert "wss://relay.example" in page
+    assert "State: open" in page
+    lnbits.api("PUT", "/config", {"public_ws": False})
+    page = httpx.get(lnbits.public_url.replace("ws", "http", 1)).text
+    assert "State: closed" in page
+    lnbits.api("PUT", "/config", {"public_ws": True})
     assert lnbits.api("GET", "/endpoints")["public_url"] == "wss://relay.example"
 
 

@@ -62,21 +62,27 @@ def test_a9_nip_11_document_has_the_fields_that_are_set() -> None:
 
 def test_a9_human_page_shows_the_fields_as_text() -> None:
     harm = "<script>'\"&{name}"
-    page = human_page(
-        Face(
-            name=harm,
-            description=harm,
-            contact=harm,
-            icon=f"https://x/{harm}",
-            terms=f"https://x/{harm}",
-            public_url=f"wss://x/{harm}",
-        )
+    face = Face(
+        name=harm,
+        description=harm,
+        contact=harm,
+        icon=f"https://x/{harm}",
+        terms=f"https://x/{harm}",
     )
+    page = human_page(face, f"wss://x/{harm}", harm)
     assert "<script>" not in page
-    assert page.count("&lt;script&gt;&#x27;&quot;&amp;{name}") == 7
-    plain = human_page(Face())
+    assert page.count("&lt;script&gt;&#x27;&quot;&amp;{name}") == 8
+
+
+def test_a9_human_page_has_the_url_to_copy_as_a_qr_code_and_the_state() -> None:
+    plain = human_page(Face(), "wss://relay.example/", "It is open.")
     assert "Nostr relay" in plain
     assert "<img" not in plain
+    assert "<code>wss://relay.example/</code>" in plain
+    assert "<svg" in plain
+    assert "It is open." in plain
+    assert "width=device-width" in plain
+    assert "<svg" not in human_page(Face(), "wss://" + 5000 * "x", "")
 
 
 def test_a9_configuration_is_shown_without_a_face_that_is_not_set() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from nostrclient import models
 from nostrclient.models import ApiModel
+from nostrclient.nostr.key import PublicKey
 
 STORED = {"StoredConfig"}
 """Spoken of by no interface."""
@@ -39,3 +40,8 @@ def test_nullable_fields_are_described_as_nullable() -> None:
     assert about["url"]["type"] == "string"
     status = models.Relay.schema()["properties"]["status"]
     assert {"type": "null"} in status["anyOf"]
+
+
+def test_a6_example_keys_belong_together() -> None:
+    """What /docs offers to try must be valid."""
+    assert PublicKey.from_hex(models.PUBLIC_KEY).bech32() == models.NPUB

@@ -19,6 +19,7 @@ from nostrclient.nostr.in_process import EndOfStoredEventsMessage, EventMessage
 from nostrclient.nostr.relay_manager import RelayManager
 from nostrclient.nostr.settings import DEFAULTS
 from nostrclient.outbox_store import OutboxStore
+from nostrclient.private_urls import private_urls
 from nostrclient.router import NostrRouter, nostr_client
 from tests.nostr.builders import KEY, signed
 
@@ -93,6 +94,7 @@ def manager(
     monkeypatch.setattr(tasks, "get_config", _default_config)
     monkeypatch.setattr(tasks, "get_identity", _nothing)
     monkeypatch.setattr(identities, "load", _nothing)
+    monkeypatch.setattr(private_urls, "load", _nothing)
     monkeypatch.setattr(outbox_store, "get_outbox", _no_rows)
     monkeypatch.setattr(tasks, "get_relays", _no_rows)
     monkeypatch.setattr(tasks, "_running", {})
@@ -165,6 +167,7 @@ async def test_c5_relays_start_though_nothing_could_be_loaded(
     for name in ("create_tables", "get_config", "get_identity", "get_relays"):
         monkeypatch.setattr(tasks, name, Gone(None, failures=1000).read)
     monkeypatch.setattr(identities, "load", Gone(None, failures=1000).read)
+    monkeypatch.setattr(private_urls, "load", Gone(None, failures=1000).read)
     monkeypatch.setattr(outbox_store, "get_outbox", Gone(None, failures=1000).read)
     await _load(None)
     assert manager.running

@@ -20,6 +20,7 @@ SOURCES = [*STATIC.glob("*.vue"), *STATIC.glob("vue/*.vue"), *STATIC.glob("**/*.
 REFUSING = (
     "views_api.py",
     "views_identities.py",
+    "views_private_urls.py",
     "nostr/relay_url.py",
     "nostr/key.py",
 )
