@@ -30,7 +30,7 @@ class Part(str, Enum):
 
     TABLES = "tables"
     SETTINGS = "settings"
-    URLS = "private URLs"
+    URLS = "private_urls"
     IDENTITY = "identity"
     IDENTITIES = "identities"
     OUTBOX = "outbox"

@@ -104,6 +104,21 @@ def _of_all(measured: Measured) -> Iterator[Metric]:
             status.outbox_oldest_at or 0,
         ),
         (
+            "named_relays",
+            "Relays outside the list that events name.",
+            status.named_relays,
+        ),
+        (
+            "named_relays_connected",
+            "Connected relays of these.",
+            status.named_relays_connected,
+        ),
+        (
+            "named_relays_pending_events",
+            "Copies of events that are queued for them.",
+            status.named_events,
+        ),
+        (
             "outbox_undeliverable_events_total",
             "Events that were queued and that no relay took.",
             status.outbox_undeliverable,

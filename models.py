@@ -335,13 +335,22 @@ class Status(ApiModel):
     can_receive: bool = Field(
         default=False, description="Whether a connected relay serves requests"
     )
+    named_relays: int = Field(
+        default=0,
+        description="Relays outside the list that events name: connections and relays"
+        " that wait for one",
+    )
+    named_relays_connected: int = Field(default=0, description="Connected ones of them")
+    named_events: int = Field(
+        default=0, description="Copies of events that are queued for them"
+    )
     figures: Figures | None = Field(
         default=None, description="Figures of speed and completeness"
     )
     not_loaded: list[str] = Field(
         default=[],
         description="Parts that could not be read from the database yet: `tables`,"
-        " `settings`, `identity`, `identities`, `outbox`,"
+        " `settings`, `private_urls`, `identity`, `identities`, `outbox`,"
         " `relays`; they are retried",
     )
     instances: int = Field(
@@ -354,6 +363,21 @@ class Status(ApiModel):
         description="Whether another process of the same LNbits runs nostrclient, too",
     )
     version: str = Field(default="", description="Of nostrclient", example="2.0.0")
+
+
+class NamedRelay(ApiModel):
+    """A relay outside the list that events name (H10)."""
+
+    url: str = Field(example=RELAY_URL)
+    state: Literal[
+        "stopped", "connecting", "connected", "waiting", "penalised", "no_connection"
+    ] = Field(description="Of its connection; `no_connection`: it waits for one")
+    pending: int = Field(description="Events queued for it")
+    accepted: int = Field(description="Events it accepted on this link")
+    refused: int = Field(description="Events it refused on this link")
+    message: str = Field(
+        description="Its last refusal, or else the last error: text, never HTML"
+    )
 
 
 class WaitingEvent(ApiModel):

@@ -16,6 +16,7 @@ from .models import (
     Delay,
     Figures,
     LogEntry,
+    NamedRelay,
     OutboxEvent,
     Relay,
     RelayInformation,
@@ -34,6 +35,7 @@ from .nostr.event import SignedEvent
 from .nostr.figures import Histogram
 from .nostr.information import RelayInformation as ToldInformation
 from .nostr.key import PublicKey
+from .nostr.named_relays import NamedRelay as NamedLink
 from .nostr.relay_counters import Refusal, RelayCounters, Service
 from .nostr.settings import SETTINGS, usable_settings
 from .outbox_store import MICROSECONDS
@@ -330,6 +332,7 @@ def endpoints() -> list[Endpoint]:
 def status() -> Status:
     """Return the summary in numbers."""
     manager = nostr_client.relay_manager
+    named = named_relays()
     return Status(
         relays=len(manager.relays),
         relays_connected=manager.connected_relays,
@@ -341,11 +344,51 @@ def status() -> Status:
         outbox_undeliverable_at=_undeliverable_at(),
         can_publish=can_publish(),
         can_receive=can_receive(),
+        named_relays=len(named),
+        named_relays_connected=sum(relay.state == "connected" for relay in named),
+        named_events=sum(relay.pending for relay in named),
         figures=figures(),
         not_loaded=configuration.not_loaded,
         instances=instances.count,
         second_process=instances.is_second,
         version=VERSION,
+    )
+
+
+def named_relays() -> list[NamedRelay]:
+    """Return the relays outside the list that events name, by URL.
+
+    The settings bound the connections, and the queued events that name relays.
+    """
+    manager = nostr_client.relay_manager
+    links = manager.named.links
+    numbers = manager.publisher.relay_numbers()
+    urls = links.keys() | set(manager.publisher.named_relays()) - manager.relays.keys()
+    return [
+        _named_relay(url, links.get(url), numbers.get(url, (0, 0))[0])
+        for url in sorted(urls)
+    ]
+
+
+def _named_relay(url: str, link: NamedLink | None, pending: int) -> NamedRelay:
+    record = link.record if link else None
+    if record is None:
+        return NamedRelay(
+            url=url,
+            state="no_connection",
+            pending=pending,
+            accepted=0,
+            refused=0,
+            message="",
+        )
+    refusals = [item.text for item in _latest(record.counters.last_refusals)]
+    return NamedRelay(
+        url=url,
+        state=record.status.value,
+        pending=pending,
+        accepted=record.counters.accepted,
+        refused=record.counters.refused.total(),
+        message=next(iter(refusals + record.error_list), ""),
     )
 
 

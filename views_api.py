@@ -38,6 +38,7 @@ from .models import (
     ConfigUpdate,
     Identity,
     IdentityUpdate,
+    NamedRelay,
     Reconnected,
     Relay,
     RelayUpdate,
@@ -246,6 +247,16 @@ async def api_retry_outbox() -> list[WaitingEvent]:
     """Retry all waiting events now."""
     nostr_client.relay_manager.publisher.retry()
     return services.outbox()
+
+
+@nostrclient_api_router.get(
+    "/api/v1/named-relays",
+    dependencies=[Depends(check_admin)],
+    summary="List relays that events name",
+)
+async def api_get_named_relays() -> list[NamedRelay]:
+    """List the relays outside the list that events name, by URL."""
+    return services.named_relays()
 
 
 @nostrclient_api_router.get(

@@ -27,7 +27,8 @@ window.PageNostrclient = (async () => {
     'clients',
     'identity',
     'reader-keys',
-    'private-urls'
+    'private-urls',
+    'named-relays'
   ]
   const [
     rest,
@@ -41,6 +42,7 @@ window.PageNostrclient = (async () => {
     identity,
     readerKeys,
     privateUrls,
+    namedRelays,
     clients,
     figures,
     about,
@@ -59,6 +61,7 @@ window.PageNostrclient = (async () => {
     load('identity'),
     load('reader-keys'),
     load('private-urls'),
+    load('named-relays'),
     load('clients'),
     load('figures'),
     load('about'),
@@ -82,6 +85,7 @@ window.PageNostrclient = (async () => {
       NostrclientOutbox: outbox.default,
       NostrclientIdentity: identity.default,
       NostrclientReaderKeys: readerKeys.default,
+      NostrclientNamedRelays: namedRelays.default,
       NostrclientPrivateUrls: privateUrls.default,
       NostrclientClients: clients.default,
       NostrclientFigures: figures.default,

@@ -310,6 +310,13 @@ window.i18n.global.mergeLocaleMessage('de', {
     copy_public: 'URL des öffentlichen Endpunkts kopieren',
     copied: 'Kopiert',
 
+    named_relays: 'Relays, die Events nennen',
+    named_relays_intro:
+      'Benutzer und Erweiterungen haben sie für einzelne Events gewählt. Sie stehen nicht in deiner Liste und werden getrennt, wenn nichts mehr ansteht.',
+    named_relay_counts:
+      'wartend: {pending}, angenommen: {accepted}, abgelehnt: {refused}',
+    state_no_connection: 'wartet auf eine freie Verbindung',
+
     private_urls: 'Private URLs',
     private_urls_intro:
       'Gib jeder App eine eigene URL, damit du sie einzeln widerrufen kannst.',

@@ -297,6 +297,13 @@ window.i18n.global.mergeLocaleMessage('en', {
     copy_public: 'Copy the URL of the public endpoint',
     copied: 'Copied',
 
+    named_relays: 'Relays that events name',
+    named_relays_intro:
+      'Users and extensions chose them for single events. They are not in your list, and disconnected when idle.',
+    named_relay_counts:
+      'queued: {pending}, accepted: {accepted}, rejected: {refused}',
+    state_no_connection: 'waiting for a free connection',
+
     private_urls: 'Private URLs',
     private_urls_intro:
       'Give each app a URL of its own, so that you can revoke it alone.',

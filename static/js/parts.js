@@ -11,6 +11,18 @@ export const Search = {
   emits: ['update:modelValue']
 }
 
+export const State = {
+  template: '#nostrclient-state',
+  inject: ['clock'],
+  props: {state: Object, retryAt: Number},
+  computed: {
+    // Until the next try; 0 where none is due.
+    seconds() {
+      return Math.max(0, Math.ceil(this.retryAt - this.clock.now))
+    }
+  }
+}
+
 // In a table without rows: no warning sign, for nothing is wrong.
 export const Empty = {
   template: '#nostrclient-empty',

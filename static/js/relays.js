@@ -2,7 +2,7 @@
 
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
 const {default: KNOWN_RELAYS} = await part('known-relays')
-const {Empty, Search, confirm} = await part('parts')
+const {Empty, Search, confirm, State} = await part('parts')
 const {default: ImportRelays} = await part('import-relays')
 const {default: Details} = await part('relay-details')
 const {relayUrls} = await part('state')
@@ -32,18 +32,6 @@ const Switches = {
     disable: Boolean
   },
   emits: ['change'] // with what shall be different
-}
-
-const State = {
-  template: '#nostrclient-state',
-  inject: ['clock'],
-  props: {state: Object, retryAt: Number},
-  computed: {
-    // Until the next try; 0 where none is due.
-    seconds() {
-      return Math.max(0, Math.ceil(this.retryAt - this.clock.now))
-    }
-  }
 }
 
 const RowButtons = {

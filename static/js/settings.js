@@ -3,6 +3,7 @@
 const part = name => import(`./${name}.js${new URL(import.meta.url).search}`)
 const {Search} = await part('parts')
 const {settingLabel} = await part('messages')
+const {default: SENTENCES} = await part('setting-sentences')
 const {duration, number, size} = await part('words')
 
 // How the public endpoint presents itself (NIP-11).
@@ -26,6 +27,12 @@ const GUEST_LISTS = [
   'allow_addresses',
   'deny_addresses'
 ]
+
+// Both endpoints' limits have the same sentences.
+export function sentence({name, description}) {
+  const own = name.split('.').at(-1)
+  return SENTENCES[window.i18n.global.locale]?.[own] || description
+}
 
 const entries = text => (text || '').split(/[\s,]+/).filter(Boolean)
 
@@ -97,12 +104,10 @@ export default {
         value: number(setting.default),
         unit: this.unit(setting)
       })
-      // The sentences are written in English only.
-      const isEnglish = window.i18n.global.locale === 'en'
       return [
         value && `${this.$t('nostrclient.hint_in_words', {value})}.`,
         `${standard.trim()}.`,
-        isEnglish && setting.description
+        sentence(setting)
       ]
         .filter(Boolean)
         .join(' ')

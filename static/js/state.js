@@ -12,6 +12,16 @@ const DISABLED = {name: 'disabled', icon: 'pause_circle', color: 'grey'}
 // Connected, but not of use for all that it is switched on for.
 const USELESS = {name: 'connected', icon: 'error', color: 'warning'}
 
+const NO_CONNECTION = {
+  name: 'no_connection',
+  icon: 'schedule',
+  color: 'grey'
+}
+
+// The state of a connection, as REST calls it, in the page's words and colours.
+export const connectionState = name =>
+  name === 'no_connection' ? NO_CONNECTION : STATES[name] || STATES.stopped
+
 const WAITING_SECONDS = 60 // after which an event in the outbox is worth a word
 const LATELY_SECONDS = 86400
 

@@ -193,6 +193,51 @@ CLIENTS = (
     client_entry(17, address="203.0.113.17", since=time.time() - 720, dropped=0),
 )
 
+PRIVATE_URLS: tuple[Entry, ...] = tuple(
+    {
+        "id": name,
+        "name": name,
+        "path": f"/nostrclient/api/v1/{'U2FsdGVkX1' + 54 * 'a'}=",
+        "is_open": is_open,
+        "private_messages": reads,
+        "created_at": time.time() - 90_000,
+        "last_used_at": used,
+        "clients": 0,
+    }
+    for name, is_open, reads, used in (
+        ("Shop app", True, True, time.time() - 60),
+        ("Monitoring", True, False, None),
+        ("Old wallet", False, True, time.time() - 80_000),
+    )
+)
+
+NAMED_RELAYS: tuple[Entry, ...] = (
+    {
+        "url": "wss://inbox.example",
+        "state": "connected",
+        "pending": 0,
+        "accepted": 7,
+        "refused": 1,
+        "message": "rate-limited: slow down <b>please</b>",
+    },
+    {
+        "url": f"wss://{30 * 'gone'}.example",
+        "state": "waiting",
+        "pending": 2,
+        "accepted": 0,
+        "refused": 0,
+        "message": "connection refused",
+    },
+    {
+        "url": "wss://later.example",
+        "state": "no_connection",
+        "pending": 1,
+        "accepted": 0,
+        "refused": 0,
+        "message": "",
+    },
+)
+
 ANSWERS = (
     {"url": "wss://nos.lol", "accepted": True, "message": "", "milliseconds": 31.0},
     {
@@ -269,11 +314,16 @@ class Scenery:
         clients: Sequence[Entry] = (),
         outbox: Sequence[Entry] = (),
         undeliverable: Sequence[Entry] = (),
+        named_relays: Sequence[Entry] = (),
+        private_urls: Sequence[Entry] = (),
     ) -> None:
         self.relays = list(relays)
         self.clients = list(clients)
         self.outbox = list(outbox)
         self.undeliverable = list(undeliverable)
+        self.named_relays = list(named_relays)
+        self.private_urls = list(private_urls)
+        self.status: Entry = {"named_relays": len(named_relays)}
         self.incident = HARM
         self.changes: list[str] = []
         """The requests that would have changed the outbox."""
@@ -284,6 +334,14 @@ class Scenery:
         page.route(
             f"{API}/outbox/undeliverable",
             lambda route: route.fulfill(json=self.undeliverable),
+        )
+        page.route(
+            f"{API}/named-relays",
+            lambda route: route.fulfill(json=self.named_relays),
+        )
+        page.route(
+            f"{API}/private-urls",
+            lambda route: route.fulfill(json=self.private_urls),
         )
         page.route(f"{API}/history", lambda route: route.fulfill(json=history()))
         page.route(
@@ -301,7 +359,7 @@ class Scenery:
             relays=self.relays,
             clients=self.clients,
             outbox={"count": len(self.outbox), "undeliverable": 0, "revision": ""},
-            status={},
+            status=self.status,
         )
 
     def _answer(self, route: Route) -> None:

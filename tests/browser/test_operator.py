@@ -16,7 +16,9 @@ from dev.local_relay import LocalRelay
 
 from .conftest import SECONDS, AdminPage
 from .scenery import (
+    NAMED_RELAYS,
     OUTBOX,
+    RELAYS,
     Entry,
     Scenery,
     information,
@@ -467,3 +469,20 @@ def test_modules_are_loaded_in_one_version(
     assert len(modules) > 10
     assert len({url.partition("?")[2] for url in modules}) == 1
     assert "?v=" in modules[0]
+
+
+def test_h10_relays_that_events_name_are_seen_with_their_state(
+    admin: AdminPage,
+) -> None:
+    card = admin.page.get_by_test_id("named-relays")
+    expect(admin.summary).to_be_visible()
+    expect(card).to_have_count(0)
+    Scenery(admin.page, relays=RELAYS, named_relays=NAMED_RELAYS)
+    admin.page.reload()
+    rows = card.locator("[data-named-relay]")
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_contain_text("Connected")
+    expect(rows.first).to_contain_text("queued: 0, accepted: 7, rejected: 1")
+    expect(rows.first).to_contain_text("slow down <b>please</b>")
+    expect(rows.nth(1)).to_contain_text("connection refused")
+    expect(rows.nth(2)).to_contain_text("waiting for a free connection")

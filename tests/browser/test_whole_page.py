@@ -21,7 +21,9 @@ from .scenery import (
     ANSWERS,
     CLIENTS,
     LOST,
+    NAMED_RELAYS,
     OUTBOX,
+    PRIVATE_URLS,
     RELAYS,
     Scenery,
     relay_entry,
@@ -58,7 +60,13 @@ def full(admin: AdminPage, server: LnbitsServer, device: Device) -> Iterator[Adm
     """The page with all cards filled, a relay's details open and a message sent."""
     page = admin.page
     scenery = Scenery(
-        page, relays=RELAYS, clients=CLIENTS, outbox=OUTBOX, undeliverable=LOST
+        page,
+        relays=RELAYS,
+        clients=CLIENTS,
+        outbox=OUTBOX,
+        undeliverable=LOST,
+        named_relays=NAMED_RELAYS,
+        private_urls=PRIVATE_URLS,
     )
     scenery.incident = "connection reset by peer"
     page.route(
@@ -146,6 +154,9 @@ def test_everything_is_accessible_and_fits(full: AdminPage, device: Device) -> N
         expect(dialog).to_contain_text("Pause between pings")
         check()
     with opened(page, full.button("QR code of the public endpoint").click):
+        check()
+    urls = page.get_by_test_id("private-urls")
+    with opened(page, urls.get_by_role("button", name="Create").click):
         check()
     with opened(
         page, identity.get_by_role("button", name="Paste a key").click

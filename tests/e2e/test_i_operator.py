@@ -41,6 +41,24 @@ def test_a7_user_who_is_no_admin_sees_url_and_connected_only(
     assert httpx.get(f"{lnbits.url}{API}/relays").status_code == 401
 
 
+def test_a7_status_light_of_nostrmarket_is_green_for_a_merchant_who_is_no_admin(
+    lnbits: LnbitsServer, relays: list[LocalRelay]
+) -> None:
+    """Its page asks with the session's cookie alone, and needs 200 and connected ones.
+
+    The merchant has never enabled nostrclient.
+    """
+    user = lnbits.new_user()
+    user.put("/api/v1/extension/nostrclient/disable").raise_for_status()
+    token = user.headers["Authorization"].removeprefix("Bearer ")
+    cookies = {"cookie_access_token": token}
+    with httpx.Client(base_url=lnbits.url, cookies=cookies) as merchant:
+        answer = merchant.get(f"{API}/relays")
+    assert answer.status_code == 200
+    connected = [item for item in answer.json() if item["connected"]]
+    assert len(connected) == len(answer.json()) == len(relays)
+
+
 def test_a7_health_is_200_only_while_events_can_be_published_and_received(
     lnbits: LnbitsServer, relays: list[LocalRelay]
 ) -> None:

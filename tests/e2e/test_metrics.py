@@ -105,6 +105,9 @@ def test_no_other_key_is(lnbits: LnbitsServer, nobody: httpx.Client) -> None:
 
 
 STATUS = {
+    "named_relays": "named_relays",
+    "named_relays_connected": "named_relays_connected",
+    "named_events": "named_relays_pending_events",
     "relays": "relays",
     "relays_connected": "relays_connected",
     "subscriptions": "subscriptions",

@@ -70,6 +70,19 @@ def test_h10_event_for_three_named_relays_survives_sigkill(
         assert shown["event_id"] == waiting["id"]
         assert shown["owed"] == [down.url], "the page says to which relays"
 
+        [shown] = [
+            relay
+            for relay in server.api("GET", "/named-relays")
+            if relay["url"] == down.url
+        ]
+        assert shown["pending"] == 2
+        assert shown["state"] in ("waiting", "connecting")
+        assert "refused" in shown["message"]
+        status = server.api("GET", "/status")
+        assert status["named_events"] == 2
+        assert status["named_relays"] == 3
+        assert status["named_relays_connected"] == 2
+
         server.kill()
         server.start()
         for published, state in ((event, "accepted"), (waiting, "queued")):

@@ -22,6 +22,9 @@ STATUS = Status(
     outbox_oldest_at=8,
     can_publish=True,
     can_receive=False,
+    named_relays=9,
+    named_relays_connected=10,
+    named_events=11,
 )
 RELAYS = [
     Relay(
@@ -147,6 +150,9 @@ def test_everything_is_there_under_its_name() -> None:
         "subscriptions": {"": 5},
         "outbox_waiting_events": {"": 6},
         "outbox_undeliverable_events_total": {"": 7},
+        "named_relays": {"": 9},
+        "named_relays_connected": {"": 10},
+        "named_relays_pending_events": {"": 11},
         "relay_active": {HOSTILE: 1, down: 0},
         "relay_connected": {HOSTILE: 1, down: 0},
         "relay_round_trip_seconds": {HOSTILE: 0.03125},

@@ -159,6 +159,22 @@ def test_how_long_a_state_lasts_is_said_in_words(
     assert evaluate(script, "de", seconds=seconds) == german
 
 
+def test_every_setting_has_a_german_sentence() -> None:
+    """Those of the code are shown in English; `sentence` chooses."""
+    script = """
+      const {sentence} = await load('settings')
+      const {default: all} = await load('setting-sentences')
+      const found = settings.map(name => sentence({name, description: 'English'}))
+      return {found, names: Object.keys(all.de)}"""
+    settings = list(SETTINGS)
+    german = evaluate(script, "de", settings=settings)
+    assert "English" not in german["found"]
+    assert all(text.endswith(".") for text in german["found"])
+    names = {name.rpartition(".")[2] for name in settings}
+    assert set(german["names"]) == names, "no sentence is left of a removed setting"
+    assert set(evaluate(script, "en", settings=settings)["found"]) == {"English"}
+
+
 def test_modules_load_others_in_their_own_version() -> None:
     static_imports: list[Any] = []
     for path in STATIC.glob("**/*.js"):
