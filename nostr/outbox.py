@@ -907,9 +907,10 @@ class Outbox:
     def follow(self, event_id: str) -> None:
         """Remember how each relay answers an event, also after all of them have.
 
-        The latest `MAX_FOLLOWED` events are followed.
+        The latest `MAX_FOLLOWED` events are followed. Published again, perhaps by
+        somebody else, an event keeps the answers that it had.
         """
-        self._followed[event_id] = {}
+        self._followed[event_id] = self._followed.pop(event_id, {})
         while len(self._followed) > MAX_FOLLOWED:
             del self._followed[next(iter(self._followed))]
 

@@ -525,6 +525,19 @@ def test_a_followed_event_s_answers_are_known_relay_by_relay() -> None:
     assert desk.outbox.answers(other.id) is None
 
 
+def test_a8_an_event_that_is_published_again_keeps_the_answers_it_had() -> None:
+    desk = Desk(A, B)
+    event = made()
+    desk.outbox.follow(event.id)
+    desk.publish(event)
+    for url in (A, B):
+        desk.take(url)
+    desk.answer(A, event, True, "")
+    desk.outbox.follow(event.id)  # somebody else publishes it as well
+    desk.answer(B, event, True, "")
+    assert set(desk.outbox.answers(event.id) or ()) == {A, B}
+
+
 def test_only_the_latest_events_are_followed() -> None:
     outbox = Desk(A).outbox
     for number in range(MAX_FOLLOWED + 1):
