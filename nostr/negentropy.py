@@ -4,9 +4,9 @@ Protocol version 1: bytes in, bytes out. Each side has items, sorted by date and
 message covers the whole order with adjacent ranges. For each range it says nothing
 (skip), the fingerprint of the items, or their ids.
 
-Theory of operation. The initiator sends fingerprints of a few ranges. Each side answers
-a fingerprint that differs from its own with those of smaller ranges, and with ids once
-they are few. The responder answers ids with its own, and the initiator compares them:
+Theory of operation. The initiator sends fingerprints of a few ranges; one for all where
+it has few items, as their ids would be longer. Each side answers a fingerprint that
+differs from its own with those of smaller ranges, and with ids once they are few. The responder answers ids with its own, and the initiator compares them:
 it learns which ids it alone has, and which it needs. Equal ranges cost nothing more, so
 that two equal sets cost one short message each way. The reconciliation is over when the
 initiator has no more to ask.
@@ -31,6 +31,7 @@ MIN_FRAME_BYTES = 4096
 INFINITY = 2**64 - 1
 
 _BUCKETS = 16  # parts of a range that differs
+_FEW = 2 * _BUCKETS  # of fewer items their ids are sent
 _SPARE_BYTES = 200  # of a frame, for the fingerprint of the rest
 _MODULUS = 2 ** (8 * ID_BYTES)
 _SKIP, _FINGERPRINT, _IDS = 0, 1, 2
@@ -191,7 +192,11 @@ class Negentropy:
     def initiate(self) -> bytes:
         """Return the first message."""
         writer = _Writer()
-        self._split(writer, 0, len(self._items), (INFINITY, b""))
+        count, end = len(self._items), (INFINITY, b"")
+        if 0 < count < _FEW:
+            writer.fingerprint(end, self._fingerprint(0, count))
+        else:
+            self._split(writer, 0, count, end)
         return writer.done()
 
     def reconcile(self, message: bytes) -> bytes | None:
@@ -270,7 +275,7 @@ class Negentropy:
 
     def _split(self, writer: _Writer, lower: int, upper: int, end: Bound) -> None:
         count = upper - lower
-        if count < 2 * _BUCKETS:
+        if count < _FEW:
             writer.ids(end, self._ids(lower, upper))
             return
         size, larger = divmod(count, _BUCKETS)

@@ -455,8 +455,8 @@ def test_c3_private_message_is_accepted_from_anybody(
         }
 
 
-def test_f2_contact_list_of_2500_is_accepted(client: Client, author: Author) -> None:
-    tags = [["p", f"{number:064x}"] for number in range(2500)]
+def test_f2_contact_list_of_5000_is_accepted(client: Client, author: Author) -> None:
+    tags = [["p", f"{number:064x}"] for number in range(5000)]
     contacts = author.event(kind=CONTACTS, tags=tags)
     accept(client, contacts)
     assert stored(client, {"ids": [contacts["id"]]}) == [contacts]
