@@ -26,6 +26,8 @@ _FILTERS = re.compile(
     r"|\bfilters?\b.*(?:limit|too many|max|exceed)|arr too big",
     re.IGNORECASE,
 )
+# Of one filter, and not of how many there are (strfry: "too many tags in filter").
+_IN_FILTER = re.compile(r"\b(?:in|per) (?:a |the |your )?filter\b", re.IGNORECASE)
 _FILTER = re.compile(
     r"bad req|bad msg|unrecogni[sz]ed|unsupported|not supported|unknown filter"
     r"|invalid|malformed|could not parse|failed to parse|not allowed",
@@ -47,6 +49,8 @@ def classify(text: str) -> Complaint:
     """Return what a relay's words are about."""
     if speaks_of_rate(text) or _RATE.search(text):
         return Complaint.RATE
+    if _IN_FILTER.search(text):
+        return Complaint.FILTER
     if _FILTERS.search(text):
         return Complaint.FILTERS
     if _SUBSCRIPTIONS.search(text):

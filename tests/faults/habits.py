@@ -153,6 +153,8 @@ class Habits:
     """So many filters in a REQ (nostream: 10, strfry: 200)."""
     max_filter_values: int | None = None
     """So many values in `ids` or `authors` (strfry: 2047, nostream: 2500)."""
+    max_filter_tags: int | None = None
+    """So many names of tags in a filter (strfry: 3)."""
     max_subscriptions: int | None = None
     """So many open subscriptions for each connection."""
     too_many: Literal["closed", "notice", "silence"] = "closed"

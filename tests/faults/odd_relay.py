@@ -29,6 +29,7 @@ from .habits import EventRate, Habits
 NostrEvent = dict[str, Any]
 NostrFilter = dict[str, Any]
 
+AUTH_REQUIRED = "auth-required: requested filter requires authentication"
 AUTH_KIND = 22242
 # Clients that leave in the middle of a handshake are no news here.
 LOGGER = logging.getLogger("nostrclient tests: odd relay")
@@ -456,6 +457,10 @@ class OddRelay:
         if self.habits.negentropy == "refuses":
             await self._send(link, "NEG-ERR", name, "blocked: too many query results")
             return
+        if verb == "NEG-OPEN" and self._lacks_auth(link, rest[:1]):
+            await self._challenge_if_new(link)
+            await self._send(link, "NEG-ERR", name, AUTH_REQUIRED)
+            return
         if verb == "NEG-OPEN":
             link.negotiations[name] = Negentropy(
                 (event["created_at"], bytes.fromhex(event["id"]))
@@ -475,7 +480,7 @@ class OddRelay:
                 continue
             named = [set(filter_.get(key, ())) for key in ("authors", "#p")]
             if not link.authenticated:
-                reason = "auth-required: requested filter requires authentication"
+                reason = AUTH_REQUIRED
             elif self.habits.involved_only and not any(
                 keys and keys <= link.pubkeys for keys in named
             ):
@@ -707,18 +712,24 @@ class OddRelay:
         for filter_ in filters:
             for key in filter_:
                 if not self._knows_key(key):
+                    if key.startswith("#"):
+                        return f"bad req: error parsing {key}: unindexed tag filter"
                     return f"bad req: unrecognised filter item: {key}"
+            tags = sum(key.startswith("#") for key in filter_)
+            if habits.max_filter_tags is not None and tags > habits.max_filter_tags:
+                return "bad req: too many tags in filter"
             most = habits.max_filter_values
             values = max(len(filter_.get(key, ())) for key in ("ids", "authors"))
             if most is not None and values > most:
                 return "bad req: total filter items too large"
-        if (
-            habits.says_auth_required
+        return AUTH_REQUIRED if self._lacks_auth(link, filters) else None
+
+    def _lacks_auth(self, link: Link, filters: list[NostrFilter]) -> bool:
+        return (
+            self.habits.says_auth_required
             and self._is_restricted(filters)
             and not link.authenticated
-        ):
-            return "auth-required: requested filter requires authentication"
-        return None
+        )
 
     def _knows_key(self, key: str) -> bool:
         habits = self.habits

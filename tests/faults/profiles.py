@@ -13,7 +13,7 @@ DIRECT_MESSAGES = frozenset((4, 1059))
 STRFRY = Habits(
     information=True,
     announced_limits=("max_message_length", "max_subscriptions", "max_limit"),
-    supported_nips=(1, 2, 4, 9, 11, 28, 40, 42, 45, 59, 70),
+    supported_nips=(1, 2, 4, 9, 11, 28, 40, 42, 45, 59, 70, 77),
     restricted_kinds=DIRECT_MESSAGES,
     max_keys=1,
     error_prefix="ERROR: ",
@@ -21,6 +21,8 @@ STRFRY = Habits(
     max_message_bytes=131_072,
     max_filters=200,
     max_filter_values=2047,
+    max_filter_tags=3,
+    negentropy="serves",
     max_stored=500,
     max_subscriptions=200,
     too_many="notice",
@@ -34,7 +36,6 @@ STRFRY = Habits(
 
 STRFRY_2025 = replace(
     STRFRY,
-    negentropy="serves",
     restricted_kinds=frozenset(),
     supported_nips=(1, 2, 4, 9, 11, 28, 40, 45, 70, 77),
     notice_for_closed=True,

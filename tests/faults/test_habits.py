@@ -858,3 +858,19 @@ def test_d4_stored_events_of_another_member_of_a_shared_req_are_progress(
     reader.req("notes", {"authors": [author.pubkey]})
     wallet.req("requests", orders_filter(merchant))
     assert stored_before_eose(wallet, "requests") == [old["id"]]
+
+
+def test_e9_filter_of_too_many_tags_teaches_nothing_about_the_number_of_filters(
+    bench: Bench, new_odd_relay: NewOddRelay
+) -> None:
+    relay = new_odd_relay("strfry")
+    bench.start_connected(relay.url)
+    client = bench.client()
+    tags = {f"#{name}": ["x"] for name in "abcd"}
+    client.req("four", {"kinds": [1]}, {"kinds": [7]}, tags)
+    client.wait(lambda: client.count("CLOSED", "four") == 1, "it is refused")
+    assert bench.manager.relays[relay.url].learned_limits.max_filters is None
+    stored = notes(1)
+    relay.put(*stored)
+    assert client.subscribe("two", {"kinds": [1]}, {"kinds": [7]}) == stored
+    assert len(relay.subscriptions) == 1  # both filters in one REQ

@@ -491,6 +491,8 @@ def test_unknown_filter_keys_refuse_the_whole_req(
     answer = client.query("a", {"kinds": [1]}, {key: value})[-1]
     prefix = profile(name).error_prefix
     reason = f"{prefix}bad req: unrecognised filter item: {key}"
+    if key.startswith("#"):
+        reason = f"{prefix}bad req: error parsing {key}: unindexed tag filter"
     if key == "#E" and name != "nostream_2":
         assert answer == ["EOSE", "a"]
     elif name == "strfry":
@@ -574,6 +576,31 @@ def test_max_filter_values_refuses_a_filter_of_more(
     authors = [f"{n:064x}" for n in range(4)]
     assert client.query("a", {"authors": authors[:3]})[-1][0] == "EOSE"
     assert client.query("a", {"authors": authors})[-1][0] == "CLOSED"
+
+
+def test_max_filter_tags_refuses_a_filter_of_more(
+    odd_relay: OddRelay, connected: NewClient
+) -> None:
+    odd_relay.habits = profile("strfry")
+    client = connected(odd_relay)
+    tags = {f"#{name}": ["x"] for name in "abcd"}
+    assert client.query("a", dict(list(tags.items())[:3]))[-1][0] == "EOSE"
+    refusal = client.query("b", tags)[-1]
+    assert refusal == ["CLOSED", "b", "ERROR: bad req: too many tags in filter"]
+
+
+def test_strfry_compares_restricted_kinds_with_nobody_unknown(
+    odd_relay: OddRelay, connected: NewClient
+) -> None:
+    odd_relay.habits = profile("strfry")
+    client = connected(odd_relay)
+    client.send("NEG-OPEN", "a", {"kinds": [1]}, "6100000200")
+    assert client.receive() == ["NEG-MSG", "a", "6100000200"]
+    client.send("NEG-OPEN", "b", {"kinds": [4]}, "6100000200")
+    assert client.receive()[0] == "AUTH"
+    refusal = client.receive()
+    assert refusal[:2] == ["NEG-ERR", "b"]
+    assert refusal[2].startswith("auth-required:")
 
 
 def test_max_stored_cuts_each_filter_without_a_word(
@@ -911,6 +938,7 @@ def test_profiles_together_have_every_habit_of_a_real_relay() -> None:
         "max_ahead_seconds",
         "max_connections_per_second",
         "max_ephemeral_age_seconds",
+        "max_filter_tags",
         "max_filter_values",
         "max_filters",
         "max_keys",

@@ -21,6 +21,13 @@ from nostrclient.nostr.complaints import Complaint, classify
         ("Too many filters: Number of filters must be ≤ 10", Complaint.FILTERS),
         ("ERROR: bad req: arr too big", Complaint.FILTERS),
         ("ERROR: bad req: unrecognised filter item: search", Complaint.FILTER),
+        ("ERROR: bad req: too many tags in filter", Complaint.FILTER),
+        ("ERROR: bad req: too many kinds in filter: 5", Complaint.FILTER),
+        (
+            "ERROR: bad req: error parsing #title: unindexed tag filter",
+            Complaint.FILTER,
+        ),
+        ("ERROR: bad req: total filter items too large", Complaint.FILTER),
         ("could not parse command", Complaint.FILTER),
         ("welcome to our relay", Complaint.OTHER),
         ("separate limits apply", Complaint.OTHER),
