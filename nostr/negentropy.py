@@ -6,10 +6,11 @@ message covers the whole order with adjacent ranges. For each range it says noth
 
 Theory of operation. The initiator sends fingerprints of a few ranges; one for all where
 it has few items, as their ids would be longer. Each side answers a fingerprint that
-differs from its own with those of smaller ranges, and with ids once they are few. The responder answers ids with its own, and the initiator compares them:
-it learns which ids it alone has, and which it needs. Equal ranges cost nothing more, so
-that two equal sets cost one short message each way. The reconciliation is over when the
-initiator has no more to ask.
+differs from its own with those of smaller ranges, and with ids once they are few. The
+responder answers ids with its own, and the initiator compares them: it learns which ids
+it alone has, and which it needs. Equal ranges cost nothing more, so that two equal sets
+cost one short message each way. The reconciliation is over when the initiator has no
+more to ask.
 
 What does not fit a frame of `frame_bytes` is covered by one fingerprint for the rest,
 and so left to the next round.
