@@ -38,7 +38,7 @@ help:
 	@echo "make test         run all tests; ARGS='-k _d4_' runs those of rule D4"
 	@echo "make check        check types, lint and format"
 	@echo "make format       repair lint and format"
-	@echo "make bench        measure speed; OUT=new.json BASE=old.json ARGS='--rounds 3'"
+	@echo "make bench        measure speed; BASE=dev/bench_baseline.json ARGS='--short' or '--curves'"
 	@echo "make soak         break connections at random and look for lost events; MINUTES=30 SEED=1"
 	@echo "make several      kill one of two LNbits on one PostgreSQL again and again; ROUNDS=50 ARGS='--faults split'"
 	@echo "make upgrade      upgrade a running LNbits under load; FROM=folder of an earlier version"

@@ -8,23 +8,22 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from . import bench_scale
-from .bench_clients import Ask, Received
-from .bench_relays import Prepare, PublishLive, Texts
+from .bench_clients import Ask
+from .bench_curves import SHORT, Extent, measure_bytes, measure_curves, measure_delays
+from .bench_curves import verification as verify_alone
+from .bench_ratios import broken, compare_ratios, ratios
+from .bench_relays import Prepare
+from .bench_rounds import FILTERS, POUR_SECONDS, SUBJECT, percentile, play
 from .bench_stage import Stage, machine
+from .bench_start import measure_start
 from .paths import CHECKOUT
 
-SUBJECT = "nostrclient"
-FILTERS = '{"kinds":[1]}'
-POUR_SECONDS = 120.0
-LIVE_PER_SECOND = 200.0
-LIVE_SETTLE_SECONDS = 0.5
 MANY_CLIENTS_SHARE = 5  # 20 clients get a fifth of the events each
 MIB = 1024 * 1024
 
@@ -40,6 +39,19 @@ class Plan:
     host_events: int
     rounds: int
     pipe: bool
+    extent: Extent | None = None
+
+
+SHORT_PLAN = Plan(
+    relays=(1, 3),
+    clients=(1,),
+    events=200,
+    live=40,
+    host_events=200,
+    rounds=1,
+    pipe=True,
+    extent=SHORT,
+)
 
 
 @dataclass(frozen=True)
@@ -66,25 +78,6 @@ class Case:
     rss_after_mib: float
 
 
-@dataclass(frozen=True)
-class Round:
-    """The results of one round."""
-
-    delivered_per_second: float
-    cpu_us: float
-    complete: float
-    wrong: int
-    latencies: list[float]
-
-
-def percentile(values: Iterable[float], share: float) -> float:
-    """Return the value that a share of the values does not exceed; 0 for no values."""
-    ordered = sorted(values)
-    if not ordered:
-        return 0.0
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
 def measure(stage: Stage, plan: Plan, subject: str, relays: int, clients: int) -> Case:
     """Measure one case."""
     stage.use_relays(relays if subject != "pipe" else 0)
@@ -108,63 +101,6 @@ def measure(stage: Stage, plan: Plan, subject: str, relays: int, clients: int) -
         live_max_ms=max(max(item.latencies, default=0.0) for item in rounds) * 1000,
         rss_before_mib=before / MIB,
         rss_after_mib=stage.resident_bytes() / MIB,
-    )
-
-
-def play(
-    stage: Stage, subject: str, relays: int, clients: int, stored: int, live: int
-) -> Round:
-    """Request stored events, publish live ones, and check what arrived."""
-    ids: list[str] = stage.relays.call(Prepare(stored, live))
-    copies = relays if subject == "pipe" else 1
-    url = stage.pipe_url(relays) if subject == "pipe" else stage.private_url
-    stage.connect(url, clients)
-    cpu = stage.cpu_seconds()
-    stage.clients.call(Ask(FILTERS, stored * copies, POUR_SECONDS))
-    cpu = stage.cpu_seconds() - cpu
-    instants: list[float] = []
-    if live:
-        instants = stage.relays.call(PublishLive(LIVE_PER_SECOND))
-        time.sleep(LIVE_SETTLE_SECONDS)
-    received = stage.finish()
-    sent = dict(zip(ids[stored:], instants, strict=True)) if live else {}
-    return judge(received, ids[:stored], sent, copies, cpu)
-
-
-def judge(
-    received: Sequence[Received],
-    stored: Sequence[str],
-    sent: dict[str, float],
-    copies: int,
-    cpu: float,
-) -> Round:
-    """Compare the received events with the sent ones."""
-    wanted = set(stored)
-    finished = 0.0
-    wrong = 0
-    delivered = 0
-    latencies = []
-    for client in received:
-        times: dict[str, int] = {}
-        for event_id, instant in zip(client.ids, client.instants, strict=True):
-            times[event_id] = times.get(event_id, 0) + 1
-            if times[event_id] > 1:
-                continue
-            if event_id in wanted:
-                finished = max(finished, instant)
-            elif event_id in sent:
-                latencies.append(instant - sent[event_id])
-        delivered += len(wanted & times.keys())
-        expected = wanted | sent.keys()
-        wrong += sum(times.get(item, 0) != copies for item in expected)
-        wrong += len(times.keys() - expected)
-    began = min(client.asked_at for client in received)
-    return Round(
-        delivered_per_second=delivered / max(finished - began, 1e-9),
-        cpu_us=cpu * 1e6 / max(1, delivered),
-        complete=min(client.before_eose / len(wanted) for client in received),
-        wrong=wrong,
-        latencies=latencies,
     )
 
 
@@ -194,15 +130,8 @@ def measure_host(stage: Stage, plan: Plan, relays: int) -> dict[str, float]:
 
 def measure_verification(stage: Stage, plan: Plan) -> float:
     """Return the microseconds to check one event in an otherwise idle LNbits."""
-    rounds: list[float] = []
     count = min(plan.events, 2000)
-    for _ in range(plan.rounds):
-        stage.relays.call(Prepare(count, 0))
-        texts = stage.relays.call(Texts())
-        answer = stage.lnbits.http.post("/bench_pipe/api/v1/verify", json=texts)
-        answer.raise_for_status()
-        rounds.append(answer.json() * 1e6 / count)
-    return median(rounds)
+    return median(verify_alone(stage, count) for _ in range(plan.rounds))
 
 
 def run(stage: Stage, plan: Plan) -> dict[str, Any]:
@@ -230,6 +159,13 @@ def run(stage: Stage, plan: Plan) -> dict[str, Any]:
             "p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms, max {max_ms:.1f} ms "
             "(idle: {idle_p50_ms:.1f} ms, {idle_p99_ms:.1f} ms).".format(**host)
         )
+    if plan.extent is not None:
+        result["delays"] = measure_delays(stage, plan.extent)
+        result["bytes"] = measure_bytes(stage, plan.extent)
+        for name in ("delays", "bytes"):
+            figures = (f"{key} {value:.6g}" for key, value in result[name].items())
+            print(f"{name}: " + ", ".join(figures), flush=True)
+        result["curves"] = measure_curves(stage, plan.extent)
     return result
 
 
@@ -252,7 +188,7 @@ def _line(case: Case) -> str:
 def compare(result: dict[str, Any], base: dict[str, Any] | None) -> None:
     """Print nostrclient's figures as ratios to the yardsticks and to an earlier run."""
     cases = {_key(case): case for case in result["cases"]}
-    earlier = {_key(case): case for case in base["cases"]} if base else {}
+    earlier = {_key(case): case for case in (base or {}).get("cases", ())}
     alone = result.get("verification_cpu_us")
     print("\nRatios (delivered/s; CPU per event)")
     for key, case in cases.items():
@@ -296,25 +232,47 @@ def main() -> int:
     parser.add_argument(
         "--scale", action="store_true", help="50 relays, a million events"
     )
+    parser.add_argument("--curves", action="store_true", help="delays and curves, too")
+    parser.add_argument(
+        "--short", action="store_true", help="everything in seconds; fails on nonsense"
+    )
     parser.add_argument("--extension", type=Path, default=CHECKOUT)
     parser.add_argument("--out", type=Path, help="where to write the result as JSON")
     parser.add_argument("--base", type=Path, help="an earlier result to compare with")
     arguments = parser.parse_args()
     base = json.loads(arguments.base.read_text()) if arguments.base else None
-    values: dict[str, Any] = vars(arguments) | {"pipe": not arguments.no_pipe}
+    values: dict[str, Any] = vars(arguments) | {
+        "pipe": not arguments.no_pipe,
+        "extent": Extent() if arguments.curves else None,
+    }
     plan = Plan(**{item.name: values[item.name] for item in fields(Plan)})
-    relays = bench_scale.RELAYS if arguments.scale else max(plan.relays)
+    if arguments.short:
+        plan = SHORT_PLAN
+    relays = max(*plan.relays, *(plan.extent.relays if plan.extent else ()), 1)
+    if arguments.scale:
+        relays = bench_scale.RELAYS
     result: dict[str, Any] = {"machine": machine()}
-    with (
-        tempfile.TemporaryDirectory(prefix="nostrclient-bench-") as folder,
-        Stage(Path(folder), arguments.extension, relays) as stage,
-    ):
-        result |= bench_scale.run(stage) if arguments.scale else run(stage, plan)
+    with tempfile.TemporaryDirectory(prefix="nostrclient-bench-") as folder:
+        with Stage(Path(folder) / "stage", arguments.extension, relays) as stage:
+            result |= bench_scale.run(stage) if arguments.scale else run(stage, plan)
+        if plan.extent is not None and plan.extent.starts and not arguments.scale:
+            result["start"] = measure_start(
+                Path(folder),
+                arguments.extension,
+                plan.extent.starts,
+                plan.extent.settle_seconds,
+            )
+    wrong: list[str] = []
     if not arguments.scale:
         compare(result, base)
+        result["ratios"] = ratios(result)
+        compare_ratios(result, base)
+        wrong = broken(result)
     if arguments.out:
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+    for text in wrong:
+        print(f"Broken: {text}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

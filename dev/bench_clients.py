@@ -1,6 +1,8 @@
 """Clients, all in one process, that record every frame and do nothing else."""
 
 import asyncio
+import json
+import math
 import time
 from array import array
 from multiprocessing.connection import Connection
@@ -14,9 +16,11 @@ from .bench_frames import CLOSE, PING, PONG, TEXT, FrameReader, frame
 from .bench_relays import serve_commands
 
 CONNECT_SECONDS = 20.0
+PAUSE_SECONDS = 0.01  # between two exchanges, so that each begins in silence
 SUBSCRIPTION_ID = b"benchmark"
 _EVENT = b'["EVENT"'
 _EOSE = b'["EOSE"'
+_OK = b'["OK"'
 
 
 class Connect(NamedTuple):
@@ -29,8 +33,8 @@ class Connect(NamedTuple):
 class Ask(NamedTuple):
     """Command: send a REQ on each connection and wait for the stored events.
 
-    The answer comes after EOSE and `expect` events on each, or after `seconds`. With
-    `newest` only that many connections are used, those opened last; 0 means all.
+    The answer comes after all EOSEs and `expect` events on each, or after `seconds`.
+    With `newest` only that many connections are used, those opened last; 0 means all.
     """
 
     filters: str
@@ -38,6 +42,48 @@ class Ask(NamedTuple):
     seconds: float
     subscriptions: int = 1
     newest: int = 0
+
+
+class Publish(NamedTuple):
+    """Command: send events on the newest connection, one at a time, at a rate.
+
+    The answer is the list of the seconds until each OK; NaN for none in `seconds`.
+    """
+
+    texts: list[str]
+    per_second: float
+    seconds: float
+
+
+class Delays(NamedTuple):
+    """Command: measure answers through nostrclient beside the relays' own, in turn.
+
+    For each of `texts`, alternately, an event is published; for each of `slices` a REQ
+    is sent for so many stored events as `per_slice` says. The answer is a
+    `MeasuredDelays`.
+    """
+
+    url: str
+    relay_urls: list[str]
+    texts: list[str]
+    slices: int
+    per_slice: int
+    seconds: float
+
+
+class MeasuredDelays(NamedTuple):
+    """Seconds until each answer, through nostrclient and of the slowest relay itself.
+
+    `missing` counts events that an answer lacked.
+    """
+
+    ok: list[float]
+    own_ok: list[float]
+    eose: list[float]
+    own_eose: list[float]
+    first_event: list[float]
+    own_first_event: list[float]
+    missing: int
 
 
 class Finish(NamedTuple):
@@ -65,6 +111,8 @@ class Client(asyncio.Protocol):
         self.asked_at = 0.0
         self.eose_at: float | None = None
         self.before_eose = 0
+        self.awaited = 0
+        self.answers: dict[str, asyncio.Future[float]] = {}
         self.others: list[str] = []
         self.lost = False
         self._handshake: ClientProtocol | None = ClientProtocol(parse_uri(url))
@@ -115,7 +163,12 @@ class Client(asyncio.Protocol):
         return self._id_offset
 
     def _other(self, kind: int, payload: bytes, now: float) -> None:
+        if kind == TEXT and payload.startswith((_EOSE, _OK)):
+            answer = self.answers.pop(payload.split(b'"', 4)[3].decode(), None)
+            if answer is not None and not answer.done():
+                answer.set_result(now)
         if payload.startswith(_EOSE) and kind == TEXT:
+            self.awaited -= 1
             if self.eose_at is None:
                 self.eose_at = now
                 self.before_eose = len(set(self.ids))
@@ -128,12 +181,45 @@ class Client(asyncio.Protocol):
         """Send one or more REQs."""
         assert self._transport is not None  # noqa: S101
         self.asked_at = time.monotonic()
+        self.awaited += subscriptions
         for number in range(subscriptions):
-            subscription_id = SUBSCRIPTION_ID + (
-                str(number).encode() if number else b""
-            )
+            # All of one length: an event's id is found by its place.
+            subscription_id = SUBSCRIPTION_ID + b"%05d" % number
             text = b'["REQ","' + subscription_id + b'",' + filters.encode() + b"]"
             self._transport.write(frame(text, masked=True))
+
+    async def exchange(self, key: str, text: str, seconds: float) -> float:
+        """Send a message; return the seconds until its OK or EOSE, NaN for none."""
+        assert self._transport is not None  # noqa: S101
+        answer = self.answers[key] = asyncio.get_running_loop().create_future()
+        sent_at = self.asked_at = time.monotonic()
+        self._transport.write(frame(text.encode(), masked=True))
+        try:
+            return float(await asyncio.wait_for(answer, seconds)) - sent_at
+        except asyncio.TimeoutError:
+            return math.nan
+
+    async def publish(self, text: str, seconds: float) -> float:
+        """Publish an event; return the seconds until its OK, NaN for none."""
+        event_id = json.loads(text)["id"]
+        return await self.exchange(event_id, f'["EVENT",{text}]', seconds)
+
+    async def request(
+        self, key: str, filter_: str, seconds: float
+    ) -> tuple[float, float, int]:
+        """Send a REQ; return the seconds until EOSE and the first event, and events."""
+        self.ids.clear()
+        del self.instants[:]
+        eose = await self.exchange(key, f'["REQ","{key}",{filter_}]', seconds)
+        first = self.instants[0] - self.asked_at if self.instants else math.nan
+        count = len(set(self.ids))
+        self.say(f'["CLOSE","{key}"]')
+        return eose, first, count
+
+    def say(self, text: str) -> None:
+        """Send a message."""
+        assert self._transport is not None  # noqa: S101
+        self._transport.write(frame(text.encode(), masked=True))
 
     def close(self) -> None:
         """Send a closing frame; the server ends the connection."""
@@ -144,7 +230,7 @@ class Client(asyncio.Protocol):
         """Return the received events."""
         return Received(
             [item.decode() for item in self.ids],
-            self.instants,
+            self.instants[:],  # more may arrive while this is sent
             self.asked_at,
             self.eose_at,
             self.before_eose,
@@ -161,17 +247,15 @@ class Clients:
     async def answer(self, command: object) -> object:
         """Carry out a command of the benchmark."""
         if isinstance(command, Connect):
-            uri = parse_uri(command.url)
-            loop = asyncio.get_running_loop()
             for _ in range(command.clients):
-                _, client = await loop.create_connection(
-                    lambda: Client(command.url), uri.host, uri.port
-                )
-                await asyncio.wait_for(client.opened, CONNECT_SECONDS)
-                self._clients.append(client)
+                self._clients.append(await _connected(command.url))
             return None
         if isinstance(command, Ask):
             return await self._ask(command)
+        if isinstance(command, Publish):
+            return await self._publish(command)
+        if isinstance(command, Delays):
+            return await _measure_delays(command)
         if isinstance(command, Finish):
             clients, self._clients = self._clients, []
             for client in clients:
@@ -190,9 +274,55 @@ class Clients:
                 client
                 for client in waiting
                 if not client.lost
-                and (client.eose_at is None or len(client.ids) < command.expect)
+                and (client.awaited > 0 or len(client.ids) < command.expect)
             ]
         return not waiting
+
+    async def _publish(self, command: Publish) -> list[float]:
+        client = self._clients[-1]
+        began, sending = time.monotonic(), []
+        for number, text in enumerate(command.texts):
+            due = began + number / command.per_second
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            sending.append(asyncio.create_task(client.publish(text, command.seconds)))
+        return list(await asyncio.gather(*sending))
+
+
+async def _connected(url: str) -> Client:
+    uri = parse_uri(url)
+    loop = asyncio.get_running_loop()
+    _, client = await loop.create_connection(lambda: Client(url), uri.host, uri.port)
+    await asyncio.wait_for(client.opened, CONNECT_SECONDS)
+    return client
+
+
+async def _measure_delays(command: Delays) -> MeasuredDelays:
+    through = await _connected(command.url)
+    relays = [await _connected(url) for url in command.relay_urls]
+    seconds = command.seconds
+    found = MeasuredDelays([], [], [], [], [], [], 0)
+    for text in command.texts:
+        own = await asyncio.gather(*(item.publish(text, seconds) for item in relays))
+        found.own_ok.append(max(own))
+        found.ok.append(await through.publish(text, seconds))
+        await asyncio.sleep(PAUSE_SECONDS)
+    missing = 0
+    for number in range(command.slices):
+        filter_ = f'{{"kinds":[1],"since":{number},"limit":{command.per_slice}}}'
+        key = f"benchmark-{number:05}"
+        own_answers = await asyncio.gather(
+            *(item.request(key, filter_, seconds) for item in relays)
+        )
+        eose, first, count = await through.request(key, filter_, seconds)
+        found.own_eose.append(max(item[0] for item in own_answers))
+        found.own_first_event.append(max(item[1] for item in own_answers))
+        found.eose.append(eose)
+        found.first_event.append(first)
+        missing += command.per_slice - count
+        await asyncio.sleep(PAUSE_SECONDS)
+    for client in (through, *relays):
+        client.close()
+    return found._replace(missing=missing)
 
 
 async def _serve(pipe: Connection) -> None:

@@ -60,7 +60,9 @@ class FrameReader:
 class SignedEvents:
     """New events, and the frames that carry them."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, characters: int = CONTENT_CHARACTERS) -> None:
+        """Sign events with contents of this length; 0: without tags, too."""
+        self._characters = characters
         keys = [coincurve.PrivateKey() for _ in range(min(AUTHORS, count))]
         names = [
             coincurve.PublicKeyXOnly.from_secret(key.secret).format().hex()
@@ -75,8 +77,8 @@ class SignedEvents:
             self._sign(keys[which], names[which], now - number % 3600)
 
     def _sign(self, key: coincurve.PrivateKey, author: str, created_at: int) -> None:
-        content = os.urandom(CONTENT_CHARACTERS // 2).hex()
-        tags = [["p", os.urandom(32).hex()], ["t", "bench"]]
+        content = os.urandom(self._characters // 2).hex()
+        tags = [["p", os.urandom(32).hex()], ["t", "bench"]] if content else []
         serialized = [0, author, created_at, 1, tags, content]
         digest = sha256(json.dumps(serialized, separators=(",", ":")).encode()).digest()
         event = {

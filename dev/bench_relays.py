@@ -2,7 +2,8 @@
 
 They use as little CPU as possible, so that they do not distort the measurement: events
 are signed and framed in advance and written in large pieces. Filters are ignored,
-except `limit: 0` and `ids`, which get no stored events.
+except `limit: 0` and `ids`, which get no stored events, and a small `since`: of that
+number is the slice of `limit` stored events that the answer holds.
 """
 
 import asyncio
@@ -19,10 +20,11 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from .bench_frames import SignedEvents, frame
+from .bench_frames import CONTENT_CHARACTERS, SignedEvents, frame
 from .ports import HOST
 
 LIVE_LEAD_SECONDS = 0.05
+MAX_SLICES = 100_000  # a `since` below that is the number of a slice
 
 
 class Prepare(NamedTuple):
@@ -33,6 +35,7 @@ class Prepare(NamedTuple):
 
     stored: int
     live: int
+    characters: int = CONTENT_CHARACTERS
 
 
 class Texts(NamedTuple):
@@ -42,14 +45,26 @@ class Texts(NamedTuple):
 class PublishLive(NamedTuple):
     """Command: send the other events to all open subscriptions, at a fixed rate.
 
-    The answer, when all are sent, is the list of the instants of sending.
+    With `spread` each event goes to one subscription of each connection, in turn. The
+    answer, when all are sent, is the list of the instants of sending.
     """
 
     per_second: float
+    spread: bool = False
 
 
 class Count(NamedTuple):
     """Command: return the number of open subscriptions on all relays together."""
+
+
+class Traffic(NamedTuple):
+    """Command: return the bytes that all relays have sent and received so far."""
+
+
+class Accept(NamedTuple):
+    """Command: accept events from now on, or refuse them as too many for now."""
+
+    events: bool
 
 
 class Simulation:
@@ -58,31 +73,41 @@ class Simulation:
     def __init__(self) -> None:
         self.events = SignedEvents(0)
         self.stored = 0
+        self.accepts = True
+        self.sent_bytes = 0
+        self.received_bytes = 0
         self.connections: set[SimulatedConnection] = set()
 
     async def answer(self, command: object) -> object:
         """Carry out a command of the benchmark."""
         if isinstance(command, Prepare):
-            self.events = SignedEvents(command.stored + command.live)
+            self.events = SignedEvents(
+                command.stored + command.live, command.characters
+            )
             self.stored = command.stored
             return self.events.ids
         if isinstance(command, Texts):
             return [text.decode() for text in self.events.texts]
         if isinstance(command, PublishLive):
-            return await self._publish(command.per_second)
+            return await self._publish(command)
+        if isinstance(command, Traffic):
+            return self.sent_bytes, self.received_bytes
+        if isinstance(command, Accept):
+            self.accepts = command.events
+            return None
         if isinstance(command, Count):
             return sum(len(item.subscriptions) for item in self.connections)
         raise TypeError(command)
 
-    async def _publish(self, per_second: float) -> list[float]:
+    async def _publish(self, command: PublishLive) -> list[float]:
         began = time.monotonic() + LIVE_LEAD_SECONDS
         instants = []
         for number in range(self.stored, len(self.events.ids)):
-            due = began + (number - self.stored) / per_second
+            due = began + (number - self.stored) / command.per_second
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             instants.append(time.monotonic())
             for connection in self.connections:
-                connection.send_events(number, number + 1)
+                connection.send_event(number, spread=command.spread)
         return instants
 
 
@@ -91,6 +116,7 @@ class SimulatedConnection(asyncio.Protocol):
 
     def __init__(self, simulation: Simulation) -> None:
         self.subscriptions: dict[bytes, None] = {}
+        self._keys: list[bytes] = []
         self._simulation = simulation
         self._protocol = ServerProtocol(max_size=None)
         self._transport: asyncio.WriteTransport | None = None
@@ -108,6 +134,7 @@ class SimulatedConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle data from nostrclient."""
+        self._simulation.received_bytes += len(data)
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Request):
@@ -121,36 +148,56 @@ class SimulatedConnection(asyncio.Protocol):
             return
         for data in self._protocol.data_to_send():
             if data:
-                self._transport.write(data)
+                self._write(data)
         if self._protocol.state is State.CLOSED or self._protocol.close_expected():
             self._transport.close()
 
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._simulation.sent_bytes += len(data)
+            self._transport.write(data)
+
     def _hear(self, message: list[object]) -> None:
-        if self._transport is None:
-            return
         match message:
             case ["REQ", str(subscription_id), *filters]:
                 key = subscription_id.encode()
                 self.subscriptions[key] = None
-                if not any(
-                    isinstance(item, dict) and (item.get("limit") == 0 or "ids" in item)
-                    for item in filters
-                ):
-                    stored = self._simulation.stored
-                    events = self._simulation.events.frames(key, 0, stored)
-                    self._transport.write(events)
-                self._transport.write(frame(b'["EOSE","' + key + b'"]'))
+                self._keys.clear()
+                self._write(self._stored(key, filters))
+                self._write(frame(b'["EOSE","' + key + b'"]'))
             case ["CLOSE", str(subscription_id)]:
                 self.subscriptions.pop(subscription_id.encode(), None)
+                self._keys.clear()
             case ["EVENT", {"id": str(event_id)}]:
-                self._transport.write(frame(f'["OK","{event_id}",true,""]'.encode()))
+                answer = 'true,""'
+                if not self._simulation.accepts:
+                    answer = 'false,"rate-limited: slow down"'
+                self._write(frame(f'["OK","{event_id}",{answer}]'.encode()))
 
-    def send_events(self, first: int, end: int) -> None:
-        """Send events to every subscription of this connection."""
-        if self._transport is not None and self.subscriptions:
-            events = self._simulation.events
-            frames = (events.frames(key, first, end) for key in self.subscriptions)
-            self._transport.write(b"".join(frames))
+    def _stored(self, key: bytes, filters: list[object]) -> bytes:
+        first, end = 0, self._simulation.stored
+        for item in filters:
+            if not isinstance(item, dict):
+                continue
+            limit, since = item.get("limit"), item.get("since")
+            if limit == 0 or "ids" in item:
+                return b""
+            if isinstance(limit, int) and isinstance(since, int) and since < MAX_SLICES:
+                first, end = since * limit, (since + 1) * limit
+        return self._simulation.events.frames(key, first, end)
+
+    def send_event(self, number: int, *, spread: bool) -> None:
+        """Send an event to every subscription of this connection, or to one."""
+        if not self.subscriptions:
+            return
+        if not self._keys:
+            self._keys = list(self.subscriptions)
+        keys = self._keys
+        if spread:
+            keys = [keys[number % len(keys)]]
+        events = self._simulation.events
+        frames = (events.frames(key, number, number + 1) for key in keys)
+        self._write(b"".join(frames))
 
 
 async def serve_commands(

@@ -60,6 +60,8 @@ class LnbitsServer:
         self.public_url = f"{self.websocket_url}/relay"
         self.http = _http_client(self.url)
         """An HTTP client, signed in as the admin once the server has started."""
+        self.seconds_to_health = 0.0
+        """How long the latest start took until LNbits answered."""
         self._environment = dict(environment or {})
         self._program: ChildProgram | None = None
 
@@ -237,11 +239,13 @@ class LnbitsServer:
         link(self.folder / "lnbits", _lnbits_package())
 
     def _wait_for_health(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        began = time.monotonic()
+        deadline = began + START_SECONDS
         while True:
             try:
                 # A fresh LNbits redirects every request to /first_install.
                 if not self.http.get("/api/v1/health").is_error:
+                    self.seconds_to_health = time.monotonic() - began
                     return
             except httpx.TransportError:
                 pass  # not listening yet
@@ -249,7 +253,7 @@ class LnbitsServer:
                 raise ChildProcessError(f"LNbits has ended:\n{self._last_lines()}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"LNbits does not answer:\n{self._last_lines()}")
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     def _last_lines(self) -> str:
         return "\n".join(self.printed().splitlines()[-30:])
