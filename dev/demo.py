@@ -2,7 +2,8 @@
 
 A note is published over one connection to the endpoint. A second connection to the
 endpoint and one to every relay receive it. Then notes are published on a relay
-directly, and the time until they arrive through the endpoint is measured.
+directly, and the time until they arrive through the endpoint is measured. At last the
+relays count them (NIP-45).
 """
 
 import argparse
@@ -62,10 +63,15 @@ class Wire:
         await self._connection.send(text)
         return now
 
-    async def arrival(self, verb: str, key: str) -> tuple[float, list[Any]]:
-        """Wait for a message and return its instant and itself."""
+    async def arrival(
+        self, verb: str, key: str, *others: str
+    ) -> tuple[float, list[Any]]:
+        """Wait for a message, of one of the verbs; return its instant and itself."""
         deadline = time.perf_counter() + ARRIVAL_SECONDS
-        while (verb, key) not in self._arrivals:
+        while True:
+            for possible in (verb, *others):
+                if (possible, key) in self._arrivals:
+                    return self._arrivals[possible, key]
             self._arrived.clear()
             try:
                 await asyncio.wait_for(
@@ -73,7 +79,6 @@ class Wire:
                 )
             except asyncio.TimeoutError:
                 raise MissingError(f"{verb} {key[:8]}… on {self.name}") from None
-        return self._arrivals[verb, key]
 
     async def subscribe(self, author: str) -> None:
         """Subscribe to one author and wait for EOSE."""
@@ -158,12 +163,16 @@ async def _demonstrate(endpoint: str, relay_urls: list[str], notes: int | None) 
             relay = relays[number % len(relays)]
             note = _note(keys, f"nostrclient demo, direct note {number} of {count}")
             arrivals.append(await _give(number, note, relay, receiver))
+        counted = await _count(author, receiver)
 
     print(f"\n{'':46}  median     p99   (ms, {count} notes each)")
     _report("publish: until OK", answers)
     _report("round trip: until it is back", returns)
     _report("relay to client: from a relay's input to here", arrivals)
-    print("\nEverything arrived.")
+    print(
+        f"\nCOUNT of the author's notes, the largest of the relays' answers: {counted}"
+    )
+    print("Everything arrived.")
 
 
 async def _publish(
@@ -205,6 +214,16 @@ async def _give(
     took = _milliseconds(start, received)
     print(f"  {number:3}  {note['id'][:8]}…  from {relay.name}  arrived {took:5.1f}")
     return took
+
+
+async def _count(author: str, wire: Wire) -> str:
+    """Have the relays count an author's notes; return what the endpoint answers."""
+    await wire.send("COUNT", "count", {"authors": [author], "kinds": [KIND_TEXT_NOTE]})
+    _, answer = await wire.arrival("COUNT", "count", "CLOSED")
+    if answer[0] == "CLOSED":
+        return str(answer[2])
+    about = "about " if answer[2].get("approximate") else ""
+    return f"{about}{answer[2]['count']}"
 
 
 def _note(keys: nostr_sdk.Keys, content: str) -> dict[str, Any]:

@@ -91,6 +91,8 @@ def test_make_run_and_make_demo(tmp_path: Path) -> None:
         demo = make_demo("--port", str(port), "--data", str(data), "--notes", "5")
         assert demo.returncode == 0, demo.stdout + demo.stderr
         assert "Everything arrived." in demo.stdout
+        # Five that both relays have, and three of the five given to one directly.
+        assert "the largest of the relays' answers: 8" in demo.stdout
         assert len(started_in(data)) >= 4
 
     assert run.returncode == 0
