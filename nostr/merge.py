@@ -105,6 +105,7 @@ class _Newest:
             if place < ranks[0]:
                 return False, None
             displaced = ranks.pop(0)
+            _remove(self._waiting, displaced)
         insort(ranks, place)
         if waits:
             insort(self._waiting, place)
@@ -112,11 +113,8 @@ class _Newest:
 
     def discard(self, place: Rank) -> bool:
         """Remove an event; return whether it was among the newest."""
-        index = bisect_left(self._ranks, place)
-        if index < len(self._ranks) and self._ranks[index] == place:
-            del self._ranks[index]
-            return True
-        return False
+        _remove(self._waiting, place)
+        return _remove(self._ranks, place)
 
     def raise_floor(self, created_at: int) -> list[Rank]:
         """Remove the events before an instant, for good; return them."""
@@ -236,6 +234,11 @@ class Merge:
     ) -> None:
         """Move a relay's watermark: it sent an event that another one had sent."""
         self._receive(relay_url, event, now, shared=shared)
+
+    def restart(self, relay_url: str) -> None:
+        """Handle a new connection of a relay: it sends its answer from the start."""
+        for newest in self._lists.values():
+            newest.answers.pop(relay_url, None)
 
     def cut(self, relay_url: str, max_events: int | None) -> None:
         """Stop at the oldest event of a relay that did not send all it holds.
@@ -404,6 +407,15 @@ class Merge:
             ):
                 return True
         return False
+
+
+def _remove(ranks: list[Rank], place: Rank) -> bool:
+    """Remove a place from a sorted list; return whether it was there."""
+    index = bisect_left(ranks, place)
+    if index < len(ranks) and ranks[index] == place:
+        del ranks[index]
+        return True
+    return False
 
 
 def _is_merged(filter_: Filter) -> bool:

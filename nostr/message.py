@@ -441,6 +441,12 @@ def is_final(message: str) -> bool:
     return prefix(message) in FINAL_PREFIXES
 
 
+def is_for_connection(refusal: str | None) -> bool:
+    """Return whether a refusal holds for one connection only (NIP-42)."""
+    # "restricted": somebody may have paid meanwhile.
+    return refusal is not None and prefix(refusal) in ("auth-required", "restricted")
+
+
 def speaks_of_rate(notice: str) -> bool:
     """Return whether a NOTICE says that the relay was sent too much too fast."""
     return _RATE.search(notice) is not None

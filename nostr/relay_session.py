@@ -486,7 +486,9 @@ class RelaySession:
 
     def _reopen(self, subscription: RelaySubscription) -> None:
         """Send again what was closed for want of an AUTH, or of membership."""
-        if not any(_is_passing(part.refusal) for part in subscription.parts):
+        if not any(
+            message.is_for_connection(part.refusal) for part in subscription.parts
+        ):
             return
         for part in subscription.parts:
             part.refusal = None
@@ -560,7 +562,7 @@ class RelaySession:
         for known in self._requests.values():
             for part in known.parts:
                 part.authenticated = False
-                if _is_passing(part.refusal):
+                if message.is_for_connection(part.refusal):
                     part.refusal = None
 
     def want_keys(self) -> None:
@@ -1501,14 +1503,6 @@ class RelaySession:
             if most is not None
         ]
         return min([self._settings.page_events, *known])
-
-
-def _is_passing(refusal: str | None) -> bool:
-    """Return whether a refusal holds for one connection only."""
-    return refusal is not None and message.prefix(refusal) in (
-        "auth-required",
-        "restricted",  # somebody may have paid meanwhile
-    )
 
 
 def _may_be_cut(subscription: RelaySubscription) -> bool:

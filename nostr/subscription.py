@@ -8,7 +8,13 @@ from .delivery import Copied, Delivered
 from .event import SignedEvent
 from .filter import Filter
 from .merge import HeldBytes, Merge, Settled
-from .message import FINISH_HINT, MORE_HINT, event_head, most_telling
+from .message import (
+    FINISH_HINT,
+    MORE_HINT,
+    event_head,
+    is_for_connection,
+    most_telling,
+)
 from .settings import Settings
 
 
@@ -63,8 +69,12 @@ class Subscription:
             self._closed.pop(relay_url, None)
             self._complete.pop(relay_url, None)
             self.answered.discard(relay_url)
+        if pending_eose and is_for_connection(self._closed.get(relay_url)):
+            del self._closed[relay_url]  # it is asked again on this connection
         if pending_eose and relay_url not in self.answered:
             self._pending_eose[relay_url] = self._last_deadline
+            if self.merge is not None:
+                self.merge.restart(relay_url)
         elif not pending_eose:
             self._pending_eose.pop(relay_url, None)
 
@@ -137,6 +147,7 @@ class Subscription:
             most = max_limit or self._settings.assumed_max_limit
             self.merge.cut(relay_url, None if complete is False else most)
         self.answered.add(relay_url)
+        self._closed.pop(relay_url, None)
         self._pending_eose.pop(relay_url, None)
         return not self.settled and not self._pending_eose
 

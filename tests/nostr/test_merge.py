@@ -380,6 +380,17 @@ def test_d8_dropped_and_replaced_events_take_no_memory() -> None:
 dates = st.integers(0, 12)
 
 
+@pytest.mark.parametrize("kind", [1, 0])
+def test_d8_a_relay_that_sends_oldest_first_costs_no_memory_per_event(
+    kind: int,
+) -> None:
+    bench = Bench({"limit": 5})
+    bench.send(A, *at(*range(500), kind=kind))
+    (newest,) = bench.merge._lists.values()
+    assert len(newest._waiting) <= 5
+    assert bench.held.total < 10_000
+
+
 class Answer(NamedTuple):
     """What a relay sends, each with the time since the last, and when its EOSE."""
 

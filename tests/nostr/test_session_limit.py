@@ -245,3 +245,60 @@ def test_d9_nothing_beyond_a_cut_answer_precedes_the_eose() -> None:
     )
     assert len(texts) == 22
     assert texts[-1] == ["EOSE", "a"]
+
+
+# --- relays that are lost and come back
+
+
+def test_d9_a_relay_that_begins_again_is_waited_for_to_its_end() -> None:
+    client = Client()
+    upstream_id = client.req("a", {"limit": 4})
+    client.deliver(asked(upstream_id, A, B))
+    nine, eight, seven, six, five = notes(9, 8, 7, 6, 5)
+    client.deliver(
+        Delivered(upstream_id, nine, A),
+        Delivered(upstream_id, eight, A),
+        RelayChanged(A, True, True),
+        Copied(upstream_id, nine, A, False),
+        Copied(upstream_id, eight, A, False),
+    )
+    # Four messages of A, but two events: those of B may not be the next ones.
+    texts, _ = client.deliver(
+        Delivered(upstream_id, six, B), Delivered(upstream_id, five, B)
+    )
+    assert [text[2]["id"] for text in texts] == [nine.id]
+    texts, _ = client.deliver(
+        Delivered(upstream_id, seven, A), Eose(upstream_id, A), Eose(upstream_id, B)
+    )
+    assert [text[2]["id"] for text in texts[:-1]] == [eight.id, seven.id, six.id]
+
+
+def test_d5_a_relay_that_serves_what_it_refused_keeps_the_subscription_open() -> None:
+    client = Client()
+    upstream_id = client.req("a", {"kinds": [1]})
+    client.deliver(asked(upstream_id, A, B))
+    client.deliver(
+        Closed(upstream_id, A, "auth-required: who are you?"), Eose(upstream_id, B)
+    )
+    client.deliver(Eose(upstream_id, A))  # we have authenticated meanwhile
+    assert client.deliver(Closed(upstream_id, B, "blocked: no")) == ([], [])
+    live = notes(1)[0]
+    texts, _ = client.deliver(Delivered(upstream_id, live, A))
+    assert texts == [["EVENT", "a", json.loads(live.text)]]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "is_open"),
+    [("restricted: pay first", True), ("blocked: go away", False)],
+)
+def test_d5_what_a_relay_refused_for_its_connection_is_open_on_the_next(
+    refusal: str, is_open: bool
+) -> None:
+    client = Client()
+    upstream_id = client.req("a", {"kinds": [1]})
+    client.deliver(asked(upstream_id, A, B))
+    client.deliver(Eose(upstream_id, A), Eose(upstream_id, B))
+    client.deliver(Closed(upstream_id, A, refusal))
+    client.deliver(RelayChanged(A, True, True))  # it is asked again, or not
+    texts, _ = client.deliver(Closed(upstream_id, B, "blocked: no"))
+    assert (texts == []) is is_open
