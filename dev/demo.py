@@ -217,7 +217,7 @@ async def _give(
 
 
 async def _count(author: str, wire: Wire) -> str:
-    """Have the relays count an author's notes; return what the endpoint answers."""
+    """Request a COUNT of an author's notes; return what the endpoint answers."""
     await wire.send("COUNT", "count", {"authors": [author], "kinds": [KIND_TEXT_NOTE]})
     _, answer = await wire.arrival("COUNT", "count", "CLOSED")
     if answer[0] == "CLOSED":
