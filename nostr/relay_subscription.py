@@ -139,6 +139,8 @@ class RelaySubscription:
         self.key = key
         self.state = RelaySubscriptionState.QUEUED
         self.parts: list[Part] = []
+        self.filter_count = 0
+        """How many filters its REQ holds; read for each part that is placed."""
         self.excluded: set[Part] = set()
         self.accepted: set[Part] = set()
         self.wires: dict[str, Wire] = {}
@@ -239,11 +241,6 @@ class RelaySubscription:
         return len(self.parts) > 1
 
     @property
-    def filter_count(self) -> int:
-        """How many filters its REQ holds."""
-        return sum(len(part.filters) for part in self.parts)
-
-    @property
     def included(self) -> list[Part]:
         """The parts that are sent."""
         return [part for part in self.parts if part not in self.excluded]
@@ -251,6 +248,7 @@ class RelaySubscription:
     def add(self, part: Part) -> None:
         """Serve a part as well."""
         self.parts.append(part)
+        self.filter_count += len(part.filters)
         self.arrived = min(self.arrived, part.request.arrived)
         self.live_only = self.live_only or part.live_only
         self._upstream_ids = None
@@ -259,6 +257,7 @@ class RelaySubscription:
         """Serve a part no longer; it keeps what is known of its confirmation."""
         part.confirmation = self.confirmed(part)
         self.parts.remove(part)
+        self.filter_count -= len(part.filters)
         arrivals = (other.request.arrived for other in self.parts)
         self.arrived = min(arrivals, default=float("inf"))
         self.live_only = any(other.live_only for other in self.parts)

@@ -47,17 +47,25 @@ def find_share(
     limits: RelayLimits,
     settings: Settings,
 ) -> RelaySubscription | None:
-    """Return the subscription that a part joins; None where none has room for it."""
+    """Return the subscription that a part joins; None where none has room for it.
+
+    It is the first one with the fewest filters.
+    """
     found: RelaySubscription | None = None
+    # Each part that is placed looks at all of them: the cheapest question comes first.
+    fewer_than = settings.max_shared_filters - len(part.filters) + 1
     for subscription in subscriptions:
         if (
-            not takes_a_place(subscription)
+            subscription.filter_count >= fewer_than
+            or not takes_a_place(subscription)
             or subscription.is_public != part.request.is_public
-            or (found is not None and subscription.filter_count >= found.filter_count)
         ):
             continue
         if has_room(subscription, part, limits, settings):
             found = subscription
+            fewer_than = found.filter_count
+            if fewer_than <= 1:
+                break  # none has fewer
     return found
 
 
