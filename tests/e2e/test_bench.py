@@ -91,7 +91,7 @@ def assert_broken_results_are_noticed(result: dict[str, Any]) -> None:
     ]
     changed = copy.deepcopy(result)
     changed["curves"]["values"][0]["lost"] = 3
-    changed["cases"][0]["wrong"] = 2
+    changed["cases"][1]["wrong"] = 2
     assert len(bench_ratios.broken(changed)) == 2
 
 
