@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nostrclient.nostr.delivery import Closed
@@ -36,7 +36,7 @@ def event_pools(draw: st.DrawFn, kinds: Sequence[int]) -> list[SignedEvent]:
     entries = draw(
         st.lists(
             st.tuples(
-                st.integers(0, 6),
+                st.integers(0, 2),
                 st.sampled_from(kinds),
                 st.sampled_from([ALICE, BOB, CAROL]),
                 st.sampled_from(["x", "y"]),
@@ -46,7 +46,7 @@ def event_pools(draw: st.DrawFn, kinds: Sequence[int]) -> list[SignedEvent]:
     )
     ids = draw(st.permutations(range(len(entries))))
     return [
-        made(LONG_AGO + date, kind, author, (("t", tag),), event_id=2 * f"{number:032x}")
+        made(LONG_AGO + date, kind, author, (("t", tag),), 2 * f"{number:032x}")
         for (date, kind, author, tag), number in zip(entries, ids, strict=True)
     ]
 
@@ -66,7 +66,7 @@ def wanted_filters(draw: st.DrawFn, most: int) -> list[dict[str, Any]]:
         if draw(st.booleans()):
             wanted["#t"] = [draw(st.sampled_from(["x", "y"]))]
         if draw(st.booleans()):
-            wanted["until"] = LONG_AGO + draw(st.integers(0, 6))
+            wanted["until"] = LONG_AGO + draw(st.integers(0, 2))
         found.append(wanted)
     return found
 
@@ -80,7 +80,7 @@ def plans(
             newest_versions([event for event in pool if draw(st.booleans())]),
             draw(st.sampled_from(endings)),
             draw(st.integers(0, 10)),
-            draw(st.booleans()),
+            draw(st.sampled_from([False, False, False, True])),
         )
         for _ in range(draw(st.integers(1, 4)))
     ]
@@ -177,6 +177,7 @@ class Play:
         return [event.id for event in answer(newest_versions(sent), self.filters)]
 
 
+@settings(max_examples=300)
 @given(st.data())
 def test_d9_one_filter_gets_what_one_relay_would_send_in_its_order(
     data: st.DataObject,
