@@ -28,7 +28,7 @@ WORKERS ?= 4
 MINUTES ?= 2
 ROUNDS ?= 50
 
-.PHONY: help run demo bench soak several upgrade test fuzz attacks check format mypy pyright ruff black prettier checkruff \
+.PHONY: pictures help run demo bench soak several upgrade test fuzz attacks check format mypy pyright ruff black prettier checkruff \
 	checkblack checkprettier pre-commit install-pre-commit-hook requirements \
 	release test-matrix
 
@@ -44,6 +44,7 @@ help:
 	@echo "make upgrade      upgrade a running LNbits under load; FROM=folder of an earlier version"
 	@echo "make fuzz         run the random tests with more examples; MINUTES=10"
 	@echo "make attacks      run attacks and print their effect on the host as a table; OUT=file"
+	@echo "make pictures     keep pictures of the page in five situations; OUT=folder"
 	@echo "make release      build the zip that LNbits installs"
 	@echo "make test-matrix  run tests on the oldest and newest LNbits and Python (takes long)"
 	@echo "make requirements pin all development packages anew"
@@ -80,6 +81,10 @@ fuzz: $(VENV) $(LINK)
 	while ((SECONDS < end)); do \
 	  FUZZ_EFFORT=10 $(RUN) pytest tests/fuzz -q --timeout 3600 --hypothesis-seed=$$RANDOM $(ARGS); \
 	done
+
+# The page in five situations, at four widths, light and dark, in two languages.
+pictures: $(VENV) $(LINK) $(NODE_MODULES)
+	@NOSTRCLIENT_PICTURES=$(or $(OUT),$(CURDIR)/.build/pictures) $(RUN) pytest tests/browser/test_pictures.py -q $(ARGS)
 
 attacks: $(VENV) $(LINK)
 	@ATTACK_TABLE=$(or $(OUT),.build/attacks.txt) $(RUN) pytest tests/security/test_hostile_load.py -q $(ARGS)

@@ -79,6 +79,8 @@ def _relay(
     dropped: int,
 ) -> Relay:
     retry_at = relay.retry_at
+    if not active:
+        retry_at = None
     retry_in = None if retry_at is None else max(0.0, retry_at - clock.now())
     return Relay(
         id=stored.id if stored else relay.url,

@@ -63,6 +63,9 @@ window.i18n.global.mergeLocaleMessage('de', {
     summary_loading: 'Die Relays werden geladen …',
     summary_none: 'Noch keine Relays. Füge eines hinzu.',
     summary_all: 'Alle {total} Relays verbunden',
+    summary_all_but: 'Alle {total} Relays verbunden, Probleme bei {useless}',
+    summary_some_but:
+      '{connected} von {total} Relays verbunden, Probleme bei {useless}',
     summary_some: '{connected} von {total} Relays verbunden',
     summary_second:
       'Ein anderer Prozess dieses LNbits bedient nostrclient. LNbits mit einem Worker starten.',
@@ -78,6 +81,7 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Kein Relay, bei dem Schreiben eingeschaltet ist, ist verbunden.',
     cause_down_read:
       'Kein Relay, bei dem Lesen eingeschaltet ist, ist verbunden.',
+    cause_more: 'und Probleme bei {n} weiteren Relays',
     cause_relay_refuses: '{url} lehnt Events ab: {words}',
     cause_relay_ignores_events: '{url} beantwortet keine Events',
     cause_relay_closes: '{url} lehnt Abonnements ab: {words}',

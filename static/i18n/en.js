@@ -60,6 +60,9 @@ window.i18n.global.mergeLocaleMessage('en', {
     summary_loading: 'Loading the relays…',
     summary_none: 'No relays yet. Add one to get started.',
     summary_all: 'All {total} relays connected',
+    summary_all_but: 'All {total} relays connected, with problems at {useless}',
+    summary_some_but:
+      '{connected} of {total} relays connected, with problems at {useless}',
     summary_some: '{connected} of {total} relays connected',
     summary_second:
       'Another process of this LNbits serves nostrclient. Start LNbits with one worker.',
@@ -73,6 +76,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     cause_no_read: 'No active relay has Read switched on.',
     cause_down_write: 'No relay with Write switched on is connected.',
     cause_down_read: 'No relay with Read switched on is connected.',
+    cause_more: 'and problems at {n} more relays',
     cause_relay_refuses: '{url} refuses events: {words}',
     cause_relay_ignores_events: '{url} does not answer events',
     cause_relay_closes: '{url} refuses subscriptions: {words}',

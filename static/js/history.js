@@ -79,6 +79,7 @@ export function chartOptions(points, {text, color, time}) {
     },
     options: {
       animation: false,
+      locale: window.i18n.global.locale,
       responsive: true,
       maintainAspectRatio: false,
       interaction: {mode: 'index', intersect: false},

@@ -162,6 +162,12 @@ export function summary(
   if (!publish.works) return verdict('unpublished', 'error', 'red', causes)
   if (!receive.works) return verdict('unreceived', 'error', 'red', causes)
   const isAll = connected.length === wanted.length
+  const useless = connected.filter(relay => relay.problems.length).length
+  if (useless) {
+    const told = {...numbers, useless}
+    const name = isAll ? 'all_but' : 'some_but'
+    return {...verdict(name, 'warning', 'warning', causes), numbers: told}
+  }
   if (isAll && !causes.length) return verdict('all', 'check_circle', 'positive')
   return verdict(isAll ? 'all' : 'some', 'warning', 'warning', causes)
 }
@@ -180,16 +186,19 @@ function service(wanted, flag, field) {
   return {works, causes: []}
 }
 
+const MAX_NAMED = 3 // relays in the headline; of the others, it has the number
+
 function relayCauses(connected) {
-  return connected
-    .filter(relay => relay.problems.length)
-    .slice(0, 3)
-    .map(relay => ({
-      name: `relay_${relay.problems[0].name}`,
-      values: {url: relay.url, words: relay.problems[0].words},
-      card: 'relays',
-      url: relay.url
-    }))
+  const useless = connected.filter(relay => relay.problems.length)
+  const more = useless.length - MAX_NAMED
+  const found = useless.slice(0, MAX_NAMED).map(relay => ({
+    name: `relay_${relay.problems[0].name}`,
+    values: {url: relay.url, words: relay.problems[0].words},
+    card: 'relays',
+    url: relay.url
+  }))
+  if (more > 0) found.push({name: 'more', values: {n: more}, card: 'relays'})
+  return found
 }
 
 function outboxCauses(status, now) {

@@ -343,7 +343,12 @@ class Scenery:
             f"{API}/private-urls",
             lambda route: route.fulfill(json=self.private_urls),
         )
-        page.route(f"{API}/history", lambda route: route.fulfill(json=history()))
+        page.route(
+            f"{API}/history",
+            lambda route: route.fulfill(
+                json=history() if self.relays else {"points": [], "uptimes": []}
+            ),
+        )
         page.route(
             re.compile("/api/v1/history/relay"),
             lambda route: route.fulfill(json=relay_history(self.incident)),

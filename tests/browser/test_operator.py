@@ -93,7 +93,7 @@ def test_i1_cause_leads_to_the_relay_that_says_more(admin: AdminPage) -> None:
     entries = [relay_entry(f"wss://{number}.example") for number in range(30)]
     Scenery(admin.page, relays=[*entries, useless_relay()])
     admin.page.reload()
-    expect(admin.summary).to_have_text("All 31 relays connected")
+    expect(admin.summary).to_have_text("All 31 relays connected, with problems at 1")
     causes(admin).get_by_role("link").click()
     row = admin.relay("wss://blocked.example")
     expect(row).to_be_in_viewport()

@@ -67,6 +67,12 @@ def test_a_relay_that_refuses_connections_says_so_in_plain_words(
     wait_until(lambda: bool(errors()), "it was tried")
     assert errors()[0] == "connection refused"
 
+    lnbits.api("PUT", "/relay", {"url": extra_relay.url, "active": False})
+    (shown,) = (
+        item for item in lnbits.api("GET", "/relays") if item["url"] == extra_relay.url
+    )
+    assert shown["status"]["retry_in_seconds"] is None, "no try is due"
+
 
 def test_the_clients_and_what_they_did(
     lnbits: LnbitsServer, connect: Connect, author: Author

@@ -66,7 +66,7 @@ def test_i1_headline_is_green_only_while_everything_works() -> None:
             ("unpublished", "red", ["down_write"]),
         ),
         ([refusing()], ("unpublished", "red", ["relay_refuses"])),
-        ([refusing(), relay_entry()], ("all", "warning", ["relay_refuses"])),
+        ([refusing(), relay_entry()], ("all_but", "warning", ["relay_refuses"])),
         ([refusing(write=False), relay_entry()], ("all", "positive", [])),
         (
             [refusing(publishing="unanswered")],
@@ -86,6 +86,13 @@ def test_i1_relay_that_does_not_serve_makes_the_headline_say_so(
     relays: list[Entry], expected: tuple[str, str, list[str]]
 ) -> None:
     assert verdict(relays) == expected
+
+
+def test_i1_headline_counts_all_useless_relays_and_names_three() -> None:
+    five = [{**refusing(), "url": f"wss://{number}.example"} for number in range(5)]
+    name, _, causes = verdict([relay_entry(), *five])
+    assert name == "all_but"
+    assert causes == ["relay_refuses"] * 3 + ["more"]
 
 
 def test_i1_outbox_that_waits_or_lost_something_is_no_longer_green() -> None:
