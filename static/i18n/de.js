@@ -81,7 +81,7 @@ window.i18n.global.mergeLocaleMessage('de', {
       'Kein Relay, bei dem Schreiben eingeschaltet ist, ist verbunden.',
     cause_down_read:
       'Kein Relay, bei dem Lesen eingeschaltet ist, ist verbunden.',
-    cause_more: 'und Probleme bei {n} weiteren Relays',
+    cause_more: 'Weitere Relays mit Problemen: {n}',
     cause_relay_refuses: '{url} lehnt Events ab: {words}',
     cause_relay_ignores_events: '{url} beantwortet keine Events',
     cause_relay_closes: '{url} lehnt Abonnements ab: {words}',

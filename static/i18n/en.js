@@ -76,7 +76,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     cause_no_read: 'No active relay has Read switched on.',
     cause_down_write: 'No relay with Write switched on is connected.',
     cause_down_read: 'No relay with Read switched on is connected.',
-    cause_more: 'and problems at {n} more relays',
+    cause_more: 'More relays with problems: {n}',
     cause_relay_refuses: '{url} refuses events: {words}',
     cause_relay_ignores_events: '{url} does not answer events',
     cause_relay_closes: '{url} refuses subscriptions: {words}',
