@@ -90,6 +90,11 @@ class PoisonWatch:
         """Queue a suspected message until it may leave alone."""
         self._waiting.setdefault(key, now)
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a suspected message waits."""
+        return bool(self._waiting)
+
     def next(self, now: float) -> str | None:
         """Return the suspected message that may leave now, alone; None: none may."""
         self._expire(now)

@@ -58,6 +58,7 @@ TRY_OUT_SECONDS = 0.5  # an honest relay has answered the first REQ by then
 MAX_TRIED_OUT = 2  # REQs: one may be of a kind that needs no AUTH
 MAX_PAUSE_EXPONENT = 6  # of two, in seconds: a minute, as between connections
 BUSY_SECONDS = 0.5  # how often clients learn that the relay was not asked yet
+ALIVE_SECONDS = 0.5  # since a relay spoke, before it is sent a suspected message
 POISONOUS = "error: the relay ends the connection when it is sent this"
 
 _S = RelaySubscriptionState
@@ -1102,7 +1103,7 @@ class RelaySession:
                 self._poison.wait(item.key, now)
             else:
                 self._send(item, now, wall)
-        key = self._poison.next(now) if self._hold_until <= now else None
+        key = self._next_suspected(now)
         if key is None:
             return
         event = self._held_events.pop(key, None)
@@ -1114,6 +1115,18 @@ class RelaySession:
             self._send(subscription, now, wall)
         else:
             self._poison.forget(key)
+
+    def _next_suspected(self, now: float) -> str | None:
+        """Return the suspected message to send now, alone, on a link that is alive.
+
+        Where a link hangs and is lost, the message on its way is not to blame.
+        """
+        if self._hold_until > now or not self._poison.has_waiting:
+            return None
+        if now - self._received_at >= ALIVE_SECONDS:
+            self.probe(now)
+            return None
+        return self._poison.next(now)
 
     def _may_request(self, now: float) -> bool:
         if self._hold_until > now:

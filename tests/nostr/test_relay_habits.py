@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nostrclient.nostr.event import SignedEvent
-from nostrclient.nostr.relay_session import RelayLimits
+from nostrclient.nostr.relay_session import ALIVE_SECONDS, RelayLimits
 from nostrclient.nostr.settings import DEFAULTS
 
 from .builders import ALICE, BOB, NOW, Answer, StoringRelay, made
@@ -504,6 +504,51 @@ def test_e10_event_that_ends_the_connection_is_given_up_and_others_go_out() -> N
     assert connections == 3
     assert sent.count("[poison]") == 2
     assert pending == {}
+
+
+INNOCENT = '["EVENT",{"id":"innocent"}]'
+
+
+@pytest.fixture
+def suspicious() -> Link:
+    """A link on a new connection, which suspects an event, after a short silence."""
+    link = Link(settings=UNPACED)
+    link.connect()
+    link.session.publish("innocent", INNOCENT, "client", link.now)
+    link.session.tick(link.now, link.wall)
+    link.session.output.clear()
+    link.session.lose(link.now, ended_by_relay=True)
+    link.connect()
+    link.wait(ALIVE_SECONDS)
+    link.session.publish("innocent", INNOCENT, "client", link.now)
+    return link
+
+
+def test_e10_event_is_not_given_up_because_a_link_hangs_and_is_lost(
+    suspicious: Link,
+) -> None:
+    texts: list[str] = []
+    for _ in range(10):  # the relay says nothing
+        suspicious.session.tick(suspicious.now, suspicious.wall)
+        texts += suspicious.session.output
+        suspicious.session.output.clear()
+        suspicious.wait(0.1)
+    assert [json.loads(text)[0] for text in texts] == ["REQ"], "a probe"
+    suspicious.session.lose(suspicious.now, ended_by_relay=True)
+    assert suspicious.session.given_up == []
+    suspicious.connect()
+    suspicious.session.publish("innocent", INNOCENT, "client", suspicious.now)
+    suspicious.session.tick(suspicious.now, suspicious.wall)
+    assert suspicious.session.output == [INNOCENT]
+
+
+def test_e10_suspected_event_leaves_once_the_relay_has_shown_that_it_is_alive(
+    suspicious: Link,
+) -> None:
+    assert INNOCENT not in suspicious.flush()
+    assert suspicious.answer(), "to the probe"
+    suspicious.session.tick(suspicious.now, suspicious.wall)
+    assert INNOCENT in suspicious.session.output
 
 
 def test_e10_events_that_wait_to_be_sent_alone_are_known_as_unsent() -> None:
