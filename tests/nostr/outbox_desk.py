@@ -70,6 +70,8 @@ class Desk:
             return
         if succeeds:
             self.stored.add(entry.event_id)
+        if any(later.event_id == entry.event_id for later in self.ledger):
+            return  # as in `OutboxStore`: only the latest entry of an event counts
         self.carry_out(self.outbox.stored(entry.event_id, succeeds, self.now))
 
     def write_all(self) -> None:
