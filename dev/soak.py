@@ -79,6 +79,9 @@ COMPRESSED: dict[str, float] = {
 # What may still be in caches after a run, and is bounded; not a leak.
 # So long after its return a relay is connected again, whatever the backoff was.
 RETURN_SECONDS = {"compressed": 4.0, "default": 65.0}
+# A client that reconnects asks from so long before it heard the last word. Faults in a
+# row keep a relay away for up to a minute, and a client cannot know of it.
+MARGIN_SECONDS = {True: 120, False: 300}
 # D4: with all relays silent, EOSE comes 4 s after the REQ, and that is not early.
 EOSE_SECONDS = 3.8
 
@@ -433,7 +436,7 @@ class Soak:
             self.client_proxies.append(proxy)
             url = self.server.private_url()
             url = url.replace(f":{self.server.port}/", f":{proxy.port}/")
-            margin = 30 if self.compressed else 180
+            margin = MARGIN_SECONDS[self.compressed]
             self.clients.append(SoakClient(number, url, margin, asks_often=number == 0))
 
     def _close(self) -> None:
