@@ -75,7 +75,7 @@ def test_the_zip_is_small_and_holds_what_runs(archive: Path, tmp_path: Path) -> 
     }
     assert not tops & {"tests", "dev", "docs", "Makefile", "package.json", ".ci"}
     assert not [top for top in tops if top.startswith((".", "requirements"))]
-    assert archive.stat().st_size < 400_000
+    assert archive.stat().st_size < 500_000  # three quarters of it are code
     assert all(b"import dev" not in code for code in python)
 
     assert archive.stem == f"nostrclient-{config['version']}"
