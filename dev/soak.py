@@ -147,7 +147,10 @@ class RealRelay:
     async def put(self, event: dict[str, Any]) -> None:
         """Publish an event there, past nostrclient."""
         if self._connection is None:
-            self._connection = await connect(self._relay.url, compression=None)
+            # Without pings: on a busy machine they would end the run.
+            self._connection = await connect(
+                self._relay.url, compression=None, ping_interval=None
+            )
         await self._connection.send(json.dumps(["EVENT", event]))
         while json.loads(await self._connection.recv())[:2] != ["OK", event["id"]]:
             pass
