@@ -90,20 +90,24 @@ class PoisonWatch:
         """Queue a suspected message until it may leave alone."""
         self._waiting.setdefault(key, now)
 
-    @property
-    def has_waiting(self) -> bool:
-        """Whether a suspected message waits."""
-        return bool(self._waiting)
+    def is_ready(self, now: float) -> bool:
+        """Return whether a suspected message may leave: it is silent, or late."""
+        self._expire(now)
+        if not self._waiting or self._alone is not None:
+            return False
+        silent = not self._sent and now - self._last_at >= self._silence_seconds
+        return silent or self.is_late(now)
+
+    def is_late(self, now: float) -> bool:
+        """Return whether a suspected message has waited for too long."""
+        since = next(iter(self._waiting.values()), now)
+        return now - since >= MAX_WAIT_SECONDS
 
     def next(self, now: float) -> str | None:
         """Return the suspected message that may leave now, alone; None: none may."""
-        self._expire(now)
-        if not self._waiting or self._alone is not None:
+        if not self.is_ready(now):
             return None
-        key, since = next(iter(self._waiting.items()))
-        silent = not self._sent and now - self._last_at >= self._silence_seconds
-        if not silent and now - since < MAX_WAIT_SECONDS:
-            return None
+        key = next(iter(self._waiting))
         del self._waiting[key]
         self._alone, self._alone_at = key, now
         self._has_tried = True

@@ -1121,10 +1121,12 @@ class RelaySession:
 
         Where a link hangs and is lost, the message on its way is not to blame.
         """
-        if self._hold_until > now or not self._poison.has_waiting:
+        if self._hold_until > now or not self._poison.is_ready(now):
             return None
-        if now - self._received_at >= ALIVE_SECONDS:
-            self.probe(now)
+        is_alive = now - self._received_at < ALIVE_SECONDS
+        if not is_alive and not self._poison.is_late(now):
+            if self._heartbeat.probe_id is None:
+                self._send_probe(now, decides=False, keep_silence=True)
             return None
         return self._poison.next(now)
 
@@ -1211,13 +1213,16 @@ class RelaySession:
         if self._heartbeat.probe_id is None:
             self._send_probe(now, decides=False)
 
-    def _send_probe(self, now: float, *, decides: bool) -> None:
+    def _send_probe(
+        self, now: float, *, decides: bool, keep_silence: bool = False
+    ) -> None:
         if self._heartbeat.probe_id is not None:
             self.output.append(message.encode("CLOSE", self._heartbeat.probe_id))
         wire_id = self._new_id()
         self._heartbeat.probe(wire_id, now, decides=decides)
         self.output.append(message.encode("REQ", wire_id, PROBE_FILTER))
-        self._refresh_one()
+        if not keep_silence:
+            self._refresh_one()
 
     def _refresh_one(self) -> None:
         """Refresh a served subscription: a relay at its limit ignores the probe."""
