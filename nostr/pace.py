@@ -2,6 +2,31 @@
 
 from __future__ import annotations
 
+from collections import deque
+
+BURST_MESSAGES = 10  # more within so many seconds: the pace may be to blame
+BURST_SECONDS = 1.5  # a relay's second, and the way there
+
+
+class Burst:
+    """The instants of the latest messages to a relay, and whether they are a burst."""
+
+    def __init__(self) -> None:
+        self._instants: deque[float] = deque(maxlen=BURST_MESSAGES + 1)
+
+    def note(self, now: float) -> None:
+        """Handle that a message left."""
+        self._instants.append(now)
+
+    def clear(self) -> None:
+        """Handle a new connection."""
+        self._instants.clear()
+
+    def is_recent(self, now: float) -> bool:
+        """Return whether many messages left within the last moment."""
+        instants = self._instants
+        return len(instants) > BURST_MESSAGES and now - instants[0] < BURST_SECONDS
+
 
 class TokenBucket:
     """Token bucket: refills at `per_second`, holds at most `burst`, starts full.

@@ -12,8 +12,9 @@ messages were on their way, the next connection first sends a few at a time.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
+from .pace import Burst
 from .settings import Settings
 
 # These hold for every relay alike: relays count bursts by the second, and answer within
@@ -24,8 +25,6 @@ LONG_SILENCE_SECONDS = 1.5  # the same after a burst, so that no rate is to blam
 PATIENCE_SECONDS = 5.0  # for that silence; then the others are held back for it
 MAX_WAIT_SECONDS = 30.0  # for a silence that answers do not let come
 MAX_SUSPECTED = 10  # more are not told apart: it would take longer than a minute
-BURST_MESSAGES = 10  # within so many seconds: the pace may be to blame
-BURST_SECONDS = 1.5  # a relay's second, and the way there
 
 
 class PoisonWatch:
@@ -38,7 +37,7 @@ class PoisonWatch:
     def __init__(self, settings: Settings) -> None:
         self._seconds = settings.poison_seconds
         self._sent: OrderedDict[str, float] = OrderedDict()
-        self._recent: deque[float] = deque(maxlen=BURST_MESSAGES + 1)
+        self._burst = Burst()
         self._suspected: dict[str, None] = {}
         self._alone: str | None = None
         self._alone_at = 0.0
@@ -52,7 +51,7 @@ class PoisonWatch:
         """Handle that a message left."""
         self._sent[key] = now
         self._sent.move_to_end(key)
-        self._recent.append(now)
+        self._burst.note(now)
         self._last_at = now
 
     def answered(self, key: str) -> None:
@@ -135,12 +134,6 @@ class PoisonWatch:
                 self._suspected.pop(key, None)
                 self._alone = None
 
-    def was_burst(self, now: float) -> bool:
-        """Return whether many messages left lately."""
-        if len(self._recent) <= BURST_MESSAGES:
-            return False
-        return now - self._recent[0] < BURST_SECONDS
-
     def lose(self, now: float, *, ended_by_relay: bool) -> str | None:
         """Handle the end of the connection; return a message that is convicted."""
         self._expire(now)
@@ -150,11 +143,11 @@ class PoisonWatch:
         self._has_tried = False
         if ended_by_relay:
             self._silence_seconds = SILENCE_SECONDS
-            if self.was_burst(now):
+            if self._burst.is_recent(now):
                 self._silence_seconds = LONG_SILENCE_SECONDS
         if ended_by_relay and self._sent:
             unanswered = list(self._sent)
-            if unanswered == [self._alone] and not self.was_burst(now):
+            if unanswered == [self._alone] and not self._burst.is_recent(now):
                 convicted = self._alone
             elif len(unanswered) > MAX_SUSPECTED:
                 self._cautious = True
@@ -162,7 +155,7 @@ class PoisonWatch:
                 for key in unanswered:
                     self._suspected[key] = None
         self._sent.clear()
-        self._recent.clear()
+        self._burst.clear()
         self._waiting.clear()
         self._alone = None
         if convicted is not None:

@@ -28,7 +28,7 @@ from .egress import Egress, QueuedEvent
 from .errors import InvalidMessage
 from .filter import Filter
 from .heartbeat import PROBE_FILTER, Heartbeat
-from .limits import RelayLimits
+from .limits import Limits, RelayLimits
 from .pace import TokenBucket
 from .poison import PoisonWatch
 from .reconcile import Reconciler, Reconciliation, ReconciliationState
@@ -126,7 +126,8 @@ class RelaySession:
         self._egress = Egress(settings.eose_max_seconds)
         self._heartbeat = Heartbeat(settings)
         self._pace = RequestPace(settings)
-        self._wires = Wires(self.output, self._pace)
+        self._limits = Limits()
+        self._wires = Wires(self.output, self._pace, lambda: self.limits)
         self._poison = PoisonWatch(settings)
         self._reconciler = Reconciler(settings.reconciliations_per_relay)
         self._held_events: dict[str, QueuedEvent] = {}
@@ -158,12 +159,12 @@ class RelaySession:
     @property
     def limits(self) -> RelayLimits:
         """The limits that count: the smaller of announced and learned ones."""
-        return self._wires.limits.effective
+        return self._limits.effective
 
     @property
     def learned_limits(self) -> RelayLimits:
         """The limits that the relay did not announce, but has."""
-        return self._wires.limits.learned
+        return self._limits.learned
 
     @property
     def requests_per_second(self) -> float | None:
@@ -334,7 +335,7 @@ class RelaySession:
     def set_limits(self, limits: RelayLimits) -> None:
         """Apply what the relay's NIP-11 document says."""
         cut_answers = limits.first_limit is not None and self.limits.first_limit is None
-        self._wires.limits = self._wires.limits.announce(limits)
+        self._limits = self._limits.announce(limits)
         self._apply_limits()
         if cut_answers:
             for subscription in self._subscriptions.values():
@@ -346,7 +347,7 @@ class RelaySession:
     def forget_learned_limits(self) -> None:
         """Apply the announced limits alone from now on: relays change."""
         self._answered_filters = 0
-        self._wires.limits = self._wires.limits.forget_learned()
+        self._limits = self._limits.forget_learned()
         self._reconciler.forget()
 
     def set_reconciles(self, is_listed: bool) -> None:
@@ -355,7 +356,7 @@ class RelaySession:
 
     def learn_message_length(self, length: int) -> None:
         """Apply a limit of messages, in bytes, that the relay did not announce."""
-        self._wires.limits = self._wires.limits.learn(message_length=length)
+        self._limits = self._limits.learn(message_length=length)
         self._apply_limits()
 
     def split_restricted_kinds(self) -> None:
@@ -425,7 +426,6 @@ class RelaySession:
         Where the relay is known to want AUTH, they wait for it a moment.
         """
         self.connected = True
-        self._wires.open()
         self.suspect = None
         self._authenticated = False
         self._has_answer = False
@@ -1299,7 +1299,7 @@ class RelaySession:
         known = self.limits.max_subscriptions
         if known is not None and known <= len(served):
             return False
-        self._wires.limits = self._wires.limits.learn(subscriptions=len(served))
+        self._limits = self._limits.learn(subscriptions=len(served))
         self._apply_limits()
         if self._subscriptions.get(subscription.key) is subscription:
             self._enqueue(subscription)
@@ -1319,7 +1319,7 @@ class RelaySession:
         known = self.limits.max_subscriptions
         if allowed < 1 or (known is not None and known <= allowed):
             return
-        self._wires.limits = self._wires.limits.learn(subscriptions=allowed)
+        self._limits = self._limits.learn(subscriptions=allowed)
         self._apply_limits()
 
     def _learn_filters(self, subscription: RelaySubscription) -> bool:
@@ -1331,7 +1331,7 @@ class RelaySession:
         allowed = max(refused // 2, self._answered_filters)
         if refused < 2 or allowed >= refused:
             return False
-        self._wires.limits = self._wires.limits.learn(
+        self._limits = self._limits.learn(
             filters=allowed + (self.limits.first_limit is not None)
         )
         self._apply_limits()

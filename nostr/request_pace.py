@@ -14,9 +14,7 @@ forgotten.
 
 from __future__ import annotations
 
-from collections import deque
-
-from .pace import TokenBucket
+from .pace import Burst, TokenBucket
 from .settings import Settings
 
 # An operator sets the pace to begin with (`requests_per_second`); how it adapts follows
@@ -25,8 +23,6 @@ MIN_FACTOR = 1 / 256  # of 50 a second: twelve a minute, which every known relay
 SAME_COMPLAINT_SECONDS = 1.0  # complaints about one burst come in numbers
 RECOVERY_SECONDS = 60.0  # without complaint, then the pace doubles
 CEILING_SECONDS = 3600.0  # a pace that failed is not tried again; as learned limits
-BURST_MESSAGES = 10  # more within so many seconds: the pace may be to blame
-BURST_SECONDS = 1.5  # a relay's second, and the way there
 SHORT_SECONDS = 60.0  # a connection that ends later may have been idle for too long
 
 
@@ -69,7 +65,7 @@ class RequestPace:
         self._by_words = LearnedFactor()
         self._by_endings = LearnedFactor()
         self._opened_at = 0.0
-        self._recent: deque[float] = deque(maxlen=BURST_MESSAGES + 1)
+        self._burst = Burst()
         self._bucket = self._new_bucket(0.0)
 
     @property
@@ -85,7 +81,7 @@ class RequestPace:
     def open(self, now: float) -> None:
         """Handle a new connection: it begins with a full burst at the learned pace."""
         self._opened_at = now
-        self._recent.clear()
+        self._burst.clear()
         self._bucket = self._new_bucket(now)
 
     def _new_bucket(self, now: float) -> TokenBucket:
@@ -101,12 +97,12 @@ class RequestPace:
             self._bucket = self._new_bucket(now)
         if not self._bucket.take(now):
             return False
-        self._recent.append(now)
+        self._burst.note(now)
         return True
 
     def spend(self, now: float) -> None:
         """Count a message that cannot wait against a learned pace."""
-        self._recent.append(now)
+        self._burst.note(now)
         if self.factor < 1:
             self._bucket.take(now)
 
@@ -130,8 +126,7 @@ class RequestPace:
 
     def ended(self, now: float) -> None:
         """Handle that the relay, or the network, ended the connection."""
-        recent = self._recent
-        if len(recent) > BURST_MESSAGES and now - recent[0] < BURST_SECONDS:
+        if self._burst.is_recent(now):
             self._by_endings.halve(now)
         elif now - self._opened_at < SHORT_SECONDS:
             self._by_endings = LearnedFactor()

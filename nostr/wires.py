@@ -9,12 +9,12 @@ ends. A closed live wire is listened to until what replaced it is answered.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from . import message
 from .chunking import encode_req
 from .filter import Filter
-from .limits import Limits
+from .limits import RelayLimits
 from .relay_subscription import RelaySubscription
 from .request_pace import RequestPace
 from .sharing import allowed_temporary_wires
@@ -26,13 +26,15 @@ MAX_CLOSING = 100  # closed wires of one subscription that is sent again and aga
 class Wires:
     """All wires of the present connection. REQs and CLOSEs go to `output`.
 
-    `now` is the instant of the latest turn of the session, on `clock.now`.
+    `limits` returns those that count. `now` is the instant of the latest turn of the
+    session, on `clock.now`.
     """
 
-    def __init__(self, output: list[str], pace: RequestPace) -> None:
-        self.limits = Limits()
-        self.connected = False
+    def __init__(
+        self, output: list[str], pace: RequestPace, limits: Callable[[], RelayLimits]
+    ) -> None:
         self.now = 0.0
+        self._limits = limits
         self._output = output
         self._pace = pace
         self._by_id: dict[str, tuple[RelaySubscription, Wire]] = {}
@@ -50,13 +52,8 @@ class Wires:
         """Return a wire and its subscription; None where the relay was not asked."""
         return self._by_id.get(wire_id)
 
-    def open(self) -> None:
-        """Handle a new connection."""
-        self.connected = True
-
     def lose(self) -> None:
         """Handle the end of the connection, and of all wires."""
-        self.connected = False
         self._by_id.clear()
         self._waiting.clear()
         self._temporary_count = 0
@@ -78,7 +75,7 @@ class Wires:
                 return subscription.extra_wire_id()
             return subscription.key
         wire = live[0]
-        body = encode_req(wire.wire_id, filters, self.limits.effective)
+        body = encode_req(wire.wire_id, filters, self._limits())
         if wire.state is WireState.SENT or body == wire.body:
             return subscription.extra_wire_id()
         return wire.wire_id
@@ -90,7 +87,7 @@ class Wires:
         filters: Sequence[Filter],
     ) -> None:
         """Send the filters that stay open."""
-        text = encode_req(wire_id, filters, self.limits.effective)
+        text = encode_req(wire_id, filters, self._limits())
         wire = subscription.wires.get(wire_id)
         if wire is None:
             self._live_count += 1
@@ -111,7 +108,7 @@ class Wires:
         self._send_waiting()
 
     def _send_waiting(self) -> None:
-        limits = self.limits.effective
+        limits = self._limits()
         allowed = allowed_temporary_wires(limits)
         while self._waiting and (allowed is None or self._temporary_count < allowed):
             subscription = self._waiting.popleft()
@@ -156,9 +153,8 @@ class Wires:
     def close(self, subscription: RelaySubscription, wire: Wire) -> None:
         """Close a wire and expect nothing more on it."""
         if self._remove(subscription, wire):
-            if self.connected:
-                self._output.append(message.encode("CLOSE", wire.wire_id))
-                self._pace.spend(self.now)
+            self._output.append(message.encode("CLOSE", wire.wire_id))
+            self._pace.spend(self.now)
             self._send_waiting()
 
     def end(self, subscription: RelaySubscription, wire: Wire) -> None:
@@ -188,8 +184,7 @@ class Wires:
                 continue
             del subscription.wires[wire_id]
             wire.move(WireState.CLOSING)
-            if self.connected:
-                self._output.append(message.encode("CLOSE", wire_id))
+            self._output.append(message.encode("CLOSE", wire_id))
             subscription.closing.append(wire_id)
         while len(subscription.closing) > MAX_CLOSING:
             self._by_id.pop(subscription.closing.popleft(), None)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from nostrclient.nostr.pace import BURST_MESSAGES
 from nostrclient.nostr.poison import (
-    BURST_MESSAGES,
     LONG_SILENCE_SECONDS,
     MAX_SUSPECTED,
     MAX_WAIT_SECONDS,
@@ -108,7 +108,7 @@ def test_e10_many_messages_on_their_way_make_the_next_connection_cautious() -> N
     found = watch()
     for number in range(MAX_SUSPECTED + 1):
         found.sent(f"s{number}", START)
-    assert found.was_burst(START + 0.5)
+    assert found._burst.is_recent(START + 0.5)
     found.lose(START + 0.5, ended_by_relay=True)
     assert not found.is_suspected("s0")
     for number in range(MAX_SUSPECTED):

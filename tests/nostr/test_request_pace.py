@@ -3,9 +3,8 @@
 import random
 import statistics
 
+from nostrclient.nostr.pace import BURST_MESSAGES, BURST_SECONDS
 from nostrclient.nostr.request_pace import (
-    BURST_MESSAGES,
-    BURST_SECONDS,
     CEILING_SECONDS,
     MIN_FACTOR,
     RECOVERY_SECONDS,

@@ -18,10 +18,8 @@ class Bench:
 
     def __init__(self, max_subscriptions: int | None = None) -> None:
         self.output: list[str] = []
-        self.wires = Wires(self.output, RequestPace(DEFAULTS))
         limits = RelayLimits(max_subscriptions=max_subscriptions)
-        self.wires.limits = self.wires.limits.announce(limits)
-        self.wires.open()
+        self.wires = Wires(self.output, RequestPace(DEFAULTS), lambda: limits)
 
     def sent(self) -> list[tuple[str, str]]:
         """Return the verbs and ids that were sent since."""
@@ -94,6 +92,5 @@ def test_e5_a_lost_connection_leaves_no_wire() -> None:
     item.interrupt()
     bench.sent()
     assert len(bench.wires) == 0
-    bench.wires.open()
     bench.wires.send_temporary(item, NOTES)
     assert [verb for verb, _ in bench.sent()] == ["REQ"]
