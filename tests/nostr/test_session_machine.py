@@ -194,6 +194,7 @@ class SessionMachine(RuleBasedStateMachine):
         told = self.open[upstream_id]
         told.answered.add(url)
         told.pending_eose.discard(url)
+        told.closed.discard(url)  # it serves the REQ after all (D5)
         self.deliver(Eose(upstream_id, url))
 
     @precondition(lambda self: self.open)
