@@ -533,6 +533,7 @@ class Conversation:
             return
         if self._link_key is not None and event.kind in RESTRICTED_KINDS:
             self._owner.relay_gave(relay, event)
+        is_shared = subscription.is_shared
         wanted: tuple[str, ...] = subscription.upstream_ids
         if subscription.live_only:
             wanted = self._without_history(subscription, event)
@@ -545,11 +546,11 @@ class Conversation:
             self._service_key,
             # On one of several wires the order of events does not show how far the
             # relay's answer has come.
-            shared=subscription.is_shared or len(subscription.wires) > 1,
+            shared=is_shared or len(subscription.wires) > 1,
         )
         if delivered:
             self._count_delivery(subscription, event, burst)
-            if not subscription.is_shared:
+            if not is_shared:
                 return
         else:
             relay.counters.duplicate_events += 1

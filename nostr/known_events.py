@@ -40,9 +40,10 @@ class KnownEvents:
         """Remember an event; `filter_number` is the place of a filter it matches."""
         if created_at < self.floor:
             return
-        self._events.append((created_at, event_id, filter_number))
-        self._budget.count += 1
-        if len(self._events) > self._most or self._budget.count > self._budget.most:
+        events, budget = self._events, self._budget
+        events.append((created_at, event_id, filter_number))
+        budget.count += 1
+        if len(events) > self._most or budget.count > budget.most:
             self._forget_older_half()
 
     def items(self, filter_number: int) -> tuple[int, list[Item]]:

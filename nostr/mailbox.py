@@ -103,7 +103,8 @@ class Mailbox:
         with self._lock:
             if self._closed or self.overflowed:
                 return True
-            if self.waiting_bytes + size <= self._max_bytes:
+            waiting = self._bytes + self._taken_bytes + self._held_bytes
+            if waiting + size <= self._max_bytes:
                 if not self._budget.take(size):
                     return False
                 self._items.append(item)
