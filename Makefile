@@ -11,6 +11,8 @@ UV := $(or $(shell command -v uv 2>/dev/null),.build/uv/bin/uv)
 RUN := $(UV) run --no-sync
 # Use .venv even if another environment is active.
 unexport VIRTUAL_ENV
+# Tests start LNbits some seventy times; without bytecode each start compiles it anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUNBUFFERED := 1
 
 VENV := .venv/.synced
