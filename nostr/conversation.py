@@ -511,10 +511,11 @@ class Conversation:
 
     def _event(self, wire_id: str, text: str, burst: Burst) -> None:
         relay = self._relay
-        relay.counters.received_events += 1
+        counters = relay.counters
+        counters.received_events += 1
         subscription = self._session.find_subscription(wire_id)
         if subscription is None:
-            relay.counters.unasked_events += 1
+            counters.unasked_events += 1
             self._garbage.good()
             return
         if wire_id != self._latest.wire_id:
@@ -553,7 +554,7 @@ class Conversation:
             if not is_shared:
                 return
         else:
-            relay.counters.duplicate_events += 1
+            counters.duplicate_events += 1
         if (
             burst.now - subscription.progress_at >= self._progress_seconds
             and subscription.is_awaiting

@@ -273,10 +273,11 @@ class MessagePool:
             shared = len(upstream_ids) > 1
         given = False
         guarded = link_key is not None or service_key is not None
-        key = SeenIds.key(event.id)
+        key = int(event.id[:32], 16)  # as `SeenIds.key`, without a call
         tags: TagValues | None = None
+        feeds, lock = self._feeds, self._lock
         for upstream_id in upstream_ids:
-            feed = self._feeds.get(upstream_id)
+            feed = feeds.get(upstream_id)
             if feed is None:
                 continue
             if guarded and not may_receive(
@@ -296,8 +297,8 @@ class MessagePool:
             if number is None:
                 continue
             # Putting under the lock keeps what a close promises: nothing comes after.
-            with self._lock:
-                if self._feeds.get(upstream_id) is not feed:
+            with lock:
+                if feeds.get(upstream_id) is not feed:
                     continue
                 if not feed.seen.add(key):
                     continue
@@ -306,11 +307,12 @@ class MessagePool:
                 if feed.known_events is not None:
                     feed.known_events.add(event.created_at, event.id, number)
                 item = Delivered(upstream_id, event, relay_url, shared)
-                if isinstance(feed.consumer, Mailbox):
-                    feed.consumer.put_later(item)
-                    touched.add(feed.consumer)
+                consumer = feed.consumer
+                if isinstance(consumer, Mailbox):
+                    consumer.put_later(item)
+                    touched.add(consumer)
                 else:
-                    feed.consumer.put(item)
+                    consumer.put(item)
             given = True
         return given
 

@@ -38,6 +38,10 @@ class Wires:
         self._output = output
         self._pace = pace
         self._by_id: dict[str, tuple[RelaySubscription, Wire]] = {}
+        self.find: Callable[[str], tuple[RelaySubscription, Wire] | None] = (
+            self._by_id.get  # itself, as it is called for each event
+        )
+        """Return a wire and its subscription; None where the relay was not asked."""
         self._temporary_count = 0
         self._waiting: deque[RelaySubscription] = deque()
         self._live_count = 0
@@ -47,10 +51,6 @@ class Wires:
 
     def __len__(self) -> int:
         return len(self._by_id)
-
-    def find(self, wire_id: str) -> tuple[RelaySubscription, Wire] | None:
-        """Return a wire and its subscription; None where the relay was not asked."""
-        return self._by_id.get(wire_id)
 
     def lose(self) -> None:
         """Handle the end of the connection, and of all wires."""
