@@ -246,6 +246,14 @@ class Connection:
         return self._broken or self._protocol.state is not State.OPEN
 
     @property
+    def is_mid_message(self) -> bool:
+        """Whether a message from the relay has arrived in part.
+
+        Relays end connections between messages, the network anywhere.
+        """
+        return self._cutter.is_mid_message
+
+    @property
     def was_too_long(self) -> bool:
         """Whether the relay ended it because of a too long message."""
         closed = self._protocol.close_rcvd

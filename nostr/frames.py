@@ -26,6 +26,11 @@ class FrameCutter:
         self._needed = 0
         self._in_fragments = False
 
+    @property
+    def is_mid_message(self) -> bool:
+        """Whether a message has arrived in part."""
+        return bool(self._rest) or self._in_fragments
+
     def feed(self, data: bytes) -> list[bytes | Frame]:
         """Split received bytes; return text messages, as bytes, and other frames."""
         if not data:

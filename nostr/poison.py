@@ -5,6 +5,8 @@ was not answered, is *suspected*. On the next connection suspected messages leav
 one at a time, each after a silence; after a burst the first silence is longer. One that
 is answered, or survives for a while, is cleared. One that is alone on its way when the
 relay ends the connection again is *convicted*: it is never sent to this relay again.
+An end in the middle of a message from the relay is more likely the network's doing, and
+convicts only the second time.
 A connection that ends before any of them was tried clears them all: something else ends
 connections, and holding them back until one lasts could take for ever. Where very many
 messages were on their way, the next connection first sends a few at a time.
@@ -38,7 +40,7 @@ class PoisonWatch:
         self._seconds = settings.poison_seconds
         self._sent: OrderedDict[str, float] = OrderedDict()
         self._burst = Burst()
-        self._suspected: dict[str, None] = {}
+        self._suspected: dict[str, int] = {}  # with ends in the middle of a message
         self._alone: str | None = None
         self._alone_at = 0.0
         self._waiting: OrderedDict[str, float] = OrderedDict()
@@ -134,8 +136,13 @@ class PoisonWatch:
                 self._suspected.pop(key, None)
                 self._alone = None
 
-    def lose(self, now: float, *, ended_by_relay: bool) -> str | None:
-        """Handle the end of the connection; return a message that is convicted."""
+    def lose(
+        self, now: float, *, ended_by_relay: bool, mid_message: bool = False
+    ) -> str | None:
+        """Handle the end of the connection; return a message that is convicted.
+
+        `mid_message`: it ended in the middle of a message from the relay.
+        """
         self._expire(now)
         convicted: str | None = None
         if ended_by_relay and not self._has_tried:
@@ -147,13 +154,18 @@ class PoisonWatch:
                 self._silence_seconds = LONG_SILENCE_SECONDS
         if ended_by_relay and self._sent:
             unanswered = list(self._sent)
-            if unanswered == [self._alone] and not self._burst.is_recent(now):
-                convicted = self._alone
+            alone = self._alone
+            if (
+                alone is not None
+                and unanswered == [alone]
+                and not self._burst.is_recent(now)
+            ):
+                convicted = self._judge(alone, mid_message=mid_message)
             elif len(unanswered) > MAX_SUSPECTED:
                 self._cautious = True
             else:
                 for key in unanswered:
-                    self._suspected[key] = None
+                    self._suspected.setdefault(key, 0)
         self._sent.clear()
         self._burst.clear()
         self._waiting.clear()
@@ -161,3 +173,10 @@ class PoisonWatch:
         if convicted is not None:
             self._suspected.pop(convicted, None)
         return convicted
+
+    def _judge(self, key: str, *, mid_message: bool) -> str | None:
+        """Return the message that was alone on its way, if it is convicted."""
+        if mid_message and not self._suspected.get(key):
+            self._suspected[key] = 1
+            return None
+        return key

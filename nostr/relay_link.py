@@ -197,7 +197,7 @@ class RelayLink:
     def _attempt(self) -> None:
         record = self._record
         record.move(RelayStatus.CONNECTING)
-        penalised = ended_by_relay = False
+        penalised = ended_by_relay = mid_message = False
         opened_at: float | None = None
         connection: Connection | None = None
         try:
@@ -219,10 +219,12 @@ class RelayLink:
             pass
         except ConnectionLostError as error:
             record.failed(str(error))
-            ended_by_relay = connection is not None and connection.ended_by_relay
             record.retry_after = error.retry_after_seconds or 0.0
-            if connection is not None and connection.was_too_long:
-                self._learn_longest(connection.longest_sent)
+            if connection is not None:
+                ended_by_relay = connection.ended_by_relay
+                mid_message = connection.is_mid_message
+                if connection.was_too_long:
+                    self._learn_longest(connection.longest_sent)
         except TooMuchGarbageError as error:
             record.failed(str(error))
             penalised = True
@@ -238,7 +240,9 @@ class RelayLink:
             if opened_at is not None:
                 record.lost_at = clock.now()
                 record.counters.lost(record.lost_at)
-            self._session.lose(clock.now(), ended_by_relay=ended_by_relay)
+            self._session.lose(
+                clock.now(), ended_by_relay=ended_by_relay, mid_message=mid_message
+            )
         self._refuse_poison()
         self._wait(opened_at, penalised=penalised)
 

@@ -452,8 +452,17 @@ class RelaySession:
         """Send no REQ before this instant, or before AUTH was accepted."""
         self._hold_until = until
 
-    def lose(self, now: float = 0.0, *, ended_by_relay: bool = False) -> None:
-        """Handle the end of the connection, and of everything the relay was asked."""
+    def lose(
+        self,
+        now: float = 0.0,
+        *,
+        ended_by_relay: bool = False,
+        mid_message: bool = False,
+    ) -> None:
+        """Handle the end of the connection, and of everything the relay was asked.
+
+        `mid_message` as in `PoisonWatch.lose`.
+        """
         self.connected = False
         self.output.clear()
         self._wires.lose()
@@ -465,7 +474,9 @@ class RelaySession:
         self.authentication_pending = False
         if ended_by_relay:
             self._pace.ended(now)
-        convicted = self._poison.lose(now, ended_by_relay=ended_by_relay)
+        convicted = self._poison.lose(
+            now, ended_by_relay=ended_by_relay, mid_message=mid_message
+        )
         for subscription in list(self._subscriptions.values()):
             waited_for_auth = subscription.state is _S.UNAUTHENTICATED
             subscription.interrupt()

@@ -60,8 +60,11 @@ def says(*parts: bytes, pause: float = 0.0, close: bool = False) -> Answer:
     return answer
 
 
-def upgraded(*early: bytes, before: bytes = b"") -> Answer:
-    """Return an answer that opens a WebSocket and sends `early` in the same piece."""
+def upgraded(*early: bytes, before: bytes = b"", close: bool = False) -> Answer:
+    """Return an answer that opens a WebSocket and sends `early` in the same piece.
+
+    `close`: it ends the connection then, without a closing frame.
+    """
 
     def answer(link: socket.socket) -> None:
         protocol = ServerProtocol()
@@ -73,6 +76,9 @@ def upgraded(*early: bytes, before: bytes = b"") -> Answer:
         assert isinstance(request, Request)
         protocol.send_response(protocol.accept(request))
         link.sendall(b"".join((before, *protocol.data_to_send(), *early)))
+        if close:
+            link.close()
+            return
         while link.recv(4096):
             pass
 

@@ -53,6 +53,29 @@ def test_e1_frames_that_follow_the_handshake_at_once_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "is_mid_message"),
+    [
+        (text_frame(b"whole"), False),
+        (text_frame(b"whole") + text_frame(b"half a frame")[:6], True),
+        (Frame(Opcode.TEXT, b"half", fin=False).serialize(mask=False), True),
+    ],
+)
+def test_e10_it_is_known_whether_the_connection_ended_in_the_middle_of_a_message(
+    sent: bytes, *, is_mid_message: bool
+) -> None:
+    with tcp_server(upgraded(sent, close=True)) as port:
+        connection = opened(f"ws://{HOST}:{port}")
+        with pytest.raises(ConnectionLostError):
+            while True:
+                connection.receive()
+                connection.check_open()
+                connection.wait(1)
+        assert connection.ended_by_relay
+        assert connection.is_mid_message == is_mid_message
+        connection.close()
+
+
+@pytest.mark.parametrize(
     ("answer", "words"),
     [
         (says(b"HTTP/1.1 502 Bad Gateway\r\n\r\n<html>"), "^HTTP 502 Bad Gateway"),

@@ -178,3 +178,23 @@ def test_e10_connection_that_ends_after_one_was_tried_clears_no_other() -> None:
     found.answered("a")
     found.lose(now + 1, ended_by_relay=True)
     assert [found.is_suspected(key) for key in ("a", "b")] == [False, True]
+
+
+def test_e10_end_in_the_middle_of_a_message_convicts_only_the_second_time() -> None:
+    found = suspecting("event")
+    for now, verdict in ((START + 10, None), (START + 20, "event")):
+        assert found.next(now) == "event"
+        found.sent("event", now)
+        assert found.lose(now, ended_by_relay=True, mid_message=True) == verdict
+        found.wait("event", now + 1)
+
+
+def test_e10_answer_clears_a_message_of_an_end_in_the_middle_of_a_message() -> None:
+    found = suspecting("event")
+    assert found.next(START + 10) == "event"
+    found.sent("event", START + 10)
+    found.lose(START + 10, ended_by_relay=True, mid_message=True)
+    found.answered("event")
+    found.sent("event", START + 20)
+    assert found.lose(START + 20, ended_by_relay=True, mid_message=True) is None
+    assert found.is_suspected("event")

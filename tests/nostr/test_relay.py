@@ -41,7 +41,10 @@ def test_e2_after_a_minute_of_good_connection_the_delay_begins_anew(
 
     def connect(*_: object, **__: object) -> Any:
         return SimpleNamespace(
-            close=lambda politely: None, was_too_long=False, ended_by_relay=True
+            close=lambda politely: None,
+            was_too_long=False,
+            ended_by_relay=True,
+            is_mid_message=False,
         )
 
     relay = Relay("ws://127.0.0.1:1", RelayManager().reports)
