@@ -44,6 +44,13 @@ def read_for(connection: Connection, seconds: float) -> list[bytes]:
     return found
 
 
+def read_until_the_end(connection: Connection) -> None:
+    while True:
+        connection.receive()
+        connection.check_open()
+        connection.wait(1)
+
+
 def test_e1_frames_that_follow_the_handshake_at_once_are_read() -> None:
     frames = text_frame(b"one") + text_frame(b"two")
     with tcp_server(upgraded(frames)) as port:
@@ -66,10 +73,7 @@ def test_e10_it_is_known_whether_the_connection_ended_in_the_middle_of_a_message
     with tcp_server(upgraded(sent, close=True)) as port:
         connection = opened(f"ws://{HOST}:{port}")
         with pytest.raises(ConnectionLostError):
-            while True:
-                connection.receive()
-                connection.check_open()
-                connection.wait(1)
+            read_until_the_end(connection)
         assert connection.ended_by_relay
         assert connection.is_mid_message == is_mid_message
         connection.close()
