@@ -26,6 +26,7 @@ from .paths import DATA, EXTENSION_ID
 from .ports import HOST
 
 NOTES = 50
+SHOWN = 5  # of each part, and its last
 NOTES_ON_FOREIGN_RELAYS = 3
 ARRIVAL_SECONDS = 10.0
 KIND_TEXT_NOTE = 1
@@ -96,8 +97,9 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         relay_urls = _relay_urls(arguments.port, arguments.data)
-        endpoint = f"ws://{HOST}:{arguments.port}/{EXTENSION_ID}/api/v1/relay"
-        asyncio.run(_demonstrate(endpoint, relay_urls, arguments.notes))
+        place = f"{HOST}:{arguments.port}/{EXTENSION_ID}"
+        endpoint, page = f"ws://{place}/api/v1/relay", f"http://{place}/"
+        asyncio.run(_demonstrate(endpoint, page, relay_urls, arguments.notes))
     except (OSError, httpx.HTTPError, WebSocketException) as error:
         print(
             f"Nothing to talk to on port {arguments.port} ({error}). "
@@ -123,7 +125,9 @@ def _relay_urls(port: int, data: Path) -> list[str]:
         return [relay["url"] for relay in relays.json() if relay["connected"]]
 
 
-async def _demonstrate(endpoint: str, relay_urls: list[str], notes: int | None) -> None:
+async def _demonstrate(
+    endpoint: str, page: str, relay_urls: list[str], notes: int | None
+) -> None:
     if not relay_urls:
         raise MissingError("a connected relay")
     local = all(urlsplit(url).hostname == HOST for url in relay_urls)
@@ -149,20 +153,26 @@ async def _demonstrate(endpoint: str, relay_urls: list[str], notes: int | None) 
         for subscriber in [receiver, *relays]:
             await subscriber.subscribe(author)
 
-        print("Published through the endpoint (milliseconds after sending)")
+        print(
+            "Published through the endpoint (milliseconds until its OK, until the note"
+            "\nis back on the second connection, and until it is seen on each relay)"
+        )
         answers, returns = [], []
         for number in range(1, count + 1):
             note = _note(keys, f"nostrclient demo, note {number} of {count}")
-            answer, back = await _publish(number, note, sender, receiver, relays)
+            line, answer, back = await _publish(number, note, sender, receiver, relays)
+            _print_some(number, count, line)
             answers.append(answer)
             returns.append(back)
 
-        print("\nGiven to one relay directly (milliseconds after sending)")
+        print("\nGiven to one relay directly (milliseconds until it is here)")
         arrivals = []
         for number in range(1, count + 1):
             relay = relays[number % len(relays)]
             note = _note(keys, f"nostrclient demo, direct note {number} of {count}")
-            arrivals.append(await _give(number, note, relay, receiver))
+            line, arrival = await _give(number, note, relay, receiver)
+            _print_some(number, count, line)
+            arrivals.append(arrival)
         counted = await _count(author, receiver)
 
     print(f"\n{'':46}  median     p99   (ms, {count} notes each)")
@@ -173,6 +183,7 @@ async def _demonstrate(endpoint: str, relay_urls: list[str], notes: int | None) 
         f"\nCOUNT of the author's notes, the largest of the relays' answers: {counted}"
     )
     print("Everything arrived.")
+    print(f"The page shows it: {page}")
 
 
 async def _publish(
@@ -181,8 +192,11 @@ async def _publish(
     sender: Wire,
     receiver: Wire,
     relays: list[Wire],
-) -> tuple[float, float]:
-    """Publish through the endpoint; return milliseconds until OK and until arrival."""
+) -> tuple[str, float, float]:
+    """Publish through the endpoint.
+
+    Return a line that tells about it, and milliseconds until OK and until arrival.
+    """
     start = await sender.send("EVENT", note)
     answered, ok = await sender.arrival("OK", note["id"])
     if ok[2] is not True or ok[3].startswith("queued:"):
@@ -190,30 +204,42 @@ async def _publish(
     received, event = await receiver.arrival("EVENT", note["id"])
     if event[2] != note:
         raise MissingError(f"note {number} as it was sent; what came is {event[2]}")
-    passed = []
+    on_relays = []
     for relay in relays:
         seen, _ = await relay.arrival("EVENT", note["id"])
-        passed.append(f"{relay.name} {_milliseconds(start, seen):5.1f}")
+        on_relays.append(f"{relay.name} {_milliseconds(start, seen):5.1f}")
     answer, back = _milliseconds(start, answered), _milliseconds(start, received)
-    print(
+    line = (
         f"  {number:3}  {note['id'][:8]}…  OK {answer:5.1f}  back {back:5.1f}"
-        f"  passed {'  '.join(passed)}"
+        f"  on {'  '.join(on_relays)}"
     )
-    return answer, back
+    return line, answer, back
 
 
 async def _give(
     number: int, note: dict[str, Any], relay: Wire, receiver: Wire
-) -> float:
-    """Publish on a relay; return milliseconds until arrival through the endpoint."""
+) -> tuple[str, float]:
+    """Publish on a relay.
+
+    Return a line that tells about it, and milliseconds until arrival through the
+    endpoint.
+    """
     start = await relay.send("EVENT", note)
     received, _ = await receiver.arrival("EVENT", note["id"])
     _, ok = await relay.arrival("OK", note["id"])
     if ok[2] is not True:
         raise MissingError(f"OK of {relay.name} for note {number}; it was {ok[2:]}")
     took = _milliseconds(start, received)
-    print(f"  {number:3}  {note['id'][:8]}…  from {relay.name}  arrived {took:5.1f}")
-    return took
+    line = f"  {number:3}  {note['id'][:8]}…  from {relay.name}  here {took:5.1f}"
+    return line, took
+
+
+def _print_some(number: int, count: int, line: str) -> None:
+    """Print the first few lines and the last one."""
+    if number <= SHOWN or number == count:
+        print(line)
+    elif number == SHOWN + 1:
+        print("    …")
 
 
 async def _count(author: str, wire: Wire) -> str:

@@ -112,8 +112,8 @@ def _tell(lnbits: LnbitsServer) -> None:
         f"""
   nostrclient is running.
 
-  login      {username} / {password}
-  page       {lnbits.extension_url}/
+  sign in    {lnbits.url}/ as {username} / {password}
+  then open  {lnbits.extension_url}/
   public     {lnbits.public_url}
   private    {lnbits.private_url()}
   relays     {(chr(10) + " " * 13).join(relays)}

@@ -294,21 +294,25 @@ window.i18n.global.mergeLocaleMessage('de', {
     private_hint:
       'Für die Erweiterungen dieses Servers und alle, die diese geheime URL haben. Sie sieht jedes Mal anders aus; alle Formen bleiben gültig.',
     private_closed_hint:
-      'Erweiterungen dieses Servers können sich nicht verbinden. Öffne ihn in den Einstellungen.',
+      'Erweiterungen dieses Servers können sich nicht verbinden.',
     private_setting:
       'Ein WebSocket mit geheimer URL für die Erweiterungen dieses LNbits.',
     public_endpoint: 'Öffentlicher Endpunkt',
     public_open: 'Öffentlicher Endpunkt: offen',
     public_closed: 'Öffentlicher Endpunkt: geschlossen',
     public_hint: 'Offen für alle, die diesen Server erreichen.',
-    public_closed_hint:
-      'Niemand kann sich verbinden. Öffne ihn in den Einstellungen.',
+    public_closed_hint: 'Niemand kann sich verbinden.',
     public_setting:
       'Ein WebSocket, den alle wie ein Relay verwenden können, mit engeren Grenzen.',
     qr: 'QR-Code',
     qr_private: 'QR-Code des privaten Endpunkts',
     qr_public: 'QR-Code des öffentlichen Endpunkts',
+    open: 'Öffnen',
+    open_private: 'Privaten Endpunkt öffnen',
+    open_public: 'Öffentlichen Endpunkt öffnen',
     close: 'Schließen',
+    close_private: 'Privaten Endpunkt schließen',
+    close_public: 'Öffentlichen Endpunkt schließen',
     copy: 'Kopieren',
     copy_private: 'URL des privaten Endpunkts kopieren',
     copy_public: 'URL des öffentlichen Endpunkts kopieren',
@@ -673,8 +677,7 @@ window.i18n.global.mergeLocaleMessage('de', {
     test: 'Einen Endpunkt testen',
     test_caption: 'Eine Direktnachricht senden und prüfen, ob sie zurückkommt',
     test_endpoint: 'Endpunkt',
-    test_closed:
-      'Dieser Endpunkt ist geschlossen. Öffne ihn in den Einstellungen.',
+    test_closed: 'Dieser Endpunkt ist geschlossen.',
     test_recipient: 'Empfänger: npub oder Schlüssel in hex',
     test_recipient_missing: 'Gib einen öffentlichen Schlüssel ein.',
     test_message: 'Nachricht',

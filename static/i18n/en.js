@@ -281,21 +281,25 @@ window.i18n.global.mergeLocaleMessage('en', {
     private_closed: 'Private endpoint: closed',
     private_hint:
       'For this server’s extensions and anyone who has this secret URL. It is spelled differently each time; every spelling stays valid.',
-    private_closed_hint:
-      'Extensions of this server cannot connect. Open it in the settings.',
+    private_closed_hint: 'Extensions of this server cannot connect.',
     private_setting:
       'A WebSocket with a secret URL for the extensions of this LNbits.',
     public_endpoint: 'Public endpoint',
     public_open: 'Public endpoint: open',
     public_closed: 'Public endpoint: closed',
     public_hint: 'Open to anyone who can reach this server.',
-    public_closed_hint: 'Nobody can connect. Open it in the settings.',
+    public_closed_hint: 'Nobody can connect.',
     public_setting:
       'A WebSocket that anyone can use like a relay, with tighter limits.',
     qr: 'QR code',
     qr_private: 'QR code of the private endpoint',
     qr_public: 'QR code of the public endpoint',
+    open: 'Open',
+    open_private: 'Open the private endpoint',
+    open_public: 'Open the public endpoint',
     close: 'Close',
+    close_private: 'Close the private endpoint',
+    close_public: 'Close the public endpoint',
     copy: 'Copy',
     copy_private: 'Copy the URL of the private endpoint',
     copy_public: 'Copy the URL of the public endpoint',
@@ -642,7 +646,7 @@ window.i18n.global.mergeLocaleMessage('en', {
     test_caption:
       'Send a direct message through it and check that it comes back',
     test_endpoint: 'Endpoint',
-    test_closed: 'This endpoint is closed. Open it in the settings.',
+    test_closed: 'This endpoint is closed.',
     test_recipient: 'Recipient: npub or hex key',
     test_recipient_missing: 'Enter a public key to write to.',
     test_message: 'Message',

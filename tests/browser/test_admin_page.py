@@ -163,6 +163,25 @@ def test_the_public_endpoint_is_opened_and_closed(
     assert _open_endpoints(server) == {"private_ws": True, "public_ws": False}
 
 
+def test_an_endpoint_is_opened_and_closed_on_its_card(
+    admin: AdminPage, server: LnbitsServer
+) -> None:
+    public = admin.endpoint("public")
+    admin.button("Open the public endpoint").click()
+    expect(public).to_contain_text("Public endpoint: open")
+    assert _open_endpoints(server) == {"private_ws": True, "public_ws": True}
+    admin.button("Close the public endpoint").click()
+    dialog = admin.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("disconnects its clients at once")
+    dialog.get_by_role("button", name="Cancel").click()
+    dialog.wait_for(state="detached")
+    assert _open_endpoints(server) == {"private_ws": True, "public_ws": True}
+    admin.button("Close the public endpoint").click()
+    dialog.get_by_role("button", name="Close").click()
+    expect(public).to_contain_text("Public endpoint: closed")
+    assert _open_endpoints(server) == {"private_ws": True, "public_ws": False}
+
+
 def _open_endpoints(server: LnbitsServer) -> dict[str, bool]:
     config = server.api("GET", "/config")
     return {name: config[name] for name in ("private_ws", "public_ws")}

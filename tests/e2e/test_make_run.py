@@ -82,17 +82,22 @@ def test_make_run_and_make_demo(tmp_path: Path) -> None:
     data, port = tmp_path / "data", free_port()
     with make_run(data, port) as (run, printed):
         login = json.loads((data / "login.json").read_text())
-        assert f"{login['username']} / {login['password']}" in printed
-        assert f"http://127.0.0.1:{port}/nostrclient/\n" in printed
+        url = f"http://127.0.0.1:{port}"
+        who = f"{login['username']} / {login['password']}"
+        assert f"sign in    {url}/ as {who}\n" in printed
+        assert f"then open  {url}/nostrclient/\n" in printed
         assert printed.count("ws://127.0.0.1") == 4  # two endpoints, two relays
         for url in re.findall(r"ws://\S+/nostrclient/\S+", printed):
             assert handshake_status(url) == 101
 
-        demo = make_demo("--port", str(port), "--data", str(data), "--notes", "5")
+        demo = make_demo("--port", str(port), "--data", str(data), "--notes", "9")
         assert demo.returncode == 0, demo.stdout + demo.stderr
         assert "Everything arrived." in demo.stdout
-        # Five that both relays have, and three of the five given to one directly.
-        assert "the largest of the relays' answers: 8" in demo.stdout
+        assert demo.stdout.endswith(f"The page shows it: {url}/nostrclient/\n")
+        # Nine that both relays have, and five of the nine given to one directly.
+        assert "the largest of the relays' answers: 14" in demo.stdout
+        # Of each nine the first five and the last are told.
+        assert len(re.findall(r"^ +\d  \w{8}…", demo.stdout, re.MULTILINE)) == 12
         assert len(started_in(data)) >= 4
 
     assert run.returncode == 0
