@@ -47,6 +47,15 @@ def test_ten_is_above_nine() -> None:
     check_tag("v2.10.0", {**CONFIG, "version": "2.10.0"}, listed(("2.9.0", "1.4.0")))
 
 
+def test_pictures_that_lnbits_shows_exist() -> None:
+    raw = "https://raw.githubusercontent.com/lnbits/nostrclient/main/"
+    pictures = [image["uri"] for image in CONFIG["images"]]
+    assert pictures
+    for uri in [*pictures, CONFIG["description_md"]]:
+        assert uri.startswith(raw)
+        assert (CHECKOUT / uri.removeprefix(raw)).exists()
+
+
 def test_entry_has_what_the_check_of_the_list_wants() -> None:
     entry = release_entry(CONFIG, b"zip", URL)
     assert entry.keys() >= NEEDED
