@@ -42,6 +42,8 @@ def instances(cluster: Cluster) -> list[LnbitsServer]:
     for instance in cluster.instances:
         instance.start()
         wait_until_served(instance)
+    for instance in cluster.instances:
+        wait_until(partial(has_loaded, instance), "it has read the database", 30)
     first = cluster.instances[0]
     first.api("PUT", "/config", {"public_ws": True})
     for item in first.api("GET", "/outbox"):
@@ -71,6 +73,11 @@ def relay(cluster: Cluster, instances: list[LnbitsServer]) -> Iterator[OddRelay]
 def wait_until_served(instance: LnbitsServer) -> None:
     """Wait until LNbits itself has noticed that its connections were lost."""
     wait_until(lambda: instance.http.get("/api/v1/auth").is_success, "it is back", 30)
+
+
+def has_loaded(instance: LnbitsServer) -> bool:
+    """Return whether all was read: until then it lists no relays."""
+    return instance.api("GET", "/status")["not_loaded"] == []
 
 
 def knows(instance: LnbitsServer, urls: list[str]) -> bool:
