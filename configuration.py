@@ -96,7 +96,7 @@ class Configuration:
         try:
             nostr_client.relay_manager.set_proxy(proxy_policy(config))
         except ValueError as error:
-            logger.error(f"nostrclient: the stored proxy cannot be used: {error}")
+            logger.error(f"the stored proxy cannot be used: {error}")
         await asyncio.gather(
             *(
                 router.stop()

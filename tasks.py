@@ -196,7 +196,9 @@ async def _load(previous: Generation | None, stopping: asyncio.Event) -> None:
         await load(Part.OUTBOX, load_outbox)
         await load(Part.RELAYS, load_relays)
         if not stopping.is_set():
-            nostr_client.relay_manager.start()
+            manager = nostr_client.relay_manager
+            manager.start()
+            logger.info(f"started with {len(manager.relays)} relays")
     finally:
         waiting.cancel()
 

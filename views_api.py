@@ -10,10 +10,10 @@ from fastapi.responses import JSONResponse, Response
 from lnbits.core.models import Account
 from lnbits.decorators import check_admin, check_user_exists
 from lnbits.helpers import urlsafe_short_hash
-from loguru import logger
 
 from . import services, tasks
 from .access import check_signed_in, is_admin
+from .admin_log import log_change, log_config_changes
 from .configuration import configuration, guest_rules, proxy_policy
 from .crud import (
     add_relay,
@@ -406,12 +406,10 @@ async def api_get_config() -> Config:
     return configuration.config
 
 
-@nostrclient_api_router.put(
-    "/api/v1/config",
-    dependencies=[Depends(check_admin)],
-    summary="Change the configuration",
-)
-async def api_update_config(data: ConfigUpdate) -> Config:
+@nostrclient_api_router.put("/api/v1/config", summary="Change the configuration")
+async def api_update_config(
+    data: ConfigUpdate, account: Account = Depends(check_admin)
+) -> Config:
     """Open or close endpoints, change settings; fields that are not named stay.
 
     Settings apply when nostrclient starts again. A setting equal to its default is not
@@ -437,25 +435,23 @@ async def api_update_config(data: ConfigUpdate) -> Config:
         return config
 
     async with configuration.lock:
+        before = configuration.config
         try:
             config = await change_config(change)
         except ValueError as error:
             raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from error
+        log_config_changes(account, before, config)
         await configuration.apply_config(config)
     return config
 
 
-@nostrclient_api_router.put(
-    "/api/v1/restart",
-    dependencies=[Depends(check_admin)],
-    summary="Restart nostrclient",
-)
-async def api_restart() -> None:
+@nostrclient_api_router.put("/api/v1/restart", summary="Restart nostrclient")
+async def api_restart(account: Account = Depends(check_admin)) -> None:
     """Restart nostrclient, so that changed settings are used.
 
     It disconnects all clients and relays. The outbox is kept.
     """
-    logger.info("nostrclient restarts, as the admin asked")
+    log_change(account, "nostrclient is restarted")
     await tasks.restart()
 
 
@@ -481,12 +477,10 @@ async def api_get_identity() -> Identity:
     return Identity(npub=key.public_key.bech32() if key else None)
 
 
-@nostrclient_api_router.put(
-    "/api/v1/identity",
-    dependencies=[Depends(check_admin)],
-    summary="Set the identity key",
-)
-async def api_update_identity(data: IdentityUpdate) -> Identity:
+@nostrclient_api_router.put("/api/v1/identity", summary="Set the identity key")
+async def api_update_identity(
+    data: IdentityUpdate, account: Account = Depends(check_admin)
+) -> Identity:
     """Set the key for relays that demand authentication: a given one or a new one."""
     if (data.nsec is None) is not data.generate:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "Give either nsec or generate.")
@@ -498,17 +492,15 @@ async def api_update_identity(data: IdentityUpdate) -> Identity:
     async with configuration.lock:
         await update_identity(encrypted)
         nostr_client.relay_manager.set_identity(key)
+    log_change(account, f"the service key is {key.public_key.bech32()} now")
     return await api_get_identity()
 
 
-@nostrclient_api_router.delete(
-    "/api/v1/identity",
-    dependencies=[Depends(check_admin)],
-    summary="Delete the identity key",
-)
-async def api_delete_identity() -> Identity:
+@nostrclient_api_router.delete("/api/v1/identity", summary="Delete the identity key")
+async def api_delete_identity(account: Account = Depends(check_admin)) -> Identity:
     """Delete the key; relays that demand authentication get no answer any more."""
     async with configuration.lock:
         await update_identity(None)
         nostr_client.relay_manager.set_identity(None)
+    log_change(account, "the service key is deleted")
     return await api_get_identity()

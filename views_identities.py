@@ -5,8 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from fastapi import APIRouter, Depends, HTTPException
+from lnbits.core.models import Account
 from lnbits.decorators import check_admin
 
+from .admin_log import log_change
 from .configuration import configuration
 from .crud import add_identity, delete_identity, update_merchants_enabled
 from .helpers import encrypt_identity, normalize_public_key, read_private_key
@@ -42,7 +44,9 @@ async def api_get_identities() -> list[ReaderKey]:
     summary="Add a reader key",
     responses=conflict("The key is there already"),
 )
-async def api_add_identity(data: ReaderKeyUpdate) -> ReaderKey:
+async def api_add_identity(
+    data: ReaderKeyUpdate, account: Account = Depends(check_admin)
+) -> ReaderKey:
     """Store a reader key, encrypted, and use it at once."""
     try:
         key = read_private_key(data.nsec)
@@ -58,6 +62,7 @@ async def api_add_identity(data: ReaderKeyUpdate) -> ReaderKey:
         if not await add_identity(stored):
             raise HTTPException(HTTPStatus.CONFLICT, "This key is stored already.")
         identities.add(key, label)
+    log_change(account, f"reader key {key.public_key.bech32()} is added")
     return reader_key(pubkey, label)
 
 
@@ -66,7 +71,9 @@ async def api_add_identity(data: ReaderKeyUpdate) -> ReaderKey:
     summary="Remove a reader key",
     responses=not_found("The key is not stored"),
 )
-async def api_delete_identity_of(data: ReaderKeyRef) -> list[ReaderKey]:
+async def api_delete_identity_of(
+    data: ReaderKeyRef, account: Account = Depends(check_admin)
+) -> list[ReaderKey]:
     """Delete a reader key from the database and from memory."""
     try:
         pubkey = normalize_public_key(data.pubkey)
@@ -76,6 +83,7 @@ async def api_delete_identity_of(data: ReaderKeyRef) -> list[ReaderKey]:
         if not await delete_identity(pubkey):
             raise HTTPException(HTTPStatus.NOT_FOUND, "This key is not stored.")
         identities.remove(pubkey)
+    log_change(account, f"reader key {pubkey} is removed")
     return identities.shown()
 
 

@@ -6,8 +6,10 @@ from http import HTTPStatus
 from secrets import token_urlsafe
 
 from fastapi import APIRouter, Depends, HTTPException
+from lnbits.core.models import Account
 from lnbits.decorators import check_admin
 
+from .admin_log import log_change
 from .configuration import configuration
 from .crud import add_private_url, delete_private_url, update_private_url
 from .models import (
@@ -44,7 +46,9 @@ async def api_get_private_urls() -> list[PrivateUrl]:
     summary="Create a private URL",
     responses=conflict("There are too many private URLs"),
 )
-async def api_add_private_url(data: PrivateUrlCreation) -> PrivateUrl:
+async def api_add_private_url(
+    data: PrivateUrlCreation, account: Account = Depends(check_admin)
+) -> PrivateUrl:
     """Create a private URL for one app, valid until it is revoked."""
     url = StoredPrivateUrl(
         id=token_urlsafe(ID_BYTES),
@@ -59,6 +63,7 @@ async def api_add_private_url(data: PrivateUrlCreation) -> PrivateUrl:
                 HTTPStatus.CONFLICT, f"There are {max_urls} private URLs already."
             )
         await private_urls.load()
+    log_change(account, f"private URL {url.name!r} is created")
     return _shown(url.id)
 
 
@@ -67,7 +72,9 @@ async def api_add_private_url(data: PrivateUrlCreation) -> PrivateUrl:
     summary="Change a private URL",
     responses=not_found("No such URL"),
 )
-async def api_update_private_url(url_id: str, data: PrivateUrlUpdate) -> PrivateUrl:
+async def api_update_private_url(
+    url_id: str, data: PrivateUrlUpdate, account: Account = Depends(check_admin)
+) -> PrivateUrl:
     """Rename, open or close a private URL; closing it disconnects its clients."""
     changes = data.dict(exclude_none=True)
     if "name" in changes:
@@ -76,7 +83,9 @@ async def api_update_private_url(url_id: str, data: PrivateUrlUpdate) -> Private
         if changes and not await update_private_url(url_id, changes):
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such private URL.")
         await private_urls.load()
-    return _shown(url_id)
+    shown = _shown(url_id)
+    log_change(account, f"private URL {shown.name!r}: {changes}")
+    return shown
 
 
 @nostrclient_private_urls_router.delete(
@@ -84,12 +93,16 @@ async def api_update_private_url(url_id: str, data: PrivateUrlUpdate) -> Private
     summary="Revoke a private URL",
     responses=not_found("No such URL"),
 )
-async def api_delete_private_url(url_id: str) -> list[PrivateUrl]:
+async def api_delete_private_url(
+    url_id: str, account: Account = Depends(check_admin)
+) -> list[PrivateUrl]:
     """Revoke a private URL for good, and disconnect its clients."""
+    names = [url.name for url in private_urls.shown() if url.id == url_id]
     async with configuration.lock:
         if not await delete_private_url(url_id):
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such private URL.")
         await private_urls.load()
+    log_change(account, f"private URL {', '.join(map(repr, names))} is revoked")
     return private_urls.shown()
 
 

@@ -77,7 +77,8 @@ def wait_until_served(instance: LnbitsServer) -> None:
 
 def has_loaded(instance: LnbitsServer) -> bool:
     """Return whether all was read: until then it lists no relays."""
-    return instance.api("GET", "/status")["not_loaded"] == []
+    not_loaded: list[str] = instance.api("GET", "/status")["not_loaded"]
+    return not not_loaded
 
 
 def knows(instance: LnbitsServer, urls: list[str]) -> bool:

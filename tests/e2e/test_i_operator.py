@@ -133,3 +133,34 @@ def test_i2_relay_that_went_down_says_since_when(
         )
     finally:
         relay.start()
+
+
+def test_i1_log_says_what_an_admin_changed_and_no_secret(lnbits: LnbitsServer) -> None:
+    who = lnbits.http.get("/api/v1/auth").raise_for_status().json()["id"]
+    key, secret = Author(), "socks5h://me:pass-7f3a@127.0.0.1:9"
+    settings = lnbits.api("GET", "/config")["settings"]
+    changed = {**settings, "ping_seconds": 21}
+    name = "Shop app\nforged line"
+    try:
+        lnbits.api("PUT", "/config", {"public_ws": False, "settings": changed})
+        lnbits.api("PUT", "/config", {"proxy_url": secret})
+        lnbits.api("POST", "/identities", {"nsec": key.nsec, "label": ""})
+        lnbits.api("DELETE", "/identities", {"pubkey": key.pubkey})
+        url = lnbits.api("POST", "/private-urls", {"name": name})
+        lnbits.api("DELETE", f"/private-urls/{url['id']}")
+    finally:
+        back = {"ping_seconds": 20}
+        lnbits.api("PUT", "/config", {"proxy_url": "", "settings": settings | back})
+    printed = lnbits.printed()
+    admin = f"nostrclient: admin {who[:8]}: "
+    for what in (
+        "the public endpoint is closed",
+        "setting ping_seconds: 20 becomes 21",
+        "the proxy is changed",
+        f"reader key {key.pubkey} is removed",
+        "private URL 'Shop app\\nforged line' is revoked",
+    ):
+        assert f"{admin}{what}\n" in printed
+    for hidden in (who, "pass-7f3a", key.nsec):
+        assert hidden not in printed
+    assert "nostrclient: started with " in printed

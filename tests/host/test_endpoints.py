@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi import HTTPException
+from lnbits.core.models import Account
 from starlette.datastructures import Headers
 
 from nostrclient import configuration as configuration_module
@@ -17,6 +18,8 @@ from nostrclient.configuration import Configuration, Part
 from nostrclient.models import Config, ConfigUpdate
 from nostrclient.nostr.settings import DEFAULTS, Settings
 from nostrclient.router import NostrRouter, nostr_client
+
+ADMIN = Account(id="0123456789abcdef")
 
 LIMITED = Config(settings={"eose_seconds": 7, "gone_seconds": 1, "ping_seconds": 0})
 
@@ -61,7 +64,7 @@ async def test_a4_client_is_refused_as_soon_as_its_endpoint_is_closed(
     configuration.config = Config(public_ws=True)
     assert "closed" not in str(await views_endpoints._refusal("relay", is_public, ""))
     update = ConfigUpdate(public_ws=False, private_ws=False)
-    await views_api.api_update_config(update)
+    await views_api.api_update_config(update, ADMIN)
     assert "closed" in str(await views_endpoints._refusal("relay", is_public, ""))
 
 
@@ -93,11 +96,13 @@ async def test_a6_stored_value_that_is_refused_does_not_block_another_change(
     configuration: Configuration, store: FakeStore
 ) -> None:
     update = ConfigUpdate(public_ws=True, settings={"pong_seconds": 11})
-    changed = await views_api.api_update_config(update)
+    changed = await views_api.api_update_config(update, ADMIN)
     assert changed.settings == {"eose_seconds": 7, "pong_seconds": 11}
     assert configuration.config == store.config == changed
     with pytest.raises(HTTPException, match="ping_seconds"):
-        await views_api.api_update_config(ConfigUpdate(settings={"ping_seconds": 0}))
+        await views_api.api_update_config(
+            ConfigUpdate(settings={"ping_seconds": 0}), ADMIN
+        )
 
 
 @pytest.mark.parametrize(
