@@ -19,7 +19,7 @@ from nostrclient.models import Config, ConfigUpdate
 from nostrclient.nostr.settings import DEFAULTS, Settings
 from nostrclient.router import NostrRouter, nostr_client
 
-ADMIN = Account(id="0123456789abcdef")
+ADMIN = Account.construct(id="0123456789abcdef")
 
 LIMITED = Config(settings={"eose_seconds": 7, "gone_seconds": 1, "ping_seconds": 0})
 
