@@ -9,7 +9,7 @@ from lnbits.core.models import Account
 from .models import Config
 from .nostr.log import logger
 from .nostr.message import printable
-from .nostr.settings import DEFAULTS
+from .nostr.settings import SETTINGS
 
 SHOWN_CHARACTERS = 8
 """Of a user's id: enough to tell admins apart, and no way to sign in."""
@@ -33,10 +33,13 @@ def config_changes(before: Config, after: Config) -> Iterator[str]:
         if is_open != getattr(before, f"{name}_ws"):
             yield f"the {name} endpoint is {'opened' if is_open else 'closed'}"
     for name in sorted(before.settings.keys() | after.settings.keys()):
-        default = getattr(DEFAULTS, name, None)
-        old, new = before.settings.get(name, default), after.settings.get(name, default)
+        known = SETTINGS.get(name)
+        if known is None:  # of another version, and not used by this one
+            continue
+        old = before.settings.get(name, known.default)
+        new = after.settings.get(name, known.default)
         if old != new:
-            yield f"setting {name}: {old:g} becomes {new:g}"
+            yield f"setting {name}: {old:.12g} becomes {new:.12g}"
     if (before.proxy_url, before.proxy_mode) != (after.proxy_url, after.proxy_mode):
         yield "the proxy is changed"  # its URL may hold a password
     if before.face != after.face:

@@ -87,8 +87,8 @@ def test_make_run_and_make_demo(tmp_path: Path) -> None:
         assert f"sign in    {url}/ as {who}\n" in printed
         assert f"then open  {url}/nostrclient/\n" in printed
         assert printed.count("ws://127.0.0.1") == 4  # two endpoints, two relays
-        for url in re.findall(r"ws://\S+/nostrclient/\S+", printed):
-            assert handshake_status(url) == 101
+        for endpoint in re.findall(r"ws://\S+/nostrclient/\S+", printed):
+            assert handshake_status(endpoint) == 101
 
         demo = make_demo("--port", str(port), "--data", str(data), "--notes", "9")
         assert demo.returncode == 0, demo.stdout + demo.stderr
