@@ -419,7 +419,11 @@ async def api_update_config(
     guest_changes = data.guests.dict(exclude_none=True) if data.guests else {}
     face_changes = data.face.dict(exclude_none=True) if data.face is not None else {}
 
+    before = configuration.config
+
     def change(stored: Config) -> Config:
+        nonlocal before
+        before = stored  # another LNbits may have changed it meanwhile
         # A stored setting that this version does not accept is dropped.
         settings = usable_settings(stored.settings) | (data.settings or {})
         face = stored.face.copy(update=face_changes)
@@ -435,7 +439,6 @@ async def api_update_config(
         return config
 
     async with configuration.lock:
-        before = configuration.config
         try:
             config = await change_config(change)
         except ValueError as error:

@@ -62,7 +62,7 @@ async def api_add_identity(
         if not await add_identity(stored):
             raise HTTPException(HTTPStatus.CONFLICT, "This key is stored already.")
         identities.add(key, label)
-    log_change(account, f"reader key {key.public_key.bech32()} is added")
+    log_change(account, f"reader key {pubkey} is added")
     return reader_key(pubkey, label)
 
 
@@ -98,7 +98,9 @@ async def api_get_merchants() -> Merchants:
 @nostrclient_identities_router.put(
     "/api/v1/merchants", summary="Use the merchants' keys or not"
 )
-async def api_update_merchants(data: MerchantsUpdate) -> Merchants:
+async def api_update_merchants(
+    data: MerchantsUpdate, account: Account = Depends(check_admin)
+) -> Merchants:
     """Use the keys of nostrmarket's merchants as reader keys, or stop using them.
 
     They are held in memory only. Switched off, they are gone from memory at once.
@@ -106,4 +108,6 @@ async def api_update_merchants(data: MerchantsUpdate) -> Merchants:
     async with configuration.lock:
         await update_merchants_enabled(data.enabled)
         await identities.set_merchants(data.enabled)
+    are_used = "used" if data.enabled else "not used any more"
+    log_change(account, f"the keys of nostrmarket's merchants are {are_used}")
     return await identities.merchants()

@@ -84,7 +84,11 @@ async def api_update_private_url(
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such private URL.")
         await private_urls.load()
     shown = _shown(url_id)
-    log_change(account, f"private URL {shown.name!r}: {changes}")
+    if "name" in changes:
+        log_change(account, f"a private URL is named {shown.name!r} now")
+    if "is_open" in changes:
+        state = "opened" if shown.is_open else "closed"
+        log_change(account, f"private URL {shown.name!r} is {state}")
     return shown
 
 
@@ -97,12 +101,12 @@ async def api_delete_private_url(
     url_id: str, account: Account = Depends(check_admin)
 ) -> list[PrivateUrl]:
     """Revoke a private URL for good, and disconnect its clients."""
-    names = [url.name for url in private_urls.shown() if url.id == url_id]
     async with configuration.lock:
+        names = {url.id: url.name for url in private_urls.shown()}
         if not await delete_private_url(url_id):
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such private URL.")
         await private_urls.load()
-    log_change(account, f"private URL {', '.join(map(repr, names))} is revoked")
+    log_change(account, f"private URL {names.get(url_id)!r} is revoked")
     return private_urls.shown()
 
 

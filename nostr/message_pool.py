@@ -273,11 +273,10 @@ class MessagePool:
             shared = len(upstream_ids) > 1
         given = False
         guarded = link_key is not None or service_key is not None
-        key = int(event.id[:32], 16)  # as `SeenIds.key`, without a call
+        key = SeenIds.key(event.id)
         tags: TagValues | None = None
-        feeds, lock = self._feeds, self._lock
         for upstream_id in upstream_ids:
-            feed = feeds.get(upstream_id)
+            feed = self._feeds.get(upstream_id)
             if feed is None:
                 continue
             if guarded and not may_receive(
@@ -297,8 +296,8 @@ class MessagePool:
             if number is None:
                 continue
             # Putting under the lock keeps what a close promises: nothing comes after.
-            with lock:
-                if feeds.get(upstream_id) is not feed:
+            with self._lock:
+                if self._feeds.get(upstream_id) is not feed:
                     continue
                 if not feed.seen.add(key):
                     continue

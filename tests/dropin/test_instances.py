@@ -51,7 +51,7 @@ def instances(cluster: Cluster) -> list[LnbitsServer]:
     for relay in first.api("GET", "/relays"):
         first.api("DELETE", "/relay", {"url": relay["url"]})
     for instance in cluster.instances:
-        wait_until(partial(knows, instance, []), "no relay is left", 60)
+        wait_until(partial(knows, instance, []), "no relay is left")
         wait_until(partial(is_open, instance), "its endpoint is open")
     return cluster.instances
 

@@ -135,7 +135,7 @@ def test_i2_relay_that_went_down_says_since_when(
         relay.start()
 
 
-def test_i1_log_says_what_an_admin_changed_and_no_secret(lnbits: LnbitsServer) -> None:
+def test_i7_log_says_what_an_admin_changed_and_no_secret(lnbits: LnbitsServer) -> None:
     who = lnbits.http.get("/api/v1/auth").raise_for_status().json()["id"]
     key, secret = Author(), "socks5h://me:pass-7f3a@127.0.0.1:9"
     settings = lnbits.api("GET", "/config")["settings"]
@@ -147,6 +147,8 @@ def test_i1_log_says_what_an_admin_changed_and_no_secret(lnbits: LnbitsServer) -
         lnbits.api("POST", "/identities", {"nsec": key.nsec, "label": ""})
         lnbits.api("DELETE", "/identities", {"pubkey": key.pubkey})
         url = lnbits.api("POST", "/private-urls", {"name": name})
+        lnbits.api("PUT", f"/private-urls/{url['id']}", {"is_open": False})
+        lnbits.api("PUT", "/merchants", {"enabled": False})
         lnbits.api("DELETE", f"/private-urls/{url['id']}")
     finally:
         back = {"ping_seconds": 20}
@@ -157,7 +159,10 @@ def test_i1_log_says_what_an_admin_changed_and_no_secret(lnbits: LnbitsServer) -
         "the public endpoint is closed",
         "setting ping_seconds: 20 becomes 21",
         "the proxy is changed",
+        f"reader key {key.pubkey} is added",
         f"reader key {key.pubkey} is removed",
+        "the keys of nostrmarket's merchants are not used any more",
+        "private URL 'Shop app\\nforged line' is closed",
         "private URL 'Shop app\\nforged line' is revoked",
     ):
         assert f"{admin}{what}\n" in printed

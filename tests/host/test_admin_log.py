@@ -8,7 +8,7 @@ def changes(before: Config, after: Config) -> list[str]:
     return list(config_changes(before, after))
 
 
-def test_i1_endpoints_and_settings_are_named_with_both_values() -> None:
+def test_i7_endpoints_and_settings_are_named_with_both_values() -> None:
     before = Config(settings={"ping_seconds": 15, "gone_setting": 1})
     after = Config(
         private_ws=False,
@@ -25,7 +25,7 @@ def test_i1_endpoints_and_settings_are_named_with_both_values() -> None:
     assert changes(after, after) == []
 
 
-def test_i1_of_proxy_face_and_guests_only_the_change_is_named() -> None:
+def test_i7_of_proxy_face_and_guests_only_the_change_is_named() -> None:
     secret = "socks5h://me:secret@127.0.0.1:9"
     after = Config(
         proxy_url=secret,
