@@ -110,6 +110,7 @@ class RelaySubscriptionState(Enum):
 
 
 _S = RelaySubscriptionState
+_LIVE = _S.LIVE  # looked up for each event; a member of an enum costs ten times that
 _MOVES: dict[RelaySubscriptionState, frozenset[RelaySubscriptionState]] = {
     _S.QUEUED: frozenset((_S.QUEUED, _S.SENT, _S.LIVE, _S.RETRYING, _S.CLOSED)),
     _S.SENT: frozenset(
@@ -139,6 +140,8 @@ class RelaySubscription:
         self.key = key
         self.state = RelaySubscriptionState.QUEUED
         self.parts: list[Part] = []
+        self.is_shared = False
+        """Whether parts of several REQs travel together; read for each event."""
         self.filter_count = 0
         """How many filters its REQ holds; read for each part that is placed."""
         self.excluded: set[Part] = set()
@@ -206,7 +209,7 @@ class RelaySubscription:
         is none, but for one that came late: dated within the overlap, and not among
         what the relay held at first.
         """
-        if self.state is RelaySubscriptionState.LIVE:
+        if self.state is _LIVE:
             return set()
         found: set[str] = set()
         for part in self.parts:
@@ -236,11 +239,6 @@ class RelaySubscription:
         return clients.pop() if len(clients) == 1 else ("shared", self.key)
 
     @property
-    def is_shared(self) -> bool:
-        """Whether parts of several REQs travel together."""
-        return len(self.parts) > 1
-
-    @property
     def included(self) -> list[Part]:
         """The parts that are sent."""
         return [part for part in self.parts if part not in self.excluded]
@@ -248,6 +246,7 @@ class RelaySubscription:
     def add(self, part: Part) -> None:
         """Serve a part as well."""
         self.parts.append(part)
+        self.is_shared = len(self.parts) > 1
         self.filter_count += len(part.filters)
         self.arrived = min(self.arrived, part.request.arrived)
         self.live_only = self.live_only or part.live_only
@@ -257,6 +256,7 @@ class RelaySubscription:
         """Serve a part no longer; it keeps what is known of its confirmation."""
         part.confirmation = self.confirmed(part)
         self.parts.remove(part)
+        self.is_shared = len(self.parts) > 1
         self.filter_count -= len(part.filters)
         arrivals = (other.request.arrived for other in self.parts)
         self.arrived = min(arrivals, default=float("inf"))
@@ -278,7 +278,7 @@ class RelaySubscription:
     @property
     def recovery(self) -> Recovery | None:
         """The way in which an event was found; None: live, or in the first answer."""
-        if self.state is RelaySubscriptionState.LIVE:
+        if self.state is _LIVE:
             return None
         if self.page_wire is not None and self.received_on == self.page_wire:
             return Recovery.PAGE
@@ -436,7 +436,7 @@ class RelaySubscription:
         """Handle an event that came on one of the wires."""
         self.received_at = now
         self._received_count += 1
-        if self.state is RelaySubscriptionState.LIVE:
+        if self.state is _LIVE:
             if self.confirmation is None or self.confirmation.now != now:
                 self.confirmation = Confirmation(wall, now)
         elif self.fetch is not None and self.page_wire in (None, self.received_on):
