@@ -20,7 +20,6 @@ from .complaints import Complaint
 from .connection import Connection, ConnectionLostError
 from .errors import InvalidEvent, InvalidMessage
 from .event import AUTH_KIND, Event, SignedEvent, is_signed
-from .figures import Recovery
 from .garbage import GarbageMeter
 from .key import PrivateKey
 from .log import logger
@@ -551,9 +550,7 @@ class Conversation:
             shared=is_shared or len(subscription.wires) > 1,
         )
         if delivered:
-            recovery = subscription.recovery
-            if recovery is not None or event.created_at > subscription.arrived - 1:
-                self._count_delivery(subscription, event, recovery, burst)
+            self._count_delivery(subscription, event, burst)
             if not is_shared:
                 return
         else:
@@ -592,13 +589,9 @@ class Conversation:
         return tuple(name for name in subscription.upstream_ids if name not in old)
 
     def _count_delivery(
-        self,
-        subscription: RelaySubscription,
-        event: SignedEvent,
-        recovery: Recovery | None,
-        burst: Burst,
+        self, subscription: RelaySubscription, event: SignedEvent, burst: Burst
     ) -> None:
-        """Count an event that is new to its subscription or was recovered."""
+        recovery = subscription.recovery
         if recovery is not None:
             sent_at = burst.wall - (burst.now - subscription.sent_at)
             if event.created_at >= int(sent_at):

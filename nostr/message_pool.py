@@ -193,7 +193,6 @@ class MessagePool:
     def configure(self, settings: Settings) -> None:
         """Apply other settings from now on."""
         self._settings = settings
-        self._most_public_seen = settings.seen_ids_total * settings.public_share
         total_bytes = settings.mailboxes_total_bytes
         public_bytes = int(total_bytes * settings.public_share)
         self.public_budget.total_bytes = public_bytes
@@ -302,7 +301,8 @@ class MessagePool:
                     continue
                 if not feed.seen.add(key):
                     continue
-                self._count_new(feed)
+                self._count_seen(feed, 1)
+                self._bound_seen(feed)
                 if feed.known_events is not None:
                     feed.known_events.add(event.created_at, event.id, number)
                 item = Delivered(upstream_id, event, relay_url, shared)
@@ -346,24 +346,21 @@ class MessagePool:
         with self._lock:
             feed = self._feeds.get(upstream_id)
             if feed is not None and feed.seen.add(SeenIds.key(event.id)):
-                self._count_new(feed)
+                self._count_seen(feed, 1)
+                self._bound_seen(feed)
 
     def _count_seen(self, feed: Feed, change: int) -> None:
         self._seen_total += change
         if feed.is_public:
             self._seen_public += change
 
-    def _count_new(self, feed: Feed) -> None:
-        """Count one more delivered id; forget old ones where they are too many."""
+    def _bound_seen(self, feed: Feed) -> None:
         settings = self._settings
-        self._seen_total += 1
-        if feed.is_public:
-            self._seen_public += 1
-        if len(feed.seen.ids) > settings.seen_ids_per_subscription:
+        if len(feed.seen) > settings.seen_ids_per_subscription:
             self._count_seen(feed, -feed.seen.forget_oldest(1))
         # Public clients first: no number of them may have a private one, which perhaps
         # pays what it is sent, get an event twice.
-        if self._seen_public > self._most_public_seen:
+        if self._seen_public > settings.seen_ids_total * settings.public_share:
             self._forget_some(is_public=True)
         elif self._seen_total > settings.seen_ids_total:
             self._forget_some(is_public=False)
